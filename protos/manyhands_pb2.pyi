@@ -1,0 +1,492 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ROLE_UNSPECIFIED: _ClassVar[Role]
+    ROLE_WORKER: _ClassVar[Role]
+    ROLE_CLIENT: _ClassVar[Role]
+
+class Call(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CALL_UNSPECIFIED: _ClassVar[Call]
+    CALL_ITEM: _ClassVar[Call]
+    CALL_STAR: _ClassVar[Call]
+    CALL_FULL: _ClassVar[Call]
+    CALL_APPLY: _ClassVar[Call]
+ROLE_UNSPECIFIED: Role
+ROLE_WORKER: Role
+ROLE_CLIENT: Role
+CALL_UNSPECIFIED: Call
+CALL_ITEM: Call
+CALL_STAR: Call
+CALL_FULL: Call
+CALL_APPLY: Call
+
+class Frame(_message.Message):
+    __slots__ = ("sequence", "acknowledged", "bodies", "fragment", "hello", "welcome", "refusal")
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    BODIES_FIELD_NUMBER: _ClassVar[int]
+    FRAGMENT_FIELD_NUMBER: _ClassVar[int]
+    HELLO_FIELD_NUMBER: _ClassVar[int]
+    WELCOME_FIELD_NUMBER: _ClassVar[int]
+    REFUSAL_FIELD_NUMBER: _ClassVar[int]
+    sequence: int
+    acknowledged: int
+    bodies: _containers.RepeatedCompositeFieldContainer[Body]
+    fragment: Fragment
+    hello: Hello
+    welcome: Welcome
+    refusal: Refusal
+    def __init__(self, sequence: _Optional[int] = ..., acknowledged: _Optional[int] = ..., bodies: _Optional[_Iterable[_Union[Body, _Mapping]]] = ..., fragment: _Optional[_Union[Fragment, _Mapping]] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., welcome: _Optional[_Union[Welcome, _Mapping]] = ..., refusal: _Optional[_Union[Refusal, _Mapping]] = ...) -> None: ...
+
+class Fragment(_message.Message):
+    __slots__ = ("id", "data", "last")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    id: int
+    data: bytes
+    last: bool
+    def __init__(self, id: _Optional[int] = ..., data: _Optional[bytes] = ..., last: bool = ...) -> None: ...
+
+class Body(_message.Message):
+    __slots__ = ("define", "want", "results", "failure", "open_job", "block", "seal_job", "cancel", "consumed", "close_session", "cancelled", "cluster", "job_rejected", "dispatch", "revoke", "tuning", "returned", "crash")
+    DEFINE_FIELD_NUMBER: _ClassVar[int]
+    WANT_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    OPEN_JOB_FIELD_NUMBER: _ClassVar[int]
+    BLOCK_FIELD_NUMBER: _ClassVar[int]
+    SEAL_JOB_FIELD_NUMBER: _ClassVar[int]
+    CANCEL_FIELD_NUMBER: _ClassVar[int]
+    CONSUMED_FIELD_NUMBER: _ClassVar[int]
+    CLOSE_SESSION_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    JOB_REJECTED_FIELD_NUMBER: _ClassVar[int]
+    DISPATCH_FIELD_NUMBER: _ClassVar[int]
+    REVOKE_FIELD_NUMBER: _ClassVar[int]
+    TUNING_FIELD_NUMBER: _ClassVar[int]
+    RETURNED_FIELD_NUMBER: _ClassVar[int]
+    CRASH_FIELD_NUMBER: _ClassVar[int]
+    define: Define
+    want: Want
+    results: Results
+    failure: Failure
+    open_job: OpenJob
+    block: Block
+    seal_job: SealJob
+    cancel: Cancel
+    consumed: Consumed
+    close_session: CloseSession
+    cancelled: Cancelled
+    cluster: Cluster
+    job_rejected: JobRejected
+    dispatch: Dispatch
+    revoke: Revoke
+    tuning: Tuning
+    returned: Returned
+    crash: Crash
+    def __init__(self, define: _Optional[_Union[Define, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., open_job: _Optional[_Union[OpenJob, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., seal_job: _Optional[_Union[SealJob, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., consumed: _Optional[_Union[Consumed, _Mapping]] = ..., close_session: _Optional[_Union[CloseSession, _Mapping]] = ..., cancelled: _Optional[_Union[Cancelled, _Mapping]] = ..., cluster: _Optional[_Union[Cluster, _Mapping]] = ..., job_rejected: _Optional[_Union[JobRejected, _Mapping]] = ..., dispatch: _Optional[_Union[Dispatch, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., tuning: _Optional[_Union[Tuning, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., crash: _Optional[_Union[Crash, _Mapping]] = ...) -> None: ...
+
+class Hello(_message.Message):
+    __slots__ = ("protocol", "package_version", "python_version", "libraries", "session", "resume", "received", "role", "name", "host", "pid", "slots")
+    class LibrariesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    PACKAGE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PYTHON_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LIBRARIES_FIELD_NUMBER: _ClassVar[int]
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    RESUME_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    protocol: int
+    package_version: str
+    python_version: str
+    libraries: _containers.ScalarMap[str, str]
+    session: bytes
+    resume: bool
+    received: int
+    role: Role
+    name: str
+    host: str
+    pid: int
+    slots: int
+    def __init__(self, protocol: _Optional[int] = ..., package_version: _Optional[str] = ..., python_version: _Optional[str] = ..., libraries: _Optional[_Mapping[str, str]] = ..., session: _Optional[bytes] = ..., resume: bool = ..., received: _Optional[int] = ..., role: _Optional[_Union[Role, str]] = ..., name: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., slots: _Optional[int] = ...) -> None: ...
+
+class Welcome(_message.Message):
+    __slots__ = ("epoch", "received", "resumed", "heartbeat_interval", "heartbeat_timeout", "warnings")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    RESUMED_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    received: int
+    resumed: bool
+    heartbeat_interval: float
+    heartbeat_timeout: float
+    warnings: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, epoch: _Optional[int] = ..., received: _Optional[int] = ..., resumed: bool = ..., heartbeat_interval: _Optional[float] = ..., heartbeat_timeout: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Refusal(_message.Message):
+    __slots__ = ("code", "sentence")
+    class Code(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        CODE_UNSPECIFIED: _ClassVar[Refusal.Code]
+        CODE_VERSION: _ClassVar[Refusal.Code]
+        CODE_UNKNOWN_SESSION: _ClassVar[Refusal.Code]
+        CODE_INVALID: _ClassVar[Refusal.Code]
+        CODE_SHUTTING_DOWN: _ClassVar[Refusal.Code]
+    CODE_UNSPECIFIED: Refusal.Code
+    CODE_VERSION: Refusal.Code
+    CODE_UNKNOWN_SESSION: Refusal.Code
+    CODE_INVALID: Refusal.Code
+    CODE_SHUTTING_DOWN: Refusal.Code
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    SENTENCE_FIELD_NUMBER: _ClassVar[int]
+    code: Refusal.Code
+    sentence: str
+    def __init__(self, code: _Optional[_Union[Refusal.Code, str]] = ..., sentence: _Optional[str] = ...) -> None: ...
+
+class CloseSession(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
+class Define(_message.Message):
+    __slots__ = ("hash", "blob")
+    HASH_FIELD_NUMBER: _ClassVar[int]
+    BLOB_FIELD_NUMBER: _ClassVar[int]
+    hash: bytes
+    blob: bytes
+    def __init__(self, hash: _Optional[bytes] = ..., blob: _Optional[bytes] = ...) -> None: ...
+
+class Want(_message.Message):
+    __slots__ = ("hashes",)
+    HASHES_FIELD_NUMBER: _ClassVar[int]
+    hashes: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class OpenJob(_message.Message):
+    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    MAX_PARALLEL_FIELD_NUMBER: _ClassVar[int]
+    RETRY_FIELD_NUMBER: _ClassVar[int]
+    METERED_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    name: str
+    priority: int
+    max_parallel: int
+    retry: Retry
+    metered: bool
+    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ...) -> None: ...
+
+class Retry(_message.Message):
+    __slots__ = ("retries", "delay", "backoff", "delay_max", "retry_on")
+    RETRIES_FIELD_NUMBER: _ClassVar[int]
+    DELAY_FIELD_NUMBER: _ClassVar[int]
+    BACKOFF_FIELD_NUMBER: _ClassVar[int]
+    DELAY_MAX_FIELD_NUMBER: _ClassVar[int]
+    RETRY_ON_FIELD_NUMBER: _ClassVar[int]
+    retries: int
+    delay: float
+    backoff: float
+    delay_max: float
+    retry_on: bytes
+    def __init__(self, retries: _Optional[int] = ..., delay: _Optional[float] = ..., backoff: _Optional[float] = ..., delay_max: _Optional[float] = ..., retry_on: _Optional[bytes] = ...) -> None: ...
+
+class Block(_message.Message):
+    __slots__ = ("job", "first", "base", "ends", "payload", "function", "call", "definitions")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    ENDS_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    DEFINITIONS_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    first: int
+    base: int
+    ends: bytes
+    payload: bytes
+    function: bytes
+    call: Call
+    definitions: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, job: _Optional[int] = ..., first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., function: _Optional[bytes] = ..., call: _Optional[_Union[Call, str]] = ..., definitions: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class SealJob(_message.Message):
+    __slots__ = ("job", "total")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    total: int
+    def __init__(self, job: _Optional[int] = ..., total: _Optional[int] = ...) -> None: ...
+
+class Range(_message.Message):
+    __slots__ = ("lo", "hi")
+    LO_FIELD_NUMBER: _ClassVar[int]
+    HI_FIELD_NUMBER: _ClassVar[int]
+    lo: int
+    hi: int
+    def __init__(self, lo: _Optional[int] = ..., hi: _Optional[int] = ...) -> None: ...
+
+class Cancel(_message.Message):
+    __slots__ = ("job", "ranges")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    ranges: _containers.RepeatedCompositeFieldContainer[Range]
+    def __init__(self, job: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ...) -> None: ...
+
+class Consumed(_message.Message):
+    __slots__ = ("job", "bytes", "unlimited")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    UNLIMITED_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    bytes: int
+    unlimited: bool
+    def __init__(self, job: _Optional[int] = ..., bytes: _Optional[int] = ..., unlimited: bool = ...) -> None: ...
+
+class Cancelled(_message.Message):
+    __slots__ = ("job", "ranges")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    ranges: _containers.RepeatedCompositeFieldContainer[Range]
+    def __init__(self, job: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ...) -> None: ...
+
+class Cluster(_message.Message):
+    __slots__ = ("workers", "slots")
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    workers: int
+    slots: int
+    def __init__(self, workers: _Optional[int] = ..., slots: _Optional[int] = ...) -> None: ...
+
+class JobRejected(_message.Message):
+    __slots__ = ("job", "sentence")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    SENTENCE_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    sentence: str
+    def __init__(self, job: _Optional[int] = ..., sentence: _Optional[str] = ...) -> None: ...
+
+class Dispatch(_message.Message):
+    __slots__ = ("lease", "job", "priority", "tag", "retry_on", "pieces")
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    TAG_FIELD_NUMBER: _ClassVar[int]
+    RETRY_ON_FIELD_NUMBER: _ClassVar[int]
+    PIECES_FIELD_NUMBER: _ClassVar[int]
+    lease: int
+    job: int
+    priority: int
+    tag: float
+    retry_on: bytes
+    pieces: _containers.RepeatedCompositeFieldContainer[Piece]
+    def __init__(self, lease: _Optional[int] = ..., job: _Optional[int] = ..., priority: _Optional[int] = ..., tag: _Optional[float] = ..., retry_on: _Optional[bytes] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ...) -> None: ...
+
+class Piece(_message.Message):
+    __slots__ = ("first", "base", "ends", "payload", "function", "call", "attempt", "definitions")
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    ENDS_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    FUNCTION_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    DEFINITIONS_FIELD_NUMBER: _ClassVar[int]
+    first: int
+    base: int
+    ends: bytes
+    payload: bytes
+    function: bytes
+    call: Call
+    attempt: int
+    definitions: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., function: _Optional[bytes] = ..., call: _Optional[_Union[Call, str]] = ..., attempt: _Optional[int] = ..., definitions: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class Revoke(_message.Message):
+    __slots__ = ("revoke", "lease", "ranges")
+    REVOKE_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    revoke: int
+    lease: int
+    ranges: _containers.RepeatedCompositeFieldContainer[Range]
+    def __init__(self, revoke: _Optional[int] = ..., lease: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ...) -> None: ...
+
+class Returned(_message.Message):
+    __slots__ = ("revoke", "lease", "ranges")
+    REVOKE_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    revoke: int
+    lease: int
+    ranges: _containers.RepeatedCompositeFieldContainer[Range]
+    def __init__(self, revoke: _Optional[int] = ..., lease: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ...) -> None: ...
+
+class Tuning(_message.Message):
+    __slots__ = ("flush_interval",)
+    FLUSH_INTERVAL_FIELD_NUMBER: _ClassVar[int]
+    flush_interval: float
+    def __init__(self, flush_interval: _Optional[float] = ...) -> None: ...
+
+class Results(_message.Message):
+    __slots__ = ("job", "lease", "first", "base", "ends", "payload", "seconds")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    FIRST_FIELD_NUMBER: _ClassVar[int]
+    BASE_FIELD_NUMBER: _ClassVar[int]
+    ENDS_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    lease: int
+    first: int
+    base: int
+    ends: bytes
+    payload: bytes
+    seconds: float
+    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., seconds: _Optional[float] = ...) -> None: ...
+
+class Failure(_message.Message):
+    __slots__ = ("job", "lease", "index", "kind", "payload", "text", "retryable", "seconds", "crashes")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[Failure.Kind]
+        KIND_EXCEPTION: _ClassVar[Failure.Kind]
+        KIND_CRASHED: _ClassVar[Failure.Kind]
+        KIND_REJECTED: _ClassVar[Failure.Kind]
+    KIND_UNSPECIFIED: Failure.Kind
+    KIND_EXCEPTION: Failure.Kind
+    KIND_CRASHED: Failure.Kind
+    KIND_REJECTED: Failure.Kind
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    RETRYABLE_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    CRASHES_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    lease: int
+    index: int
+    kind: Failure.Kind
+    payload: bytes
+    text: str
+    retryable: bool
+    seconds: float
+    crashes: _containers.RepeatedCompositeFieldContainer[CrashReport]
+    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., kind: _Optional[_Union[Failure.Kind, str]] = ..., payload: _Optional[bytes] = ..., text: _Optional[str] = ..., retryable: bool = ..., seconds: _Optional[float] = ..., crashes: _Optional[_Iterable[_Union[CrashReport, _Mapping]]] = ...) -> None: ...
+
+class Crash(_message.Message):
+    __slots__ = ("job", "lease", "index", "report")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    REPORT_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    lease: int
+    index: int
+    report: CrashReport
+    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., report: _Optional[_Union[CrashReport, _Mapping]] = ...) -> None: ...
+
+class CrashReport(_message.Message):
+    __slots__ = ("worker", "exit_code", "stderr_tail")
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    STDERR_TAIL_FIELD_NUMBER: _ClassVar[int]
+    worker: str
+    exit_code: int
+    stderr_tail: str
+    def __init__(self, worker: _Optional[str] = ..., exit_code: _Optional[int] = ..., stderr_tail: _Optional[str] = ...) -> None: ...
+
+class StatusRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class StatusReply(_message.Message):
+    __slots__ = ("package_version", "uptime", "workers", "jobs", "clients")
+    PACKAGE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    CLIENTS_FIELD_NUMBER: _ClassVar[int]
+    package_version: str
+    uptime: float
+    workers: _containers.RepeatedCompositeFieldContainer[WorkerStatus]
+    jobs: _containers.RepeatedCompositeFieldContainer[JobStatus]
+    clients: int
+    def __init__(self, package_version: _Optional[str] = ..., uptime: _Optional[float] = ..., workers: _Optional[_Iterable[_Union[WorkerStatus, _Mapping]]] = ..., jobs: _Optional[_Iterable[_Union[JobStatus, _Mapping]]] = ..., clients: _Optional[int] = ...) -> None: ...
+
+class WorkerStatus(_message.Message):
+    __slots__ = ("name", "host", "pid", "slots", "outstanding", "completed", "silent")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    HOST_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    SLOTS_FIELD_NUMBER: _ClassVar[int]
+    OUTSTANDING_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    SILENT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    host: str
+    pid: int
+    slots: int
+    outstanding: int
+    completed: int
+    silent: float
+    def __init__(self, name: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., slots: _Optional[int] = ..., outstanding: _Optional[int] = ..., completed: _Optional[int] = ..., silent: _Optional[float] = ...) -> None: ...
+
+class JobStatus(_message.Message):
+    __slots__ = ("job", "name", "client", "priority", "total", "queued", "outstanding", "succeeded", "failed", "cancelled", "sealed")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CLIENT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    QUEUED_FIELD_NUMBER: _ClassVar[int]
+    OUTSTANDING_FIELD_NUMBER: _ClassVar[int]
+    SUCCEEDED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    name: str
+    client: str
+    priority: int
+    total: int
+    queued: int
+    outstanding: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    sealed: bool
+    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., client: _Optional[str] = ..., priority: _Optional[int] = ..., total: _Optional[int] = ..., queued: _Optional[int] = ..., outstanding: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., sealed: bool = ...) -> None: ...

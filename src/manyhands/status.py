@@ -1,0 +1,78 @@
+"""`manyhands status`: a master's workers and jobs, for people and for programs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+from google.protobuf.json_format import MessageToDict
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.protos import manyhands_pb2_grpc as pb_grpc
+from manyhands.wire.errors import MasterUnreachable
+from manyhands.wire.links import CHANNEL_OPTIONS
+
+_TIMEOUT = 5.0
+
+
+def fetch_status(address: str) -> dict[str, Any]:
+    """The master's status as plain values. Raises MasterUnreachable."""
+    with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+        stub = pb_grpc.MasterStub(channel)  # type: ignore[no-untyped-call]
+        try:
+            reply = stub.GetStatus(pb.StatusRequest(), timeout=_TIMEOUT)
+        except grpc.RpcError as error:
+            raise MasterUnreachable(address, error.details() or str(error.code())) from None
+    status = MessageToDict(reply, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    return _with_numbers(status)
+
+
+def _with_numbers(value: Any) -> Any:
+    """JSON's mapping writes 64-bit integers as text; programs want numbers."""
+    if isinstance(value, dict):
+        return {
+            key: int(item) if isinstance(item, str) and key in _INTEGERS else _with_numbers(item)
+            for key, item in value.items()
+        }
+    return [_with_numbers(item) for item in value] if isinstance(value, list) else value
+
+
+_INTEGERS = {
+    field.name
+    for message in (pb.WorkerStatus, pb.JobStatus)
+    for field in message.DESCRIPTOR.fields
+    if field.cpp_type in (field.CPPTYPE_UINT64, field.CPPTYPE_INT64)
+}
+
+
+def print_status(address: str, status: dict[str, Any]) -> None:
+    """A table for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    workers, jobs = status["workers"], status["jobs"]
+    console.print(
+        f"[bold]{address}[/] manyhands {status['package_version']}, up {status['uptime']:.0f} s, "
+        f"{len(workers)} workers, {sum(worker['slots'] for worker in workers)} slots, {status['clients']} clients"
+    )
+    if workers:
+        table = Table("worker", "host", "slots", "running or sent", "completed", "silent for", box=None)
+        for worker in workers:
+            table.add_row(
+                worker["name"], worker["host"], str(worker["slots"]), str(worker["outstanding"]),
+                str(worker["completed"]), f"{worker['silent']:.1f} s",
+            )  # fmt: skip
+        console.print(table)
+    else:
+        console.print(f"no worker: start one with [bold]manyhands worker {address}[/]")
+    if jobs:
+        table = Table("job", "client", "priority", "done", "queued", "running or sent", "failed", box=None)
+        for job in jobs:
+            done = job["succeeded"] + job["failed"] + job["cancelled"]
+            total = f"{job['total']}" + ("" if job["sealed"] else "+")
+            table.add_row(
+                job["name"] or f"#{job['job']}", job["client"], str(job["priority"]), f"{done} of {total}",
+                str(job["queued"]), str(job["outstanding"]), str(job["failed"]),
+            )  # fmt: skip
+        console.print(table)

@@ -1,0 +1,1 @@
+"""What tests are built from: clocks, recorders, builders, simulated and real clusters."""

@@ -1,0 +1,1 @@
+"""What both ends agree on: ids, the block codec, errors, channel options."""

@@ -1,0 +1,117 @@
+"""The block codec: runs of tasks encoded together, split anywhere by slicing bytes."""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from dataclasses import dataclass
+
+from manyhands.protos import manyhands_pb2 as pb
+
+#: A client closes a block at about this many payload bytes.
+BLOCK_BYTES = 64 << 10
+
+#: Offsets are 32-bit, so one item (or the block that holds it) stays below 4 GiB.
+MAX_PAYLOAD_BYTES = (1 << 32) - 1
+
+HASH_BYTES = 16
+
+
+class BlockError(ValueError):
+    """The bytes do not make a block: who sent them is at fault."""
+
+
+def pack_ends(ends: array[int]) -> bytes:
+    """Offsets as they travel: little-endian 32-bit."""
+    if sys.byteorder != "little":  # pragma: no cover - no such machine in CI
+        ends = array("I", ends)
+        ends.byteswap()
+    return ends.tobytes()
+
+
+def unpack_ends(packed: bytes) -> array[int]:
+    """The inverse of `pack_ends`."""
+    ends = array("I")
+    ends.frombytes(packed)
+    if sys.byteorder != "little":  # pragma: no cover
+        ends.byteswap()
+    return ends
+
+
+def end_at(packed: bytes, index: int) -> int:
+    """The index-th packed offset, without unpacking the others."""
+    return int.from_bytes(packed[4 * index : 4 * index + 4], "little")
+
+
+@dataclass(slots=True, frozen=True)
+class Block:
+    """Consecutive tasks of one function: item k is payload[ends[k-1]-base : ends[k]-base]."""
+
+    first: int
+    base: int
+    ends: bytes
+    payload: bytes
+    function: bytes
+    call: pb.Call
+    definitions: tuple[bytes, ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many tasks."""
+        return len(self.ends) // 4
+
+    @property
+    def end(self) -> int:
+        """One past the last task's index."""
+        return self.first + len(self.ends) // 4
+
+    def slice(self, lo: int, hi: int) -> tuple[int, bytes, bytes]:
+        """(base, ends, payload) of tasks [lo, hi). Raises BlockError if offsets run backwards or out."""
+        a, b = lo - self.first, hi - self.first
+        if not 0 <= a < b <= self.count:
+            raise BlockError(f"tasks [{lo}, {hi}) are not all in block [{self.first}, {self.end})")
+        if a == 0 and b == self.count:
+            return self.base, self.ends, self.payload
+        start = end_at(self.ends, a - 1) if a else self.base
+        stop = end_at(self.ends, b - 1)
+        if not self.base <= start <= stop <= self.base + len(self.payload):
+            raise BlockError(f"block [{self.first}, {self.end}): offsets {start}..{stop} run out of the payload")
+        return start, self.ends[4 * a : 4 * b], self.payload[start - self.base : stop - self.base]
+
+    def size(self, lo: int, hi: int) -> int:
+        """Payload bytes of tasks [lo, hi)."""
+        a, b = lo - self.first, hi - self.first
+        start = end_at(self.ends, a - 1) if a else self.base
+        return end_at(self.ends, b - 1) - start
+
+
+def read_block(message: pb.Block) -> Block:
+    """A received block, checked as far as splitting needs it. Raises BlockError with a sentence.
+
+    Only the frame of the block is checked: offsets inside it concern the slot that cuts the items, where
+    a wrong one costs just the task it belongs to.
+    """
+    ends = message.ends
+    count = len(ends) // 4
+    if count == 0 or len(ends) % 4:
+        raise BlockError(f"a block needs at least one task, and 4 bytes for each offset: got {len(ends)} bytes")
+    span = end_at(ends, count - 1) - message.base
+    if span != len(message.payload):
+        raise BlockError(f"block at {message.first}: offsets end at {span}, payload at {len(message.payload)}")
+    if message.call not in _CALLS:
+        raise BlockError(f"block at {message.first}: unknown way to call {message.call}")
+    hashed = () if message.call == pb.CALL_APPLY else (message.function,)
+    if any(len(h) != HASH_BYTES for h in (*hashed, *message.definitions)):
+        raise BlockError(f"block at {message.first}: a definition's hash has {HASH_BYTES} bytes")
+    return Block(
+        message.first,
+        message.base,
+        ends,
+        message.payload,
+        message.function,
+        message.call,
+        tuple(message.definitions),
+    )
+
+
+_CALLS = frozenset((pb.CALL_ITEM, pb.CALL_STAR, pb.CALL_FULL, pb.CALL_APPLY))

@@ -1,0 +1,166 @@
+"""The dialer: keeps one session with a master going across connections, patiently."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import random
+from collections.abc import Callable, Sequence
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.errors import Refused
+from manyhands.wire.links import Link, LinkLost, OpenLink
+from manyhands.wire.pump import Pump
+from manyhands.wire.session import Flow, ProtocolError, Session
+
+#: Seconds before the first reconnect, growing by 1.6 up to the maximum, each with +-20 % jitter.
+RECONNECT_DELAY = 0.05
+RECONNECT_DELAY_MAX = 5.0
+#: A master that accepts the connection but does not answer the handshake for so long is given up.
+HANDSHAKE_TIMEOUT = 10.0
+
+
+class Dialer:
+    """Connects, shakes hands, resumes, reconnects. All methods belong to the loop's thread.
+
+    on_bodies(bodies): content, in order. on_welcome(welcome): connected, anew or again.
+    on_session_lost(reason): the master does not know our session any more; a new one begins, with nothing sent.
+    on_link_lost(reason): the connection broke or could not be made; a new attempt follows.
+    """
+
+    def __init__(
+        self,
+        open_link: OpenLink,
+        make_hello: Callable[[], pb.Hello],
+        on_bodies: Callable[[Sequence[pb.Body]], None],
+        on_welcome: Callable[[pb.Welcome], None],
+        on_session_lost: Callable[[str], None],
+        on_link_lost: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._open_link = open_link
+        self._make_hello = make_hello
+        self._on_bodies = on_bodies
+        self._on_welcome = on_welcome
+        self._on_session_lost = on_session_lost
+        self._on_link_lost = on_link_lost
+        self._pump: Pump | None = None
+        self._link: Link | None = None
+        self._closing = asyncio.Event()
+        self._session = Session()
+        self._session_id = os.urandom(16)
+        self._welcomed = False
+
+    def send(self, body: pb.Body, flow: Flow = None) -> None:
+        """Queue `body` for the master; it is kept across connections until acknowledged."""
+        self._session.send(body, flow)
+        if self._pump is not None:
+            self._pump.wake()
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that the master has not acknowledged yet."""
+        return self._session.pending_bytes
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether a connection stands right now."""
+        return self._pump is not None
+
+    def drop_flow(self, flow: int) -> None:
+        """Forget what waits unsent in `flow`."""
+        self._session.drop_flow(flow)
+
+    async def run(self) -> None:
+        """Stay connected until `close`. Raises Refused if the master will not have us."""
+        delay = RECONNECT_DELAY
+        while not self._closing.is_set():
+            try:
+                welcome = await self._connect()
+            except LinkLost as lost:
+                self._on_link_lost(str(lost))
+                await self._pause(delay * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+                delay = min(delay * 1.6, RECONNECT_DELAY_MAX)
+                continue
+            if welcome is None:
+                continue
+            delay = RECONNECT_DELAY
+            reason = await self._serve(welcome)
+            if not self._closing.is_set():
+                self._on_link_lost(reason)
+
+    async def _connect(self) -> pb.Welcome | None:
+        """One attempt; None if the master has forgotten our session and a new one was begun."""
+        link = self._link = await self._open_link()
+        hello = self._make_hello()
+        hello.session = self._session_id
+        hello.resume = self._welcomed
+        hello.received = self._session.received
+        # Reads are never cancelled: a handshake that takes too long is ended by closing the link.
+        overdue = asyncio.get_running_loop().call_later(
+            HANDSHAKE_TIMEOUT, lambda: asyncio.ensure_future(link.close())
+        )
+        try:
+            await link.write(pb.Frame(hello=hello))
+            frame = await link.read()
+        except LinkLost:
+            await link.close()
+            raise
+        finally:
+            overdue.cancel()
+        kind = frame.WhichOneof("handshake") if frame is not None else None
+        if frame is not None and kind == "welcome":
+            return frame.welcome
+        await link.close()
+        if frame is None or kind != "refusal":
+            raise LinkLost(getattr(link, "reason", "no answer to the handshake"))
+        refusal = frame.refusal
+        if refusal.code == pb.Refusal.CODE_SHUTTING_DOWN:
+            raise LinkLost(refusal.sentence)
+        if refusal.code == pb.Refusal.CODE_UNKNOWN_SESSION and self._welcomed:
+            self._begin_session(refusal.sentence)
+            return None
+        raise Refused(refusal.sentence)
+
+    def _begin_session(self, reason: str) -> None:
+        self._session = Session()
+        self._session_id = os.urandom(16)
+        self._welcomed = False
+        self._on_session_lost(reason)
+
+    async def _serve(self, welcome: pb.Welcome) -> str:
+        assert self._link is not None
+        self._session.resume(welcome.received)
+        self._welcomed = True
+        pump = Pump(
+            self._session, self._link, self._on_bodies, welcome.heartbeat_interval, welcome.heartbeat_timeout
+        )
+        self._pump = pump
+        try:
+            self._on_welcome(welcome)
+            return await pump.run()
+        except ProtocolError as error:
+            self._begin_session(str(error))
+            return str(error)
+        finally:
+            self._pump = None
+
+    async def _pause(self, delay: float) -> None:
+        """Wait, but not past `close`."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), delay)
+
+    async def flush(self, timeout: float) -> bool:
+        """Wait until the master has acknowledged everything, at most `timeout` seconds; whether it has."""
+        deadline = asyncio.get_running_loop().time() + timeout
+        while not self._session.is_idle and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.002)
+        return self._session.is_idle
+
+    async def close(self) -> None:
+        """End the connection and `run`; whatever is unacknowledged is dropped."""
+        self._closing.set()
+        if self._pump is not None:
+            await self._pump.end("closed here")
+        elif self._link is not None:
+            await self._link.close()

@@ -1,0 +1,285 @@
+"""A session: numbered, acknowledged frames that outlive the connection; pure, no I/O and no clock.
+
+Both ends hold one `Session`. What is sent stays here until the other side acknowledges it; after a
+broken connection `resume()` sends again what was not. What arrives is handed over once and in order,
+whatever the link duplicated, reordered or dropped.
+
+Bodies with the same `flow` arrive in the order they were sent. Flows take turns, and a body too large
+for a frame is cut into fragments that take turns with everything else, so a small message never waits
+behind a large one of another flow. Bodies without a flow promise no order.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass, field
+
+from manyhands.protos import manyhands_pb2 as pb
+
+#: No frame's content exceeds this many bytes: at 100 Mbit/s a frame then delays another by 20 ms.
+FRAME_BYTES = 256 << 10
+
+#: Sent but unacknowledged bytes allowed: ten times what a 10 Gbit/s LAN holds in flight for 1 ms.
+WINDOW_BYTES = 8 << 20
+
+#: Fixed cost assumed for a frame or a body beside its content.
+_OVERHEAD_BYTES = 32
+
+Flow = int | None
+
+
+class ProtocolError(Exception):
+    """The other side broke the session's rules; the connection cannot go on."""
+
+
+@dataclass(slots=True)
+class _Cut:
+    """A large body on its way out, one fragment at a time."""
+
+    id: int
+    data: bytes
+    offset: int = 0
+
+
+@dataclass(slots=True)
+class _Flow:
+    waiting: deque[tuple[pb.Body, int]] = field(default_factory=deque)
+    cut: _Cut | None = None
+
+
+class Session:
+    """One end of a session. The shell writes what `next_frame` gives and feeds what it reads to `receive`."""
+
+    def __init__(self, frame_bytes: int = FRAME_BYTES, window_bytes: int = WINDOW_BYTES) -> None:
+        self._frame_bytes = frame_bytes
+        self._window_bytes = window_bytes
+        # Sending.
+        self._flows: OrderedDict[Flow, _Flow] = OrderedDict()
+        self._waiting_bytes = 0
+        self._next_sequence = 1
+        self._next_cut = 1
+        self._next_solo = -1  # large bodies without a flow get one each, below every real flow
+        self._unacknowledged: deque[tuple[int, int, pb.Frame]] = deque()
+        self._unacknowledged_bytes = 0
+        self._resend: deque[tuple[int, int, pb.Frame]] = deque()
+        # Receiving.
+        self._received = 0  # highest sequence handed over
+        self._applied = 0  # highest sequence the shell has dealt with: this is what we acknowledge
+        self._told = 0  # highest acknowledgement that went out
+        self._untold_bytes = 0
+        self._early: dict[int, pb.Frame] = {}
+        self._early_bytes = 0
+        self._assembling: dict[int, list[bytes]] = {}
+        #: Frames that arrived again after a resume or a duplicating link.
+        self.duplicates = 0
+
+    # ------------------------------------------------------------ sending
+
+    def send(self, body: pb.Body, flow: Flow = None) -> None:
+        """Queue `body`; it arrives exactly once as long as the session lives."""
+        size = body.ByteSize() + _OVERHEAD_BYTES
+        if flow is None and size > self._frame_bytes:
+            flow = self._next_solo
+            self._next_solo -= 1
+        line = self._flows.get(flow)
+        if line is None:
+            line = self._flows[flow] = _Flow()
+        line.waiting.append((body, size))
+        self._waiting_bytes += size
+
+    @property
+    def pending_bytes(self) -> int:
+        """Bytes that the other side has not acknowledged yet, sent or not."""
+        return self._waiting_bytes + self._unacknowledged_bytes
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be written or acknowledged."""
+        return not self._flows and not self._unacknowledged
+
+    @property
+    def has_frame(self) -> bool:
+        """Whether `next_frame` would return something that must arrive."""
+        return bool(self._resend) or (bool(self._flows) and self._unacknowledged_bytes < self._window_bytes)
+
+    def next_frame(self) -> pb.Frame | None:
+        """The next frame to write, or None when nothing waits or the window is full."""
+        if self._resend:
+            _, _, frame = self._resend.popleft()
+        elif self._flows and self._unacknowledged_bytes < self._window_bytes:
+            frame = self._fill()
+        else:
+            return None
+        self._stamp(frame)
+        return frame
+
+    def bare_frame(self) -> pb.Frame:
+        """A frame with nothing but the acknowledgement: also the heartbeat."""
+        frame = pb.Frame()
+        self._stamp(frame)
+        return frame
+
+    def _stamp(self, frame: pb.Frame) -> None:
+        frame.acknowledged = self._told = self._applied
+        self._untold_bytes = 0
+
+    def _fill(self) -> pb.Frame:
+        frame = pb.Frame(sequence=self._next_sequence)
+        room = self._frame_bytes
+        bodies = frame.bodies
+        flows = self._flows
+        while flows and room > 0:
+            key, line = next(iter(flows.items()))
+            waiting = line.waiting
+            if line.cut is None:
+                # A flow may use the whole frame if nobody else waits; otherwise each gets a share.
+                share = room if len(flows) == 1 else max(room // len(flows), 4096)
+                while waiting and share > 0:
+                    body, size = waiting[0]
+                    if size > self._frame_bytes:
+                        line.cut = _Cut(self._next_cut, body.SerializeToString())
+                        self._next_cut += 1
+                        waiting.popleft()
+                        self._waiting_bytes += len(line.cut.data) - size
+                        break
+                    if size > room and bodies:
+                        share = room = 0
+                        break
+                    bodies.append(body)
+                    waiting.popleft()
+                    share -= size
+                    room -= size
+                    self._waiting_bytes -= size
+            if line.cut is not None and room > 0:
+                room = self._add_fragment(frame, line, room)
+            if line.cut is None and not waiting:
+                del flows[key]
+            else:
+                flows.move_to_end(key)
+        size = self._frame_bytes - room + _OVERHEAD_BYTES
+        self._next_sequence += 1
+        self._unacknowledged.append((frame.sequence, size, frame))
+        self._unacknowledged_bytes += size
+        return frame
+
+    def _add_fragment(self, frame: pb.Frame, line: _Flow, room: int) -> int:
+        """Put the flow's next fragment into the frame; a frame holds one, so it is then full."""
+        cut = line.cut
+        assert cut is not None
+        data = cut.data[cut.offset : cut.offset + room]
+        cut.offset += len(data)
+        last = cut.offset >= len(cut.data)
+        frame.fragment.id = cut.id
+        frame.fragment.data = data
+        frame.fragment.last = last
+        self._waiting_bytes -= len(data)
+        if last:
+            line.cut = None
+        # The bytes count, but no second fragment fits: report the frame as full.
+        return min(0, room - len(data))
+
+    def drop_flow(self, flow: int) -> None:
+        """Forget what waits in `flow` and was not begun: the receiver no longer needs it."""
+        line = self._flows.get(flow)
+        if line is None:
+            return
+        self._waiting_bytes -= sum(size for _, size in line.waiting)
+        line.waiting.clear()
+        if line.cut is None:
+            del self._flows[flow]
+
+    # ------------------------------------------------------------ receiving
+
+    def receive(self, frame: pb.Frame) -> list[pb.Body]:
+        """Take a frame from the link; return the bodies that are now due, in order.
+
+        The caller deals with them and then calls `applied`. Raises ProtocolError if the other side
+        acknowledges what was never sent or runs ahead of the window.
+        """
+        self._acknowledge(frame.acknowledged)
+        sequence = frame.sequence
+        if sequence == 0:
+            return []
+        if sequence <= self._received or sequence in self._early:
+            self.duplicates += 1
+            return []
+        if sequence != self._received + 1:
+            self._early_bytes += frame.ByteSize()
+            if self._early_bytes > 2 * self._window_bytes + self._frame_bytes:
+                raise ProtocolError(f"frame {sequence} arrived while {self._received + 1} is still missing")
+            self._early[sequence] = frame
+            return []
+        bodies = self._take(frame)
+        while self._early and (following := self._early.pop(self._received + 1, None)) is not None:
+            self._early_bytes -= following.ByteSize()
+            bodies += self._take(following)
+        return bodies
+
+    def _take(self, frame: pb.Frame) -> list[pb.Body]:
+        self._received = frame.sequence
+        bodies = list(frame.bodies)
+        self._untold_bytes += _OVERHEAD_BYTES
+        if frame.HasField("fragment"):
+            fragment = frame.fragment
+            parts = self._assembling.setdefault(fragment.id, [])
+            parts.append(fragment.data)
+            self._untold_bytes += len(fragment.data)
+            if fragment.last:
+                del self._assembling[fragment.id]
+                bodies.append(pb.Body.FromString(b"".join(parts)))
+        if bodies:
+            self._untold_bytes += frame.ByteSize()
+        return bodies
+
+    def applied(self) -> None:
+        """Everything that `receive` handed over has been dealt with and may be acknowledged."""
+        self._applied = self._received
+
+    @property
+    def ack_due(self) -> bool:
+        """Whether the other side waits for an acknowledgement (send one soon, with or without content)."""
+        return self._told != self._applied
+
+    @property
+    def ack_urgent(self) -> bool:
+        """Whether the other side's window may run dry for want of an acknowledgement."""
+        return self._told != self._applied and self._untold_bytes > self._window_bytes // 4
+
+    def _acknowledge(self, sequence: int) -> None:
+        if sequence >= self._next_sequence:
+            raise ProtocolError(
+                f"frame {sequence} was acknowledged, but only {self._next_sequence - 1} were sent"
+            )
+        unacknowledged = self._unacknowledged
+        while unacknowledged and unacknowledged[0][0] <= sequence:
+            _, size, _ = unacknowledged.popleft()
+            self._unacknowledged_bytes -= size
+        while self._resend and self._resend[0][0] <= sequence:
+            self._resend.popleft()
+
+    # ------------------------------------------------------------ resuming
+
+    @property
+    def received(self) -> int:
+        """The highest sequence applied: what to say in the handshake."""
+        return self._applied
+
+    def resume(self, peer_received: int) -> None:
+        """A new connection: send again what the other side, by its own word, has not applied."""
+        self._acknowledge(peer_received)
+        self._resend = deque(self._unacknowledged)
+        self._early.clear()
+        self._early_bytes = 0
+
+    def check_invariants(self) -> None:
+        """Assert that the byte counts and sequences agree with the queues."""
+        waiting = sum(size for line in self._flows.values() for _, size in line.waiting)
+        waiting += sum(
+            len(line.cut.data) - line.cut.offset for line in self._flows.values() if line.cut is not None
+        )
+        assert waiting == self._waiting_bytes, (waiting, self._waiting_bytes)
+        assert sum(size for _, size, _ in self._unacknowledged) == self._unacknowledged_bytes
+        sequences = [sequence for sequence, _, _ in self._unacknowledged]
+        assert sequences == list(range(self._next_sequence - len(sequences), self._next_sequence))
+        assert self._told <= self._applied <= self._received
+        assert all(line.waiting or line.cut for line in self._flows.values())
