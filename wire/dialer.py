@@ -8,8 +8,9 @@ import os
 import random
 from collections.abc import Callable, Sequence
 
-from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.errors import Refused
+
+from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.links import Link, LinkLost, OpenLink
 from manyhands.wire.pump import Pump
 from manyhands.wire.session import Flow, ProtocolError, Session
@@ -79,7 +80,7 @@ class Dialer:
                 welcome = await self._connect()
             except LinkLost as lost:
                 self._on_link_lost(str(lost))
-                await self._pause(delay * random.uniform(0.8, 1.2))  # noqa: S311 - jitter, not a secret
+                await self._pause(delay * random.uniform(0.8, 1.2))
                 delay = min(delay * 1.6, RECONNECT_DELAY_MAX)
                 continue
             if welcome is None:
@@ -97,9 +98,7 @@ class Dialer:
         hello.resume = self._welcomed
         hello.received = self._session.received
         # Reads are never cancelled: a handshake that takes too long is ended by closing the link.
-        overdue = asyncio.get_running_loop().call_later(
-            HANDSHAKE_TIMEOUT, lambda: asyncio.ensure_future(link.close())
-        )
+        overdue = asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT, lambda: asyncio.ensure_future(link.close()))
         try:
             await link.write(pb.Frame(hello=hello))
             frame = await link.read()
@@ -113,7 +112,7 @@ class Dialer:
             return frame.welcome
         await link.close()
         if frame is None or kind != "refusal":
-            raise LinkLost(getattr(link, "reason", "no answer to the handshake"))
+            raise LinkLost(link.reason)
         refusal = frame.refusal
         if refusal.code == pb.Refusal.CODE_SHUTTING_DOWN:
             raise LinkLost(refusal.sentence)
@@ -132,9 +131,7 @@ class Dialer:
         assert self._link is not None
         self._session.resume(welcome.received)
         self._welcomed = True
-        pump = Pump(
-            self._session, self._link, self._on_bodies, welcome.heartbeat_interval, welcome.heartbeat_timeout
-        )
+        pump = Pump(self._session, self._link, self._on_bodies, welcome.heartbeat_interval, welcome.heartbeat_timeout)
         self._pump = pump
         try:
             self._on_welcome(welcome)
@@ -154,7 +151,7 @@ class Dialer:
         """Wait until the master has acknowledged everything, at most `timeout` seconds; whether it has."""
         deadline = asyncio.get_running_loop().time() + timeout
         while not self._session.is_idle and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(0.002)  # noqa: ASYNC110 - once, at the end; an event would burden every frame
         return self._session.is_idle
 
     async def close(self) -> None:

@@ -11,7 +11,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     """For `asyncio.Runner`. MANYHANDS_LOOP=asyncio asks for the plain loop."""
     if os.environ.get("MANYHANDS_LOOP") != "asyncio":
         try:
-            import uvloop  # noqa: PLC0415 - optional on platforms without it
+            import uvloop
         except ImportError:
             pass
         else:

@@ -53,12 +53,19 @@ class Link(Protocol):
         """End the connection; a pending `read` then returns None."""
         ...
 
+    @property
+    def reason(self) -> str:
+        """Why the connection ended, once `read` has returned None."""
+        ...
+
 
 OpenLink = Callable[[], Awaitable[Link]]
 
 
 class MemoryLink:
     """One end of a connection inside a process: frames are handed over, not copied."""
+
+    reason = "the connection was closed"
 
     def __init__(self) -> None:
         self._inbox: asyncio.Queue[pb.Frame | None] = asyncio.Queue()
@@ -82,7 +89,7 @@ class MemoryLink:
         """See Link."""
         if self._peer is None:
             raise LinkLost("the connection was closed")
-        self._peer._inbox.put_nowait(frame)
+        self._peer._inbox.put_nowait(frame)  # noqa: SLF001 - the other end of the same thing
 
     async def close(self) -> None:
         """See Link."""
@@ -97,9 +104,8 @@ class DialledLink:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
-        self._call: Any = pb_grpc.MasterStub(channel).Connect()  # type: ignore[no-untyped-call]
+        self._call: Any = pb_grpc.MasterStub(channel).Connect()
         self._closed = False
-        #: Why the connection ended, once `read` has returned None.
         self.reason = "the master closed the connection"
 
     async def read(self) -> pb.Frame | None:
@@ -148,6 +154,8 @@ async def dial(address: str) -> DialledLink:
 
 class AcceptedLink:
     """The master's end of a gRPC connection: lives inside the RPC's handler."""
+
+    reason = "the connection was lost"
 
     def __init__(self, context: Any) -> None:  # grpc.aio.ServicerContext, which has no usable stubs
         self._context = context

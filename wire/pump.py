@@ -52,10 +52,14 @@ class Pump:
 
     async def end(self, reason: str) -> None:
         """Close the link; `run` then returns with this reason."""
-        if self._ending is None:
-            self._ending = reason
+        self._lost(reason)
         self._wakened.set()
         await self._link.close()
+
+    def _lost(self, reason: str) -> None:
+        """The first reason is the cause; later ones are its consequences."""
+        if self._ending is None:
+            self._ending = reason
 
     async def run(self) -> str:
         """Move frames until the link is lost; return why. Raises what `on_bodies` raised, and ProtocolError."""
@@ -63,9 +67,9 @@ class Pump:
         self._beat()
         try:
             await self._read()
-            return self._ending or getattr(self._link, "reason", "the connection was closed")
+            return self._ending or self._link.reason
         finally:
-            self._ending = self._ending or "the connection was closed"
+            self._lost("the connection was closed")
             self._wakened.set()
             for timer in (self._ack_timer, self._beat_timer):
                 if timer is not None:
@@ -98,7 +102,7 @@ class Pump:
         now = self._loop.time()
         if self.liveness.check(now):
             reason = f"silent for {self.liveness.silent(now):.1f} s"
-            self._ending = self._ending or reason
+            self._lost(reason)
             self._closing = self._loop.create_task(self._link.close())
             return
         if now - self._written_at >= self._interval / 2:
@@ -121,7 +125,6 @@ class Pump:
             try:
                 await link.write(frame)
             except LinkLost as lost:
-                self._ending = self._ending or str(lost)
+                self._lost(str(lost))
                 await link.close()
                 return
-

@@ -247,9 +247,7 @@ class Session:
 
     def _acknowledge(self, sequence: int) -> None:
         if sequence >= self._next_sequence:
-            raise ProtocolError(
-                f"frame {sequence} was acknowledged, but only {self._next_sequence - 1} were sent"
-            )
+            raise ProtocolError(f"frame {sequence} was acknowledged, but only {self._next_sequence - 1} were sent")
         unacknowledged = self._unacknowledged
         while unacknowledged and unacknowledged[0][0] <= sequence:
             _, size, _ = unacknowledged.popleft()
@@ -274,9 +272,7 @@ class Session:
     def check_invariants(self) -> None:
         """Assert that the byte counts and sequences agree with the queues."""
         waiting = sum(size for line in self._flows.values() for _, size in line.waiting)
-        waiting += sum(
-            len(line.cut.data) - line.cut.offset for line in self._flows.values() if line.cut is not None
-        )
+        waiting += sum(len(line.cut.data) - line.cut.offset for line in self._flows.values() if line.cut is not None)
         assert waiting == self._waiting_bytes, (waiting, self._waiting_bytes)
         assert sum(size for _, size, _ in self._unacknowledged) == self._unacknowledged_bytes
         sequences = [sequence for sequence, _, _ in self._unacknowledged]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 Span = tuple[int, int]
 
@@ -145,7 +146,7 @@ class SpanSet:
         """Assert that bounds increase strictly and the count is theirs."""
         bounds = self._bounds
         assert len(bounds) % 2 == 0
-        assert all(a < b for a, b in zip(bounds, bounds[1:], strict=False)), bounds
+        assert all(a < b for a, b in pairwise(bounds)), bounds
         assert self._count == sum(hi - lo for lo, hi in self)
 
 
@@ -159,8 +160,8 @@ def tail(spans: list[Span], count: int) -> list[Span]:
     for lo, hi in reversed(spans):
         if count <= 0:
             break
-        lo = max(lo, hi - count)
-        taken.append((lo, hi))
-        count -= hi - lo
+        start = max(lo, hi - count)
+        taken.append((start, hi))
+        count -= hi - start
     taken.reverse()
     return taken
