@@ -1,0 +1,83 @@
+"""What the scheduler wants done: orders, in the imperative. The shell carries them out at once, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import Block
+from manyhands.wire.spans import Span
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchPiece:
+    """Tasks [lo, hi) of a block, all with the same attempt number."""
+
+    block: Block
+    lo: int
+    hi: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    worker: int
+    lease: int
+    job: int
+    priority: int
+    tag: float
+    retry_on: bytes
+    pieces: list[DispatchPiece]
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    worker: int
+    revoke: int
+    lease: int
+    job: int
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverRun:
+    """Hand the client those parts of a run that are the tasks' first results."""
+
+    job: int
+    client: int
+    message: pb.Results
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverFailure:
+    job: int
+    client: int
+    message: pb.Failure
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverCancelled:
+    job: int
+    client: int
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CloseJob:
+    """Every task of the job has its outcome, or the job was cancelled: it is forgotten here."""
+
+    job: int
+    client: int
+
+
+@dataclass(frozen=True, slots=True)
+class RejectJob:
+    """The client broke the job's rules; it is closed."""
+
+    job: int
+    client: int
+    sentence: str
+
+
+Command = Dispatch | Revoke | DeliverRun | DeliverFailure | DeliverCancelled | CloseJob | RejectJob

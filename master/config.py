@@ -1,0 +1,25 @@
+"""The master's settings: one frozen object, filled from the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from manyhands.master.tuning import SchedulerConfig
+
+
+@dataclass(frozen=True, slots=True)
+class MasterConfig:
+    """Durations in seconds, sizes in bytes."""
+
+    #: Both sides speak at least this often, and give the other up after so long a silence.
+    heartbeat_interval: float = 5.0
+    heartbeat_timeout: float = 15.0
+    #: A worker whose connection broke may resume for so long before its work runs elsewhere.
+    reconnect_timeout: float = 1.0
+    #: The same for a client, before its jobs are cancelled.
+    client_timeout: float = 60.0
+    #: A connection that has not said hello by then is closed.
+    handshake_timeout: float = 10.0
+    #: Definitions kept beyond those that open tasks need.
+    definition_bytes: int = 64 << 20
+    scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)

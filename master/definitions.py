@@ -1,0 +1,64 @@
+"""The definitions that open blocks need, and recent ones: opaque blobs by hash."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from hashlib import blake2b
+from weakref import WeakValueDictionary
+
+from manyhands.wire.blocks import HASH_BYTES, Block
+
+
+class Definition:
+    """A function's or class's blob. Whoever needs it holds it; it goes with the last holder."""
+
+    __slots__ = ("__weakref__", "blob", "hash")
+
+    def __init__(self, hash: bytes, blob: bytes) -> None:
+        self.hash = hash
+        self.blob = blob
+
+
+@dataclass(slots=True, frozen=True)
+class HeldBlock(Block):
+    """A block that keeps the definitions it needs alive for as long as it has open tasks."""
+
+    held: tuple[Definition, ...] = ()
+
+
+class DefinitionStore:
+    """All definitions that somebody holds, and the most recently used others up to `limit_bytes`."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit_bytes = limit_bytes
+        self._all: WeakValueDictionary[bytes, Definition] = WeakValueDictionary()
+        self._recent: OrderedDict[bytes, Definition] = OrderedDict()
+        self._recent_bytes = 0
+
+    def add(self, hash: bytes, blob: bytes) -> None:
+        """Take in a blob. Raises ValueError if the hash is not its own."""
+        if blake2b(blob, digest_size=HASH_BYTES).digest() != hash:
+            raise ValueError(f"the definition sent as {hash.hex()} is not what that hash names")
+        definition = self._all.get(hash)
+        if definition is None:
+            definition = self._all[hash] = Definition(hash, blob)
+        self._use(definition)
+
+    def get(self, hash: bytes) -> Definition | None:
+        """The definition, if it is here."""
+        definition = self._all.get(hash)
+        if definition is not None:
+            self._use(definition)
+        return definition
+
+    def _use(self, definition: Definition) -> None:
+        recent = self._recent
+        if definition.hash in recent:
+            recent.move_to_end(definition.hash)
+            return
+        recent[definition.hash] = definition
+        self._recent_bytes += len(definition.blob)
+        while self._recent_bytes > self._limit_bytes and len(recent) > 1:
+            _, dropped = recent.popitem(last=False)
+            self._recent_bytes -= len(dropped.blob)

@@ -1,0 +1,142 @@
+"""What can happen to the scheduler: facts, in the past tense."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import Block
+from manyhands.wire.spans import Span
+
+
+@dataclass(frozen=True, slots=True)
+class RetryOptions:
+    """When a failed task runs again; see `retry.py`."""
+
+    retries: int = 0
+    delay: float = 1.0
+    backoff: float = 2.0
+    delay_max: float = 60.0
+    retry_on: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class JobOptions:
+    """What the client asked for."""
+
+    name: str = ""
+    priority: int = 0
+    max_parallel: int = 0
+    retry: RetryOptions = field(default_factory=RetryOptions)
+    metered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerJoined:
+    worker: int
+    slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLost:
+    """`planned`: it said goodbye, so what it held is not charged with a loss."""
+
+    worker: int
+    planned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobOpened:
+    job: int
+    client: int
+    options: JobOptions
+
+
+@dataclass(frozen=True, slots=True)
+class BlockArrived:
+    job: int
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
+class JobSealed:
+    job: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """`spans` None: the whole job, and it is closed."""
+
+    job: int
+    spans: tuple[Span, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class ResultsConsumed:
+    job: int
+    total_bytes: int
+    unlimited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLeft:
+    client: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunSucceeded:
+    """Tasks [first, first + count) of a lease returned; `message` holds their results."""
+
+    worker: int
+    job: int
+    lease: int
+    first: int
+    count: int
+    seconds: float
+    message: pb.Results
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFailed:
+    worker: int
+    job: int
+    lease: int
+    index: int
+    seconds: float
+    message: pb.Failure
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCrashed:
+    worker: int
+    job: int
+    lease: int
+    index: int
+    report: pb.CrashReport
+
+
+@dataclass(frozen=True, slots=True)
+class SpansReturned:
+    """A worker gave back what it had not started; `revoke` 0: unasked."""
+
+    worker: int
+    revoke: int
+    lease: int
+    spans: tuple[Span, ...]
+
+
+Event = (
+    WorkerJoined
+    | WorkerLost
+    | JobOpened
+    | BlockArrived
+    | JobSealed
+    | CancelRequested
+    | ResultsConsumed
+    | ClientLeft
+    | RunSucceeded
+    | TaskFailed
+    | TaskCrashed
+    | SpansReturned
+)

@@ -1,0 +1,208 @@
+"""One job's state: its blocks, and for every task exactly one place where it is."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+
+from manyhands.master.attempts import Counts
+from manyhands.master.commands import DispatchPiece
+from manyhands.master.events import JobOptions
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import Block
+from manyhands.wire.spans import Span, SpanSet
+
+
+class JobBlocks:
+    """The blocks of a job that still have open tasks, by index."""
+
+    __slots__ = ("_blocks", "_firsts", "_left", "_offset")
+
+    def __init__(self) -> None:
+        self._firsts: list[int] = []
+        self._blocks: list[Block | None] = []
+        self._left: list[int] = []  # open tasks of each block
+        self._offset = 0  # leading blocks that are finished and will be cut off together
+
+    def append(self, block: Block) -> None:
+        """Add the next block; its indices follow the last one's."""
+        self._firsts.append(block.first)
+        self._blocks.append(block)
+        self._left.append(block.count)
+
+    def at(self, index: int) -> Block:
+        """The block that holds an open task."""
+        block = self._blocks[bisect_right(self._firsts, index) - 1]
+        assert block is not None, f"task {index} is open but its block is gone"
+        return block
+
+    def pieces(self, lo: int, hi: int) -> Iterator[tuple[Block, int, int]]:
+        """The open tasks [lo, hi), cut at block boundaries."""
+        while lo < hi:
+            block = self.at(lo)
+            end = min(hi, block.end)
+            yield block, lo, end
+            lo = end
+
+    def finish(self, lo: int, hi: int) -> None:
+        """Tasks [lo, hi) have their outcome: a block without open tasks is let go."""
+        position = bisect_right(self._firsts, lo) - 1
+        while lo < hi:
+            block = self._blocks[position]
+            assert block is not None, f"task {lo} finished twice"
+            end = min(hi, block.end)
+            self._left[position] -= end - lo
+            if not self._left[position]:
+                self._blocks[position] = None
+            lo = end
+            position += 1
+        self._cut()
+
+    def _cut(self) -> None:
+        """Let go of finished leading blocks; amortised, as cutting a list's head moves the rest."""
+        offset, blocks = self._offset, self._blocks
+        while offset < len(blocks) and blocks[offset] is None:
+            offset += 1
+        if offset > 32 and offset * 2 > len(blocks):
+            del self._firsts[:offset], self._blocks[:offset], self._left[:offset]
+            offset = 0
+        self._offset = offset
+
+
+class Job:
+    """Where each task of a job is: queued, staged, leased, waiting for a retry, or done.
+
+    Staged and leased spans are listed with the workers; here are only their numbers.
+    """
+
+    __slots__ = (
+        "attempts",
+        "blocks",
+        "cancelled",
+        "cancelling",
+        "client",
+        "consumed_bytes",
+        "count",
+        "crash_counts",
+        "crash_reports",
+        "delivered_bytes",
+        "done",
+        "failed",
+        "failure_counts",
+        "leased",
+        "number",
+        "options",
+        "priority",
+        "queued",
+        "sealed_at",
+        "staged",
+        "succeeded",
+        "tag",
+        "unlimited",
+        "waiting",
+    )
+
+    def __init__(self, number: int, client: int, options: JobOptions) -> None:
+        self.number = number
+        self.client = client
+        self.options = options
+        self.priority = options.priority
+        #: Place in the fair queue; see `queues.py`.
+        self.tag = 0.0
+        self.blocks = JobBlocks()
+        #: Tasks received so far: indices are [0, count).
+        self.count = 0
+        #: How many there will be; None until the client says so.
+        self.sealed_at: int | None = None
+        self.queued = SpanSet()
+        self.waiting = SpanSet()
+        self.done = SpanSet()
+        #: Leased, and to be dropped instead of queued again should they come back.
+        self.cancelling = SpanSet()
+        #: Tasks in the workers' deques, and under leases (a task under two counts twice).
+        self.staged = 0
+        self.leased = 0
+        #: Every failure, crash and loss, the failures alone (against retries), the crashes alone.
+        self.attempts = Counts()
+        self.failure_counts = Counts()
+        self.crash_counts = Counts()
+        self.crash_reports: dict[int, list[pb.CrashReport]] = {}
+        self.succeeded = self.failed = self.cancelled = 0
+        self.delivered_bytes = 0
+        self.consumed_bytes = 0
+        self.unlimited = not options.metered
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every task there will ever be has its outcome."""
+        return self.sealed_at is not None and len(self.done) == self.sealed_at
+
+    @property
+    def first_open(self) -> int:
+        """The lowest index without an outcome: what an ordered reader waits for."""
+        if not self.done:
+            return 0
+        lo, hi = self.done.first_span
+        return hi if lo == 0 else 0
+
+    def take(self, limit: int, limit_bytes: int) -> list[Span]:
+        """Remove up to `limit` tasks of one function, and about `limit_bytes`, from the queue's head."""
+        taken: list[Span] = []
+        function: bytes | None = None
+        while limit > 0 and self.queued:
+            index = self.queued.first
+            block = self.blocks.at(index)
+            if function is None:
+                function = block.function
+            elif function != block.function or limit_bytes <= 0:
+                break
+            per_task = max(1, len(block.payload) // block.count)
+            room = min(limit, block.end - index, max(1, limit_bytes // per_task))
+            lo, hi = self.queued.pop_first(room)
+            taken.append((lo, hi))
+            limit -= hi - lo
+            limit_bytes -= per_task * (hi - lo)
+        return taken
+
+    def dispatch_pieces(self, spans: list[Span]) -> list[DispatchPiece]:
+        """Spans cut at block boundaries and where the attempt number changes."""
+        pieces = []
+        for lo, hi in spans:
+            for block, a, b in self.blocks.pieces(lo, hi):
+                if not self.attempts:
+                    pieces.append(DispatchPiece(block, a, b, 0))
+                else:
+                    pieces += [DispatchPiece(block, c, d, n) for c, d, n in self.attempts.split(a, b)]
+        return pieces
+
+    def finish(self, lo: int, hi: int) -> None:
+        """Tasks [lo, hi), none of them done before, have their outcome."""
+        self.done.add(lo, hi)
+        self.blocks.finish(lo, hi)
+        if self.attempts:
+            self.attempts.forget(lo, hi)
+            self.failure_counts.forget(lo, hi)
+            self.crash_counts.forget(lo, hi)
+            if self.crash_reports:
+                for index in [index for index in self.crash_reports if lo <= index < hi]:
+                    del self.crash_reports[index]
+        if self.cancelling:
+            self.cancelling.remove(lo, hi)
+
+    def check_invariants(self, staged: list[Span], leased: list[Span]) -> None:
+        """Assert that every task is in exactly one place, given what the workers hold of this job.
+
+        A leased task may be done, or in another place besides: a late result or a lost worker's return.
+        """
+        for spans in (self.queued, self.waiting, self.done, self.cancelling):
+            spans.check_invariants()
+        assert self.staged == sum(hi - lo for lo, hi in staged), (self.staged, staged)
+        assert self.leased == sum(hi - lo for lo, hi in leased), (self.leased, leased)
+        places = SpanSet()
+        for lo, hi in [*self.queued, *self.waiting, *self.done, *staged]:
+            assert places.add(lo, hi) == hi - lo, f"job {self.number}: [{lo}, {hi}) is in two places"
+        for lo, hi in leased:
+            places.add(lo, hi)
+        expected = [(0, self.count)] if self.count else []
+        assert list(places) == expected, f"job {self.number}: of {expected} only {places} are accounted for"
+        assert len(self.done) == self.succeeded + self.failed + self.cancelled

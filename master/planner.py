@@ -1,0 +1,222 @@
+"""The planner: hands out queued work, window by window, and moves it when a worker runs dry."""
+
+from __future__ import annotations
+
+import math
+
+from manyhands.master import stealing
+from manyhands.master.commands import Command, Dispatch
+from manyhands.master.jobs import Job
+from manyhands.master.pool import Pool
+from manyhands.master.profiles import Profile
+from manyhands.master.workers import UNKNOWN_SECONDS, Lease, Staged, Worker
+from manyhands.wire.spans import Span, SpanSet
+
+
+class Planner:
+    """Decides who gets what, and how much at a time."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._touched: dict[int, Worker] = {}
+        self._hungry: dict[int, Worker] = {}  # those that could take more, had there been any
+        self._lease = 0
+        #: When to look again although nothing happened: somebody is idle, and it was too early to ask others.
+        self.recheck_at: float | None = None
+
+    @property
+    def flush_interval(self) -> float:
+        """How often a busy worker should report: rarer with more workers."""
+        config = self._pool.config
+        interval = 2 * len(self._pool.workers) / config.messages_per_second
+        return min(max(interval, config.flush_interval_min), config.flush_interval_max)
+
+    @property
+    def lookahead(self) -> float:
+        """Seconds of work a slot holds ahead of need."""
+        config = self._pool.config
+        return config.prefetch + 2 * config.round_trip + 2 * self.flush_interval
+
+    def touch(self, worker: Worker) -> None:
+        """Something changed at this worker: look at it in the next plan."""
+        self._touched[worker.number] = worker
+
+    def forget(self, worker: Worker) -> None:
+        """The worker is gone."""
+        self._touched.pop(worker.number, None)
+        self._hungry.pop(worker.number, None)
+
+    def plan(self, now: float, out: list[Command]) -> None:
+        """Hand out work: to those that reported, to the hungry, ahead of lower ranks, and by stealing."""
+        self.recheck_at = None
+        pool = self._pool
+        touched, self._touched = self._touched, {}
+        for worker in touched.values():
+            self._serve(worker, out)
+        came_ready, pool.came_ready = pool.came_ready, []
+        if pool.fair:
+            self._serve_hungry(out)
+        for job in came_ready:
+            if job in pool.fair:
+                self._overtake(job, out)
+        if not pool.fair and self._hungry:
+            self._steal(now, out)
+
+    def _serve(self, worker: Worker, out: list[Command]) -> None:
+        """Fill the worker's window, best rank first, from its deque and the jobs' queues."""
+        while True:
+            job = self._pool.fair.best()
+            head = worker.deque[0] if worker.deque else None
+            if head is not None and (job is None or (-head.job.priority, head.tag) <= (-job.priority, job.tag)):
+                room = self._room(worker, head.job, head.profile, head.count)
+                if room <= 0:
+                    break
+                part = worker.unstage(room)
+                self._dispatch(worker, part.job, part.profile, part.tag, part.spans, out)
+                continue
+            if job is None:
+                self._hungry[worker.number] = worker
+                return
+            profile = self._pool.profile(job)
+            room = self._room(worker, job, profile, len(job.queued))
+            if room <= 0:
+                break
+            self._hand_out(worker, job, profile, room, out)
+        self._hungry.pop(worker.number, None)
+
+    def _serve_hungry(self, out: list[Command]) -> None:
+        """Give new work to those who lacked it: free slots first, in turns."""
+        for want_free in (True, False):
+            progress = True
+            while progress:
+                progress = False
+                for worker in list(self._hungry.values()):
+                    job = self._pool.fair.best()
+                    if job is None:
+                        return
+                    if want_free and not worker.free_slots:
+                        continue
+                    profile = self._pool.profile(job)
+                    room = self._room(worker, job, profile, len(job.queued))
+                    del self._hungry[worker.number]
+                    if room > 0:
+                        # To the end of the line, still hungry: the next round finds out.
+                        self._hungry[worker.number] = worker
+                        self._hand_out(worker, job, profile, room, out)
+                        progress = True
+
+    def _overtake(self, job: Job, out: list[Command]) -> None:
+        """Work that has just come up goes ahead of unstarted work of lower rank; agents run it first."""
+        lowest = min((other.priority for other in self._pool.jobs.values() if other.leased), default=job.priority)
+        for worker in list(self._pool.workers.values()):
+            fresh = self._pool.fair.is_fresh(job)
+            if job not in self._pool.fair or not (fresh or lowest < job.priority):
+                return
+            profile = self._pool.profile(job)
+            room = self._room(worker, job, profile, len(job.queued))
+            if room <= 0 and fresh:
+                room = min(worker.slots - worker.leased_of(job), self._pool.startable(job))
+            if room > 0:
+                self._hand_out(worker, job, profile, room, out)
+
+    def _room(self, worker: Worker, job: Job, profile: Profile, available: int) -> int:
+        """How many of a job's `available` tasks fit the worker's window now; lower priorities do not count."""
+        slots, mean = worker.slots, profile.mean
+        free = max(0, slots - worker.leased_from(job.priority))
+        room = free
+        if mean is not None:
+            ahead = slots * self.lookahead
+            open_seconds = slots * mean + ahead - worker.seconds(job.priority)
+            # Refilled when half of it is used up, so that messages carry more.
+            if open_seconds >= ahead / 2:
+                room = max(room, math.ceil(open_seconds / max(mean, 1e-9)))
+        # Guided self-scheduling (Polychronopoulos, Kuck 1987): never more than half of a fair share of what is left,
+        # but a free slot is never left empty for it.
+        share = available * slots / self._pool.slots
+        held = worker.leased_from(job.priority) - slots
+        room = min(room, max(math.ceil(share / 2) - max(0, held), min(free, math.ceil(share))))
+        if worker.leased_bytes >= self._pool.config.worker_bytes:
+            room = min(room, free)
+        return min(room, self._pool.startable(job)) if job.queued else room
+
+    def _hand_out(self, worker: Worker, job: Job, profile: Profile, room: int, out: list[Command]) -> None:
+        """Dispatch up to `room` tasks of the job's head function, and set as many aside if plenty is left."""
+        cost = UNKNOWN_SECONDS if profile.mean is None else profile.mean
+        cost *= self._pool.cost_factor(job)
+        # Setting aside saves a decision later; near the end it would only have to be stolen back.
+        spare = (
+            room if profile.mean is not None and len(job.queued) * worker.slots > 16 * room * self._pool.slots else 0
+        )
+        limit_bytes = self._pool.config.lease_bytes
+        function = job.blocks.at(job.queued.first).function
+        while room > 0 and job.queued:
+            spans = job.take(room, limit_bytes)
+            count = sum(hi - lo for lo, hi in spans)
+            tag = self._pool.fair.charge(job, cost * count)
+            self._dispatch(worker, job, profile, tag, spans, out)
+            room -= count
+            if job.queued and job.blocks.at(job.queued.first).function != function:
+                break
+        else:
+            while spare > 0 and job.queued and not job.options.max_parallel:
+                spans = job.take(spare, limit_bytes)
+                count = sum(hi - lo for lo, hi in spans)
+                worker.stage(Staged(job, profile, self._pool.fair.charge(job, cost * count), spans))
+                spare -= count
+                if job.queued and job.blocks.at(job.queued.first).function != function:
+                    break
+        self._pool.refresh(job)
+
+    def _dispatch(
+        self, worker: Worker, job: Job, profile: Profile, tag: float, spans: list[Span], out: list[Command]
+    ) -> None:
+        self._lease += 1
+        block = job.blocks.at(spans[0][0])
+        per_task = max(1, len(block.payload) // block.count)
+        worker.lease(Lease(self._lease, job, profile, tag, per_task, SpanSet(spans)))
+        out.append(
+            Dispatch(
+                worker.number,
+                self._lease,
+                job.number,
+                job.priority,
+                tag,
+                job.options.retry.retry_on,
+                job.dispatch_pieces(spans),
+            )
+        )
+
+    def _steal(self, now: float, out: list[Command]) -> None:
+        """No job has queued work: idle workers take from others' deques, then ask for unstarted leases."""
+        idle = [worker for worker in self._hungry.values() if worker.free_slots]
+        wanted = 0
+        for worker in idle:
+            victim = stealing.richest(self._pool.workers.values())
+            if victim is not None and victim is not worker:
+                for staged in stealing.steal_half(victim):
+                    worker.stage(staged)
+                self._serve(worker, out)
+            wanted += worker.free_slots
+        if wanted <= 0:
+            return
+        config = self._pool.config
+        asked = sum(len(worker.revokes) for worker in self._pool.workers.values())
+        victims = [worker for worker in self._pool.workers.values() if worker.unstarted]
+        victims.sort(key=lambda worker: -worker.unstarted / worker.slots)
+        patience = config.revoke_patience + 2 * self.flush_interval
+        for victim in victims:
+            if asked >= wanted:
+                return
+            if not stealing.is_worth_asking(victim, now, 2 * config.round_trip, patience):
+                self.recheck_at = now + config.revoke_pause
+                continue
+            count = (victim.unstarted + 1) // 2
+            for lease, spans in stealing.give_back(victim, count):
+                self._pool.ask_back(victim, lease, spans, out)
+            victim.revoke_after = now + config.revoke_pause
+            asked += count
+
+    def check_invariants(self) -> None:
+        """Assert that nobody is remembered who is gone. For tests."""
+        workers = self._pool.workers
+        assert all(workers.get(number) is worker for number, worker in (self._hungry | self._touched).items())

@@ -1,0 +1,168 @@
+"""The pool: all jobs, all workers, and the moves of tasks between their places that keep every index true."""
+
+from __future__ import annotations
+
+from manyhands.master.commands import CloseJob, Command, DeliverCancelled, Revoke
+from manyhands.master.jobs import Job
+from manyhands.master.profiles import Profile, Profiles
+from manyhands.master.queues import FairQueue
+from manyhands.master.tuning import SchedulerConfig
+from manyhands.master.workers import Lease, Worker
+from manyhands.wire.spans import Span
+
+
+class Pool:
+    """What the scheduler's event handlers and its planner share. Methods append commands to `out`."""
+
+    def __init__(self, config: SchedulerConfig) -> None:
+        self.config = config
+        self.jobs: dict[int, Job] = {}
+        self.workers: dict[int, Worker] = {}
+        self.slots = 0
+        self.fair = FairQueue()
+        #: Jobs that have become ready since the planner last looked.
+        self.came_ready: list[Job] = []
+        self._profiles = Profiles()
+        self._ready_jobs: dict[int, int] = {}  # of each client: shares are the clients', not the jobs'
+        self._revoke = 0
+
+    # ------------------------------------------------------------ places
+
+    def requeue(self, job: Job, spans: list[Span], out: list[Command]) -> None:
+        """These tasks are nobody's now: queue those that are open, end those that are being cancelled."""
+        if job.number not in self.jobs:
+            return
+        cancelled: list[Span] = []
+        for lo, hi in spans:
+            for a, b in job.done.missing(lo, hi):
+                if job.cancelling:
+                    cancelled += job.cancelling.overlap(a, b)
+                    for c, d in job.cancelling.missing(a, b):
+                        job.queued.add(c, d)
+                else:
+                    job.queued.add(a, b)
+        self.cancel_now(job, cancelled, out)
+        self.refresh(job)
+
+    def cancel_now(self, job: Job, spans: list[Span], out: list[Command]) -> None:
+        """These open tasks are in no place any more: their outcome is cancelled."""
+        if not spans:
+            return
+        for lo, hi in spans:
+            job.cancelled += hi - lo
+            job.finish(lo, hi)
+        out.append(DeliverCancelled(job.number, job.client, tuple(spans)))
+        self.close_if_finished(job, out)
+
+    def withdraw(self, job: Job, spans: list[Span]) -> None:
+        """Tasks that were about to run (again) need not: a late result has come."""
+        for lo, hi in spans:
+            job.queued.remove(lo, hi)
+            job.waiting.remove(lo, hi)
+        self.unstage(job, spans)
+
+    def unstage(self, job: Job, spans: list[Span]) -> list[Span]:
+        if not job.staged:
+            return []
+        return [part for worker in self.workers.values() for part in worker.withdraw(job, spans)]
+
+    def drop(self, job: Job, out: list[Command]) -> None:
+        """Forget a job, wherever its tasks are."""
+        self.unstage(job, [(0, job.count)])
+        del self.jobs[job.number]
+        job.queued.clear()
+        job.waiting.clear()
+        self.refresh(job)
+        self.revoke_all(job, [(0, job.count)], out)
+
+    def close_if_finished(self, job: Job, out: list[Command]) -> None:
+        if job.is_finished and job.number in self.jobs:
+            self.drop(job, out)
+            out.append(CloseJob(job.number, job.client))
+
+    def ask_back(self, worker: Worker, lease: Lease, spans: list[Span], out: list[Command]) -> None:
+        if not spans:
+            return
+        self._revoke += 1
+        worker.revokes[self._revoke] = lease.number
+        out.append(Revoke(worker.number, self._revoke, lease.number, lease.job.number, tuple(spans)))
+
+    def revoke_all(self, job: Job, spans: list[Span], out: list[Command]) -> None:
+        """Ask every worker for what it has not started of these tasks."""
+        for worker in self.workers.values():
+            if worker.leased_of(job):
+                for lease in worker.leases.values():
+                    if lease.job is job:
+                        asked = [part for lo, hi in spans for part in lease.open.overlap(lo, hi)]
+                        self.ask_back(worker, lease, asked, out)
+
+    # ------------------------------------------------------------ readiness
+
+    def refresh(self, job: Job) -> None:
+        """Put the job into the fair queue, or take it out, after anything that may change its readiness."""
+        ready = bool(job.queued) and self.startable(job) > 0
+        if ready == (job in self.fair):
+            return
+        if ready:
+            self.fair.add(job)
+            self.came_ready.append(job)
+            self._ready_jobs[job.client] = self._ready_jobs.get(job.client, 0) + 1
+        else:
+            self.fair.discard(job)
+            self._ready_jobs[job.client] -= 1
+            if not self._ready_jobs[job.client]:
+                del self._ready_jobs[job.client]
+
+    def startable(self, job: Job) -> int:
+        """How many of the job's tasks may be handed out now, by its own limits; it has some queued."""
+        limit = len(job.queued)
+        if job.options.max_parallel:
+            limit = min(limit, job.options.max_parallel - job.leased - job.staged)
+        if not job.unlimited:
+            handed = job.leased + job.staged
+            expected = handed * job.delivered_bytes // max(1, job.succeeded)
+            if job.delivered_bytes - job.consumed_bytes + expected >= self.config.credit_bytes:
+                # What an ordered reader waits for must run, or it would never read.
+                limit = min(limit, 1 if job.queued.first == job.first_open else 0)
+        return limit
+
+    def profile(self, job: Job) -> Profile:
+        """The duration profile of the job's next task; it has some queued."""
+        block = job.blocks.at(job.queued.first)
+        # Callables that travel as data have no name to learn by; their job stands for them.
+        return self._profiles.get(block.function or b"job %d" % job.number)
+
+    def cost_factor(self, job: Job) -> int:
+        """What the job's work costs it beside its duration: clients share equally, and their jobs within that."""
+        return self._ready_jobs.get(job.client, 1)
+
+    def check_invariants(self) -> None:
+        """Assert that every index agrees with every other. For tests."""
+        for number, job in self.jobs.items():
+            assert number == job.number
+            staged = [
+                span
+                for worker in self.workers.values()
+                for part in worker.deque
+                if part.job is job
+                for span in part.spans
+            ]
+            leased = [
+                span
+                for worker in self.workers.values()
+                for lease in worker.leases.values()
+                if lease.job is job
+                for span in lease.open
+            ]
+            job.check_invariants(staged, leased)
+            assert (job in self.fair) == (bool(job.queued) and self.startable(job) > 0)
+            assert not job.is_finished
+        for worker in self.workers.values():
+            worker.check_invariants()
+            assert all(staged.job.number in self.jobs for staged in worker.deque)
+        assert self.slots == sum(worker.slots for worker in self.workers.values())
+        ready: dict[int, int] = {}
+        for job in self.jobs.values():
+            if job in self.fair:
+                ready[job.client] = ready.get(job.client, 0) + 1
+        assert ready == self._ready_jobs, (ready, self._ready_jobs)

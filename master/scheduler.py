@@ -1,0 +1,326 @@
+"""The scheduler: which task runs where. A synchronous state machine without clock, socket or randomness of its own.
+
+`handle(event, now)` takes in one fact, `plan(now)` hands out work after any number of them; both return
+commands for the shell to carry out at once, in order. `next_deadline()` says when `plan` is due again
+at the latest. See docs/architecture.md for the states of a task and the reasons behind the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Any
+
+from manyhands.master import events as ev
+from manyhands.master.commands import CloseJob, Command, DeliverFailure, DeliverRun, RejectJob
+from manyhands.master.jobs import Job
+from manyhands.master.planner import Planner
+from manyhands.master.pool import Pool
+from manyhands.master.retry import Wakes, retry_delay
+from manyhands.master.tuning import SchedulerConfig
+from manyhands.master.workers import Worker
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.spans import SpanSet
+
+
+class Scheduler:
+    """All jobs, all workers, all decisions."""
+
+    def __init__(self, rng: Random, config: SchedulerConfig = SchedulerConfig()) -> None:  # noqa: B008 - frozen
+        self._rng = rng
+        self._config = config
+        self._pool = Pool(config)
+        self._planner = Planner(self._pool)
+        self._wakes = Wakes()
+        #: Reports about tasks that had their outcome, or of jobs that are gone.
+        self.stale = 0
+        self._handlers: dict[type, Callable[[Any, float], list[Command]]] = {
+            ev.WorkerJoined: self._on_worker_joined,
+            ev.WorkerLost: self._on_worker_lost,
+            ev.JobOpened: self._on_job_opened,
+            ev.BlockArrived: self._on_block_arrived,
+            ev.JobSealed: self._on_job_sealed,
+            ev.CancelRequested: self._on_cancel_requested,
+            ev.ResultsConsumed: self._on_results_consumed,
+            ev.ClientLeft: self._on_client_left,
+            ev.RunSucceeded: self._on_run_succeeded,
+            ev.TaskFailed: self._on_task_failed,
+            ev.TaskCrashed: self._on_task_crashed,
+            ev.SpansReturned: self._on_spans_returned,
+        }
+
+    # ------------------------------------------------------------ what the shell asks
+
+    def handle(self, event: ev.Event, now: float) -> list[Command]:
+        """Take in one fact."""
+        return self._handlers[type(event)](event, now)
+
+    def plan(self, now: float) -> list[Command]:
+        """Hand out work, after any number of events."""
+        out: list[Command] = []
+        for number, index in self._wakes.pop_due(now):
+            job = self._pool.jobs.get(number)
+            if job is not None and job.waiting.remove(index, index + 1):
+                self._pool.requeue(job, [(index, index + 1)], out)
+        self._planner.plan(now, out)
+        return out
+
+    def next_deadline(self) -> float | None:
+        """When `plan` must be called at the latest, should no event come before."""
+        due = [time for time in (self._wakes.next_due(), self._planner.recheck_at) if time is not None]
+        return min(due, default=None)
+
+    @property
+    def flush_interval(self) -> float:
+        """How often a busy worker should report, in seconds."""
+        return self._planner.flush_interval
+
+    @property
+    def slots(self) -> int:
+        """Slots of all workers."""
+        return self._pool.slots
+
+    @property
+    def jobs(self) -> Iterable[Job]:
+        """The open jobs; for looking."""
+        return self._pool.jobs.values()
+
+    @property
+    def workers(self) -> dict[int, Worker]:
+        """The workers; for looking."""
+        return self._pool.workers
+
+    # ------------------------------------------------------------ workers
+
+    def _on_worker_joined(self, event: ev.WorkerJoined, now: float) -> list[Command]:
+        worker = Worker(event.worker, event.slots, now)
+        self._pool.workers[event.worker] = worker
+        self._planner.touch(worker)
+        self._pool.slots += event.slots
+        return []
+
+    def _on_worker_lost(self, event: ev.WorkerLost, now: float) -> list[Command]:
+        worker = self._pool.workers.pop(event.worker, None)
+        if worker is None:
+            return []
+        self._pool.slots -= worker.slots
+        self._planner.forget(worker)
+        out: list[Command] = []
+        for staged in worker.unstage_tail(worker.staged):
+            self._pool.requeue(staged.job, staged.spans, out)
+        for lease in list(worker.leases.values()):
+            spans = list(lease.open)
+            for lo, hi in spans:
+                worker.report(lease, lo, hi)
+                if not event.planned and lease.job.number in self._pool.jobs:
+                    for a, b in lease.job.done.missing(lo, hi):
+                        lease.job.attempts.bump(a, b)
+            self._pool.requeue(lease.job, spans, out)
+        return out
+
+    def _on_spans_returned(self, event: ev.SpansReturned, now: float) -> list[Command]:
+        worker = self._pool.workers.get(event.worker)
+        if worker is None:
+            return []
+        out: list[Command] = []
+        if event.revoke:
+            worker.revokes.pop(event.revoke, None)
+        lease = worker.leases.get(event.lease)
+        came = 0
+        if lease is not None:
+            for lo, hi in event.spans:
+                parts = lease.open.overlap(lo, hi)
+                came += worker.report(lease, lo, hi)
+                self._pool.requeue(lease.job, parts, out)
+        if not came:
+            worker.revoke_after = now + self._config.revoke_pause
+        self._planner.touch(worker)
+        return out
+
+    # ------------------------------------------------------------ jobs
+
+    def _on_job_opened(self, event: ev.JobOpened, now: float) -> list[Command]:
+        self._pool.jobs[event.job] = Job(event.job, event.client, event.options)
+        return []
+
+    def _on_block_arrived(self, event: ev.BlockArrived, now: float) -> list[Command]:
+        job = self._pool.jobs.get(event.job)
+        if job is None:
+            return []
+        block = event.block
+        if block.first != job.count or job.sealed_at is not None:
+            return self._reject(job, f"a block begins at task {block.first}, but task {job.count} is due")
+        job.blocks.append(block)
+        job.count = block.end
+        job.queued.add(block.first, block.end)
+        self._pool.refresh(job)
+        return []
+
+    def _on_job_sealed(self, event: ev.JobSealed, now: float) -> list[Command]:
+        job = self._pool.jobs.get(event.job)
+        if job is None:
+            return []
+        if event.total != job.count:
+            return self._reject(job, f"it was closed at {event.total} tasks, but {job.count} arrived")
+        job.sealed_at = event.total
+        out: list[Command] = []
+        self._pool.close_if_finished(job, out)
+        return out
+
+    def _on_results_consumed(self, event: ev.ResultsConsumed, now: float) -> list[Command]:
+        job = self._pool.jobs.get(event.job)
+        if job is not None:
+            job.consumed_bytes = max(job.consumed_bytes, event.total_bytes)
+            job.unlimited = job.unlimited or event.unlimited
+            self._pool.refresh(job)
+        return []
+
+    def _on_client_left(self, event: ev.ClientLeft, now: float) -> list[Command]:
+        out: list[Command] = []
+        for job in [job for job in self._pool.jobs.values() if job.client == event.client]:
+            self._pool.drop(job, out)
+        return out
+
+    def _on_cancel_requested(self, event: ev.CancelRequested, now: float) -> list[Command]:
+        job = self._pool.jobs.get(event.job)
+        if job is None:
+            return []
+        out: list[Command] = []
+        if event.spans is None:
+            self._pool.drop(job, out)
+            out.append(CloseJob(job.number, job.client))
+            return out
+        gone = SpanSet()
+        for lo, hi in event.spans:
+            for a, b in job.done.missing(lo, min(hi, job.count)):
+                for place in (job.queued, job.waiting):
+                    for c, d in place.overlap(a, b):
+                        gone.add(c, d)
+                        place.remove(c, d)
+                for c, d in self._pool.unstage(job, [(a, b)]):
+                    gone.add(c, d)
+                for c, d in gone.missing(a, b):
+                    job.cancelling.add(c, d)
+        if job.cancelling:
+            self._pool.revoke_all(job, list(job.cancelling), out)
+        self._pool.cancel_now(job, list(gone), out)
+        self._pool.refresh(job)
+        return out
+
+    def _reject(self, job: Job, sentence: str) -> list[Command]:
+        out: list[Command] = []
+        self._pool.drop(job, out)
+        out.append(RejectJob(job.number, job.client, sentence))
+        return out
+
+    # ------------------------------------------------------------ outcomes
+
+    def _on_run_succeeded(self, event: ev.RunSucceeded, now: float) -> list[Command]:
+        lo, hi = event.first, event.first + event.count
+        fenced = self._reported(event.worker, event.lease, event.job, lo, hi, event.seconds, now)
+        job = self._pool.jobs.get(event.job)
+        if job is None or hi > job.count:
+            self.stale += event.count
+            return []
+        parts = job.done.missing(lo, hi)
+        new = sum(b - a for a, b in parts)
+        self.stale += event.count - new
+        if not parts:
+            return []
+        if fenced != event.count:
+            self._pool.withdraw(job, parts)
+        for a, b in parts:
+            job.finish(a, b)
+        job.succeeded += new
+        job.delivered_bytes += len(event.message.payload)
+        out: list[Command] = [DeliverRun(job.number, job.client, event.message, tuple(parts))]
+        self._pool.refresh(job)
+        self._pool.close_if_finished(job, out)
+        return out
+
+    def _on_task_failed(self, event: ev.TaskFailed, now: float) -> list[Command]:
+        job = self._open_task(event, event.seconds, now)
+        if job is None:
+            return []
+        index, message, retry = event.index, event.message, job.options.retry
+        delay = None
+        if message.kind == pb.Failure.KIND_EXCEPTION and message.retryable and retry.retries:
+            job.failure_counts.bump(index, index + 1)
+            delay = retry_delay(retry, job.failure_counts.of(index), self._rng)
+        if delay is None or index in job.cancelling:
+            return self._fail(job, message)
+        job.attempts.bump(index, index + 1)
+        job.waiting.add(index, index + 1)
+        self._wakes.add(now + delay, job.number, index)
+        self._pool.refresh(job)
+        return []
+
+    def _on_task_crashed(self, event: ev.TaskCrashed, now: float) -> list[Command]:
+        job = self._open_task(event, 0.0, now)
+        if job is None:
+            return []
+        index = event.index
+        reports = job.crash_reports.setdefault(index, [])
+        reports.append(event.report)
+        if len(reports) >= self._config.max_crashes:
+            message = pb.Failure(index=index, kind=pb.Failure.KIND_CRASHED, crashes=reports)
+            return self._fail(job, message)
+        job.attempts.bump(index, index + 1)
+        out: list[Command] = []
+        self._pool.requeue(job, [(index, index + 1)], out)
+        return out
+
+    def _open_task(self, event: ev.TaskFailed | ev.TaskCrashed, seconds: float, now: float) -> Job | None:
+        """Take one task off its lease; its job, or None if the task has its outcome already."""
+        index = event.index
+        fenced = self._reported(event.worker, event.lease, event.job, index, index + 1, seconds, now)
+        job = self._pool.jobs.get(event.job)
+        if job is None or index >= job.count or index in job.done:
+            self.stale += 1
+            return None
+        if not fenced:
+            if isinstance(event, ev.TaskCrashed) or index not in self._leased_anywhere(job):
+                # Requeued already when the lease was lost: that attempt decides.
+                self.stale += 1
+                return None
+            self._pool.withdraw(job, [(index, index + 1)])
+        return job
+
+    def _leased_anywhere(self, job: Job) -> SpanSet:
+        return SpanSet(
+            span
+            for worker in self._pool.workers.values()
+            for lease in worker.leases.values()
+            if lease.job is job
+            for span in lease.open
+        )
+
+    def _fail(self, job: Job, message: pb.Failure) -> list[Command]:
+        job.finish(message.index, message.index + 1)
+        job.failed += 1
+        out: list[Command] = [DeliverFailure(job.number, job.client, message)]
+        self._pool.refresh(job)
+        self._pool.close_if_finished(job, out)
+        return out
+
+    def _reported(
+        self, worker_number: int, lease_number: int, job: int, lo: int, hi: int, seconds: float, now: float
+    ) -> int:
+        """Take [lo, hi) off the lease, learn the duration; return how many were open under that lease."""
+        worker = self._pool.workers.get(worker_number)
+        if worker is None:
+            return 0
+        worker.progress_at = now
+        self._planner.touch(worker)
+        lease = worker.leases.get(lease_number)
+        if lease is None or lease.job.number != job:
+            return 0
+        self._pool.fair.in_service(lease.tag)
+        if seconds:
+            lease.profile.observe(hi - lo, seconds)
+        return worker.report(lease, lo, hi)
+
+    def check_invariants(self) -> None:
+        """Assert that every index agrees with every other. For tests."""
+        self._pool.check_invariants()
+        self._planner.check_invariants()

@@ -1,0 +1,30 @@
+"""The gRPC face: converts calls to links and lookups; decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from manyhands.master.engine import Engine
+from manyhands.master.sessions import Sessions
+from manyhands.master.status import snapshot
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.protos import manyhands_pb2_grpc as pb_grpc
+from manyhands.wire.links import AcceptedLink
+
+
+class Servicer(pb_grpc.MasterServicer):
+    """See protos/manyhands.proto."""
+
+    def __init__(self, sessions: Sessions, engine: Engine) -> None:
+        self._sessions = sessions
+        self._engine = engine
+        self._started_at = asyncio.get_running_loop().time()
+
+    async def Connect(self, request_iterator: Any, context: Any) -> None:
+        """One worker's or client's stream."""
+        await self._sessions.accept(AcceptedLink(context))
+
+    async def GetStatus(self, request: pb.StatusRequest, context: Any) -> pb.StatusReply:
+        """For `manyhands status`."""
+        return snapshot(self._engine, asyncio.get_running_loop().time(), self._started_at)

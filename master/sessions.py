@@ -1,0 +1,188 @@
+"""Who is connected: handshake, resumption, and the grace given to broken connections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import platform
+from collections.abc import Sequence
+from typing import Protocol
+
+from manyhands.master.config import MasterConfig
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.handshake import refusal, skew
+from manyhands.wire.links import Link, LinkLost
+from manyhands.wire.pump import Pump
+from manyhands.wire.session import Flow, ProtocolError, Session
+
+log = logging.getLogger("manyhands.master")
+
+
+class Peer:
+    """A worker or client and its session, connected or not."""
+
+    def __init__(self, number: int, hello: pb.Hello) -> None:
+        self.number = number
+        self.hello = hello
+        self.role = hello.role
+        self.name = hello.name or f"{hello.host}-{hello.pid}"
+        self.session = Session()
+        self.pump: Pump | None = None
+        self.grace: asyncio.TimerHandle | None = None
+        #: It said goodbye: the end of its connection is the end of its session.
+        self.leaving = False
+        #: Definitions it was sent.
+        self.told: set[bytes] = set()
+        #: Clients: their numbers for their jobs -> the master's.
+        self.jobs: dict[int, int] = {}
+        self.completed = 0
+        self.lost_at = 0.0
+
+    def __str__(self) -> str:
+        return f"{'worker' if self.role == pb.ROLE_WORKER else 'client'} {self.name}"
+
+    def send(self, body: pb.Body, flow: Flow = None) -> None:
+        """Queue `body`; it arrives exactly once unless the session ends."""
+        self.session.send(body, flow)
+        if self.pump is not None:
+            self.pump.wake()
+
+
+class PeerEvents(Protocol):
+    """Who wants to know; see `engine.py`."""
+
+    def joined(self, peer: Peer) -> None: ...
+    def left(self, peer: Peer, reason: str) -> None: ...
+    def received(self, peer: Peer, bodies: Sequence[pb.Body]) -> None: ...
+
+
+class Sessions:
+    """All peers by session id."""
+
+    def __init__(self, config: MasterConfig, epoch: int) -> None:
+        self._config = config
+        self._epoch = epoch
+        self._peers: dict[bytes, Peer] = {}
+        self._last_number = 0
+        self._closing = False
+        self.events: PeerEvents
+
+    def of_role(self, role: pb.Role) -> list[Peer]:
+        """All peers of one role."""
+        return [peer for peer in self._peers.values() if peer.role == role]
+
+    async def accept(self, link: Link) -> None:
+        """One connection's whole life, from hello to its end."""
+        hello = await self._read_hello(link)
+        if hello is None:
+            await link.close()
+            return
+        sentence = refusal(hello, platform.python_version())
+        if sentence is None and self._closing:
+            sentence = pb.Refusal(code=pb.Refusal.CODE_SHUTTING_DOWN, sentence="the master is shutting down")
+        peer = self._peers.get(hello.session)
+        if sentence is None and hello.resume and peer is None:
+            sentence = pb.Refusal(
+                code=pb.Refusal.CODE_UNKNOWN_SESSION,
+                sentence="the master does not know this session: it was restarted, or gave it up after a long silence",
+            )
+        try:
+            if sentence is not None:
+                log.warning("refused %s (%s): %s", hello.name or "a peer", hello.host, sentence.sentence)
+                await link.write(pb.Frame(refusal=sentence))
+            else:
+                await self._serve(link, hello, peer)
+        except LinkLost:
+            pass  # gone during the handshake: it will come again
+        finally:
+            await link.close()
+
+    async def _read_hello(self, link: Link) -> pb.Hello | None:
+        overdue = asyncio.get_running_loop().call_later(
+            self._config.handshake_timeout, lambda: asyncio.ensure_future(link.close())
+        )
+        try:
+            frame = await link.read()
+        finally:
+            overdue.cancel()
+        if frame is None or frame.WhichOneof("handshake") != "hello":
+            return None
+        return frame.hello
+
+    async def _serve(self, link: Link, hello: pb.Hello, peer: Peer | None) -> None:
+        config = self._config
+        resumed = peer is not None and hello.resume
+        if peer is None:
+            self._last_number += 1
+            peer = self._peers[hello.session] = Peer(self._last_number, hello)
+        elif peer.pump is not None:
+            await peer.pump.end("the same session connected again")
+        if peer.grace is not None:
+            peer.grace.cancel()
+            peer.grace = None
+        # A hello without resume for a session that we know: our welcome was lost, and nothing applied.
+        peer.session.resume(hello.received if hello.resume else 0)
+        await link.write(
+            pb.Frame(
+                welcome=pb.Welcome(
+                    epoch=self._epoch,
+                    received=peer.session.received,
+                    resumed=resumed,
+                    heartbeat_interval=config.heartbeat_interval,
+                    heartbeat_timeout=config.heartbeat_timeout,
+                    warnings=skew(hello),
+                )
+            )
+        )
+        served = peer
+        pump = Pump(
+            peer.session,
+            link,
+            lambda bodies: self.events.received(served, bodies),
+            config.heartbeat_interval,
+            config.heartbeat_timeout,
+        )
+        peer.pump = pump
+        if not resumed:
+            log.info("%s joined from %s", peer, hello.host)
+            self.events.joined(peer)
+        reason = "the connection was closed"
+        try:
+            reason = await pump.run()
+        except ProtocolError as error:
+            reason = f"protocol fault: {error}"
+            peer.leaving = True
+        except Exception as error:
+            # A fault of ours while serving this peer must not pass for a network problem.
+            log.exception("serving %s failed", peer)
+            reason = f"internal error: {error!r}"
+            peer.leaving = True
+        finally:
+            if peer.pump is pump:
+                peer.pump = None
+                self._disconnected(peer, reason)
+
+    def _disconnected(self, peer: Peer, reason: str) -> None:
+        config = self._config
+        grace = config.reconnect_timeout if peer.role == pb.ROLE_WORKER else config.client_timeout
+        if peer.leaving or self._closing or reason.startswith("silent"):
+            self._forget(peer, reason)
+        else:
+            log.info("%s disconnected (%s); it may resume for %g s", peer, reason, grace)
+            loop = asyncio.get_running_loop()
+            peer.lost_at = loop.time()
+            peer.grace = loop.call_later(grace, self._forget, peer, reason)
+
+    def _forget(self, peer: Peer, reason: str) -> None:
+        if self._peers.pop(peer.hello.session, None) is not None:
+            log.info("%s left: %s", peer, reason)
+            self.events.left(peer, reason)
+
+    async def close(self) -> None:
+        """End every connection; nobody may join or resume any more."""
+        self._closing = True
+        for peer in list(self._peers.values()):
+            if peer.grace is not None:
+                peer.grace.cancel()
+            if peer.pump is not None:
+                await peer.pump.end("the master is shutting down")
