@@ -19,11 +19,17 @@ class Servicer(pb_grpc.MasterServicer):
     def __init__(self, sessions: Sessions, engine: Engine) -> None:
         self._sessions = sessions
         self._engine = engine
+        self._serving: set[asyncio.Task[None]] = set()
         self._started_at = asyncio.get_running_loop().time()
 
     async def Connect(self, request_iterator: Any, context: Any) -> None:
         """One worker's or client's stream."""
-        await self._sessions.accept(AcceptedLink(context))
+        link = AcceptedLink(context)
+        serving = asyncio.create_task(self._sessions.accept(link), name="connection")
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+        # A pending read must not be cancelled (that leaks in gRPC): returning ends the call, and that the read.
+        await link.wait_closed()
 
     async def GetStatus(self, request: pb.StatusRequest, context: Any) -> pb.StatusReply:
         """For `manyhands status`."""

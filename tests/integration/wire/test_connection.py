@@ -1,0 +1,186 @@
+"""Sessions over real gRPC: handshake, resumption, refusal, silence, refused ports."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from manyhands.master.config import MasterConfig
+from manyhands.master.server import AddressInUse, Master
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.dialer import Dialer
+from manyhands.wire.errors import Refused
+from manyhands.wire.eventloop import loop_factory
+from manyhands.wire.handshake import make_hello
+from manyhands.wire.links import Link, dial
+
+CONFIG = MasterConfig(heartbeat_interval=0.4, heartbeat_timeout=1.2, reconnect_timeout=0.6, client_timeout=0.6)
+
+
+def run(test: Callable[[], object]) -> None:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(test())  # type: ignore[arg-type]
+
+
+async def wait_until(holds: Callable[[], object], timeout: float = 10.0) -> None:
+    deadline = asyncio.get_running_loop().time() + timeout
+    while not (seen := holds()):
+        assert asyncio.get_running_loop().time() < deadline, f"last seen: {seen!r}"
+        await asyncio.sleep(0.005)
+
+
+class Caller:
+    """A client reduced to its connection."""
+
+    def __init__(self, address: str, hello: Callable[[], pb.Hello] = lambda: make_hello(pb.ROLE_CLIENT, "test")) -> None:
+        self.bodies: list[pb.Body] = []
+        self.welcomes: list[pb.Welcome] = []
+        self.lost: list[str] = []
+        self.links: list[Link] = []
+        self._address = address
+        self.dialer = Dialer(self._open, hello, self._took, self.welcomes.append, self.lost.append)
+        self.running = asyncio.create_task(self.dialer.run())
+
+    async def _open(self) -> Link:
+        self.links.append(await dial(self._address))
+        return self.links[-1]
+
+    def _took(self, bodies: Sequence[pb.Body]) -> None:
+        self.bodies += bodies
+
+    async def close(self) -> None:
+        await self.dialer.close()
+        await asyncio.wait_for(self.running, 10)
+
+
+@asynccontextmanager
+async def serving(config: MasterConfig = CONFIG) -> AsyncIterator[tuple[Master, str]]:
+    master = Master(config)
+    port = await master.listen("127.0.0.1:0")
+    try:
+        yield master, f"127.0.0.1:{port}"
+    finally:
+        await master.close()
+
+
+def open_and_seal(caller: Caller, jobs: int) -> None:
+    for number in range(1, jobs + 1):
+        caller.dialer.send(pb.Body(open_job=pb.OpenJob(job=number, name="n" * 1000)), number)
+
+
+def test_bodies_arrive_and_are_acknowledged() -> None:
+    async def story() -> None:
+        async with serving() as (master, address):
+            caller = Caller(address)
+            open_and_seal(caller, 50)
+            assert caller.dialer.pending_bytes > 50_000
+            await wait_until(lambda: len(list(master.engine.scheduler.jobs)) == 50)
+            assert await caller.dialer.flush(5)
+            await wait_until(lambda: [body.WhichOneof("kind") for body in caller.bodies] == ["cluster"])
+            await caller.close()
+
+    run(story)
+
+
+def test_broken_connection_resumes_and_nothing_arrives_twice() -> None:
+    async def story() -> None:
+        async with serving() as (master, address):
+            caller = Caller(address)
+            for jobs in range(5):
+                await wait_until(lambda: caller.dialer.is_connected)
+                caller.dialer.send(pb.Body(open_job=pb.OpenJob(job=jobs)), jobs)
+                await caller.links[-1].close()
+                caller.dialer.send(pb.Body(open_job=pb.OpenJob(job=100 + jobs)), jobs)
+            await wait_until(lambda: len(list(master.engine.scheduler.jobs)) == 10)
+            assert [welcome.resumed for welcome in caller.welcomes][1:] == [True] * (len(caller.welcomes) - 1)
+            assert caller.lost == []
+            await caller.close()
+
+    run(story)
+
+
+def test_session_given_up_by_the_master_is_begun_anew() -> None:
+    async def story() -> None:
+        async with serving(replace(CONFIG, client_timeout=0.0)) as (master, address):
+            caller = Caller(address)
+            await wait_until(lambda: caller.dialer.is_connected)
+            caller.dialer.send(pb.Body(open_job=pb.OpenJob(job=1)), 1)
+            await wait_until(lambda: list(master.engine.scheduler.jobs))
+            await caller.links[-1].close()
+            await wait_until(lambda: len(caller.welcomes) == 2)
+            assert len(caller.lost) == 1
+            assert "does not know this session" in caller.lost[0]
+            assert not list(master.engine.scheduler.jobs)
+            await caller.close()
+
+    run(story)
+
+
+def test_other_python_minor_is_refused_with_a_sentence() -> None:
+    async def story() -> None:
+        def hello() -> pb.Hello:
+            strange = make_hello(pb.ROLE_CLIENT, "test")
+            strange.python_version = "3.99.0"
+            return strange
+
+        async with serving() as (_, address):
+            caller = Caller(address, hello)
+            with pytest.raises(Refused, match=r"runs Python 3\.99\.0, the master 3\."):
+                await asyncio.wait_for(caller.running, 10)
+
+    run(story)
+
+
+def test_quiet_connection_stays_and_a_silent_peer_is_dropped() -> None:
+    async def story() -> None:
+        async with serving() as (master, address):
+            caller = Caller(address)
+            await wait_until(lambda: caller.dialer.is_connected)
+            mute = await dial(address)
+            hello = make_hello(pb.ROLE_WORKER, "mute", slots=1)
+            hello.session = bytes(16)
+            await mute.write(pb.Frame(hello=hello))
+            assert (await mute.read()) is not None
+            await wait_until(lambda: len(master.engine.scheduler.workers) == 1)
+            await wait_until(lambda: not master.engine.scheduler.workers)
+            assert len(caller.welcomes) == 1
+            assert caller.dialer.is_connected
+            await mute.close()
+            await caller.close()
+
+    run(story)
+
+
+def test_second_master_on_the_port_is_refused() -> None:
+    async def story() -> None:
+        async with serving() as (_, address):
+            with pytest.raises(AddressInUse, match="is another master running there"):
+                await Master().listen(address)
+
+    run(story)
+
+
+def test_proxy_variables_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    test_bodies_arrive_and_are_acknowledged()
+
+
+def test_unix_socket(tmp_path: Path) -> None:
+    async def story() -> None:
+        master = Master(CONFIG)
+        await master.listen(f"unix:{tmp_path / 'master'}")
+        caller = Caller(f"unix:{tmp_path / 'master'}")
+        await wait_until(lambda: caller.dialer.is_connected)
+        await caller.close()
+        await master.close()
+
+    run(story)
+
+
+def test_plain_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MANYHANDS_LOOP", "asyncio")
+    test_broken_connection_resumes_and_nothing_arrives_twice()
