@@ -115,40 +115,31 @@ class Sessions:
         if peer is None:
             self._last_number += 1
             peer = self._peers[hello.session] = Peer(self._last_number, hello)
-        elif peer.pump is not None:
-            await peer.pump.end("the same session connected again")
+            log.info("%s joined from %s", peer, hello.host)
+            self.events.joined(peer)
+        while peer.pump is not None:
+            # Taken off first: its end must not pass for the peer's.
+            previous, peer.pump = peer.pump, None
+            await previous.end("the same session connected again")
         if peer.grace is not None:
             peer.grace.cancel()
             peer.grace = None
-        # A hello without resume for a session that we know: our welcome was lost, and nothing applied.
-        peer.session.resume(hello.received if hello.resume else 0)
-        await link.write(
-            pb.Frame(
-                welcome=pb.Welcome(
-                    epoch=self._epoch,
-                    received=peer.session.received,
-                    resumed=resumed,
-                    heartbeat_interval=config.heartbeat_interval,
-                    heartbeat_timeout=config.heartbeat_timeout,
-                    warnings=skew(hello),
-                )
-            )
-        )
         served = peer
-        pump = Pump(
+        pump = peer.pump = Pump(
             peer.session,
             link,
             lambda bodies: self.events.received(served, bodies),
             config.heartbeat_interval,
             config.heartbeat_timeout,
         )
-        peer.pump = pump
-        if not resumed:
-            log.info("%s joined from %s", peer, hello.host)
-            self.events.joined(peer)
         reason = "the connection was closed"
         try:
+            # A hello without resume for a session that we know: our welcome was lost, and nothing applied.
+            peer.session.resume(hello.received if hello.resume else 0)
+            await link.write(pb.Frame(welcome=self._welcome(peer, resumed)))
             reason = await pump.run()
+        except LinkLost as lost:
+            reason = f"lost during the handshake: {lost}"
         except ProtocolError as error:
             reason = f"protocol fault: {error}"
             peer.leaving = True
@@ -161,6 +152,17 @@ class Sessions:
             if peer.pump is pump:
                 peer.pump = None
                 self._disconnected(peer, reason)
+
+    def _welcome(self, peer: Peer, resumed: bool) -> pb.Welcome:
+        config = self._config
+        return pb.Welcome(
+            epoch=self._epoch,
+            received=peer.session.received,
+            resumed=resumed,
+            heartbeat_interval=config.heartbeat_interval,
+            heartbeat_timeout=config.heartbeat_timeout,
+            warnings=skew(peer.hello),
+        )
 
     def _disconnected(self, peer: Peer, reason: str) -> None:
         config = self._config

@@ -29,5 +29,6 @@ class Liveness:
         gap = now - self._checked - self._interval
         self._checked = now
         if gap > self._interval:
-            self._heard += gap
+            # Not past now: what arrived meanwhile may have been read already, and that is all we know.
+            self._heard = min(self._heard + gap, now)
         return now - self._heard > self._timeout

@@ -84,7 +84,8 @@ class Pump:
             bodies = session.receive(frame)
             if bodies:
                 self._on_bodies(bodies)
-                session.applied()
+            # Also without bodies: fragments of a body beyond the window must be acknowledged one by one.
+            session.applied()
             if session.ack_urgent:
                 self.acknowledge()
             elif session.has_frame:

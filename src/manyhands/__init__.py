@@ -10,10 +10,9 @@ if TYPE_CHECKING:
     from manyhands.client.aio import AsyncClient
     from manyhands.client.client import Client
     from manyhands.client.futures import Future
-    from manyhands.wire import errors
     from manyhands.worker.slot_context import current_task
 
-__all__ = ["AsyncClient", "Client", "Future", "__version__", "current_task", "errors"]
+__all__ = ["AsyncClient", "Client", "Future", "__version__", "current_task"]
 
 #: Loaded at first use: a slot that imports manyhands must not pay for gRPC, which it may not even import.
 _HOMES = {
@@ -27,8 +26,6 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name == "errors":
-        return import_module("manyhands.wire.errors")
     if name in _HOMES:
         value = getattr(import_module(_HOMES[name]), name)
         globals()[name] = value

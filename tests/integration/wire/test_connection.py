@@ -35,7 +35,9 @@ async def wait_until(holds: Callable[[], object], timeout: float = 10.0) -> None
 class Caller:
     """A client reduced to its connection."""
 
-    def __init__(self, address: str, hello: Callable[[], pb.Hello] = lambda: make_hello(pb.ROLE_CLIENT, "test")) -> None:
+    def __init__(
+        self, address: str, hello: Callable[[], pb.Hello] = lambda: make_hello(pb.ROLE_CLIENT, "test")
+    ) -> None:
         self.bodies: list[pb.Body] = []
         self.welcomes: list[pb.Welcome] = []
         self.lost: list[str] = []

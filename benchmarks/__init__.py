@@ -1,0 +1,1 @@
+"""Measures manyhands and its peers side by side on one machine; `./scripts/bench` runs everything."""

@@ -1,0 +1,47 @@
+"""Owns the registry of measures, in the order in which a run takes them."""
+
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+from benchmarks.measures import (
+    bare_stream,
+    first_task,
+    generator_memory,
+    idle,
+    map_rate,
+    round_trip,
+    shortest_task,
+    submit_rate,
+)
+from benchmarks.readings import Reading, Scale
+
+
+class Measure(Protocol):
+    """What each module of this folder offers."""
+
+    NAME: str
+    #: The systems it applies to, in the order of the table.
+    SYSTEMS: Sequence[str]
+    #: Seconds after which one repetition on one system counts as failed.
+    TIMEOUT: float
+    REPETITIONS: int
+
+    def run(self, name: str, scale: Scale) -> list[Reading]: ...
+
+
+MEASURES: dict[str, Measure] = {
+    measure.NAME: measure
+    for measure in cast(
+        "Sequence[Measure]",
+        (
+            bare_stream,
+            map_rate,
+            submit_rate,
+            round_trip,
+            shortest_task,
+            first_task,
+            generator_memory,
+            idle,
+        ),
+    )
+}

@@ -1,0 +1,110 @@
+"""Owns the two ways manyhands is measured: a cluster embedded in the client, and separate daemons on TCP."""
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from benchmarks.readings import SLOTS
+from benchmarks.systems.protocol import Function
+
+if TYPE_CHECKING:
+    from manyhands import Client
+
+#: Seconds a daemon may take to come up or to end after SIGTERM.
+DAEMON_TIMEOUT = 20.0
+
+
+class _Manyhands:
+    """What both ways share: everything goes through one public Client."""
+
+    _client: "Client"
+
+    @property
+    def client(self) -> "Client":
+        return self._client
+
+    def submit(self, function: Function, *arguments: object) -> object:
+        return self._client.submit(function, *arguments)
+
+    def gather(self, handles: Sequence[object]) -> list[object]:
+        return [future.result() for future in cast("Sequence[Future[object]]", handles)]
+
+    def map(self, function: Function, items: Iterable[object], *, chunksize: int | None = None) -> Iterator[object]:
+        return iter(self._client.map(function, items))
+
+
+class ManyhandsEmbedded(_Manyhands):
+    name = "manyhands-embedded"
+
+    def start(self) -> None:
+        from manyhands import Client
+
+        self._client = Client(slots=SLOTS)
+        self._client.wait_for_workers(1, timeout=DAEMON_TIMEOUT)
+
+    def stop(self) -> None:
+        self._client.shutdown(wait=True, cancel_futures=True)
+
+
+class ManyhandsSeparate(_Manyhands):
+    name = "manyhands-separate"
+
+    def start(self) -> None:
+        from manyhands import Client
+
+        self._daemons: list[subprocess.Popen[bytes]] = []
+        port = _free_port()
+        self.address = f"127.0.0.1:{port}"
+        self._start_daemon("master", "--host", "127.0.0.1", "--port", str(port))
+        _wait_for_port(port, self._daemons[0])
+        self._start_daemon("worker", self.address, "--slots", str(SLOTS))
+        self._client = Client(self.address)
+        self._client.wait_for_workers(1, timeout=DAEMON_TIMEOUT)
+
+    def stop(self) -> None:
+        try:
+            if hasattr(self, "_client"):
+                self._client.shutdown(wait=True, cancel_futures=True)
+        finally:
+            for daemon in reversed(self._daemons):
+                daemon.terminate()
+                try:
+                    daemon.wait(DAEMON_TIMEOUT)
+                except subprocess.TimeoutExpired:
+                    daemon.kill()
+                    daemon.wait()
+
+    def _start_daemon(self, *arguments: str) -> None:
+        scratch = tempfile.mkdtemp(prefix=arguments[0], dir=os.environ.get("BENCH_SCRATCH"))
+        command = [sys.executable, "-m", "manyhands", *arguments]
+        with (Path(scratch) / "output").open("wb") as output:
+            self._daemons.append(
+                subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=scratch)
+            )
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for_port(port: int, daemon: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + DAEMON_TIMEOUT
+    while time.monotonic() < deadline:
+        if daemon.poll() is not None:
+            raise RuntimeError(f"the master ended at once with exit code {daemon.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise TimeoutError(f"no master listened on port {port} within {DAEMON_TIMEOUT:.0f} s")

@@ -1,0 +1,118 @@
+"""Owns what manyhands must reach and what it aims at, and judges the figures of a run by it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from benchmarks.readings import Reading, Unit
+from benchmarks.systems import OURS, TITLES
+
+#: Every figure of a run: (system, reading key) -> its best reading.
+Figures = Mapping[tuple[str, str], Reading]
+
+EMBEDDED, SEPARATE = OURS
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """`factor` times another system's figure, or `factor` itself in the reading's own unit."""
+
+    factor: float
+    system: str = ""
+    key: str = ""
+    strict: bool = False
+
+    def resolve(self, figures: Figures) -> float | None:
+        """The bound as a figure; None if the other system gave none."""
+        if not self.system:
+            return self.factor
+        other = figures.get((self.system, self.key))
+        return None if other is None else self.factor * other.value
+
+    def describe(self) -> str:
+        title = TITLES.get(self.system, "")
+        if self.strict:
+            return f"better than {title}"
+        return f"{self.factor:g} x {title}" if title else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    label: str
+    system: str
+    key: str
+    reach: Bound
+    aim: Bound | None = None
+
+    @property
+    def unit(self) -> Unit:
+        """The unit of its figure, known also when there is no figure."""
+        units: dict[str, Unit] = {"map": "1/s", "submit": "1/s", "generator": "MB", "idle": "%"}
+        return units.get(self.key.partition(".")[0], "s")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A target with the figures it was judged by; None where a figure is missing."""
+
+    target: Target
+    reading: Reading | None
+    reach: float | None
+    aim: float | None
+    #: Our figure over the other system's, as many times as the figures say.
+    ratio: float | None
+    reach_met: bool | None
+    aim_met: bool | None
+
+
+def judge(figures: Figures) -> list[Verdict]:
+    return [_judge(target, figures) for target in _targets()]
+
+
+def _judge(target: Target, figures: Figures) -> Verdict:
+    reading = figures.get((target.system, target.key))
+    reach = target.reach.resolve(figures)
+    aim = target.aim.resolve(figures) if target.aim else None
+    ratio = None
+    if reading is not None and target.reach.system and reach:
+        ratio = reading.value / (reach / target.reach.factor)
+    return Verdict(target, reading, reach, aim, ratio, _met(reading, reach), _met(reading, aim))
+
+
+def _met(reading: Reading | None, bound: float | None) -> bool | None:
+    if reading is None or bound is None:
+        return None
+    return reading.value >= bound if reading.better == "higher" else reading.value <= bound
+
+
+def _targets() -> Iterator[Target]:
+    """The table "What it must reach", a line for each condition."""
+    for system in OURS:
+        million = Bound(1_000_000)
+        yield Target("`map` of no-op ints", system, "map", Bound(100, "ray", "map"), million)
+        yield Target("`map` of no-op ints", system, "map", Bound(0.15, "ppe", "map.chunked"), million)
+        for key, name in (
+            ("lambda", "a lambda"),
+            ("shuffled", "shuffled ints"),
+            ("strings", "20-character strings"),
+        ):
+            yield Target(f"`map`, {name}: within 20 % of ints", system, f"map.{key}", Bound(0.8, system, "map"))
+    for system in OURS:
+        yield Target("`submit()` and gather", system, "submit", Bound(1.5, "ppe", "submit"), Bound(40_000))
+        yield Target("`submit()` and gather", system, "submit", Bound(10, "ray", "submit"), Bound(40_000))
+    # Each against the bare stream of its own transport: the embedded cluster listens on a unix socket.
+    for system, reach, aim, transport in ((SEPARATE, 0.5, 2.5, "grpc-tcp"), (EMBEDDED, 0.35, 1.5, "grpc-unix")):
+        stream = Bound(aim, transport, "bare-stream")
+        yield Target("submit -> result, p50", system, "round-trip", Bound(reach, "ray", "round-trip"), stream)
+    for system in OURS:
+        executor = Bound(1, "ppe", "shortest-task", strict=True)
+        yield Target("shortest task at 50 % efficiency", system, "shortest-task", executor, Bound(30e-6))
+    for system in OURS:
+        yield Target("generator: growth of client + master", system, "generator.memory", Bound(200), Bound(50))
+    tenth, hundredth = Bound(0.1), Bound(0.01)
+    for system in OURS:
+        yield Target("first task of a `map` of 1 000 000", system, "first-task", tenth, hundredth)
+        yield Target("small job behind a big one, median", system, "small-job", tenth, hundredth)
+        yield Target("small job behind a big one, worst probe", system, "small-job.worst", tenth)
+    yield Target("small job of a second client, median", SEPARATE, "small-job.second-client", tenth, hundredth)
+    yield Target("small job of a second client, worst probe", SEPARATE, "small-job.second-client.worst", tenth)
+    yield Target("idle cluster", EMBEDDED, "idle", Bound(2), Bound(0.5))

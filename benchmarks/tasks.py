@@ -1,0 +1,30 @@
+"""Owns the functions that every measured system runs; importable by name, so they travel by reference."""
+
+import time
+
+
+def noop(item: object) -> object:
+    """Returns its argument, so a measure can check that every result came back and in which order."""
+    return item
+
+
+def spin(duration: float) -> None:
+    """Keeps a core busy for `duration` seconds of wall time."""
+    end = time.perf_counter() + duration
+    while time.perf_counter() < end:
+        pass
+
+
+def spin_one_millisecond(_: object) -> None:
+    """A 1-ms task that needs its core."""
+    spin(0.001)
+
+
+def sleep_one_millisecond(_: object) -> None:
+    """A 1-ms task that leaves its core free."""
+    time.sleep(0.001)
+
+
+def started_at(_: object) -> int:
+    """When this task began: CLOCK_MONOTONIC in nanoseconds, which all processes of a Linux host share."""
+    return time.monotonic_ns()

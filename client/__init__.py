@@ -1,0 +1,1 @@
+"""The client: futures, map, and the embedded cluster."""

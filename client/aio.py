@@ -1,0 +1,241 @@
+"""AsyncClient: the same cluster from a user's own event loop, bridged to the one background loop."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from functools import partial
+from typing import Any, Generic, ParamSpec, Self, TypeVar
+
+from manyhands.client import lifecycle
+from manyhands.client.bridge import Bridge
+from manyhands.client.client import Client
+from manyhands.client.mapping import begin_map, check_map
+from manyhands.client.progress import Progress
+from manyhands.client.reading import Reader
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """`Client` for asyncio; the same arguments. Connects when entered: `async with AsyncClient("host:7077") as client`.
+
+    Belongs to the event loop in which it was entered.
+    """
+
+    __manyhands_unsendable__ = "an AsyncClient cannot be sent to a task; return the work and submit it from here"
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        slots: int | None = None,
+        max_workers: int | None = None,
+        workers: int = 1,
+        connect_timeout: float = 10.0,
+        reconnect_timeout: float = 60.0,
+    ) -> None:
+        self._connect = partial(
+            Client,
+            address,
+            slots=slots,
+            max_workers=max_workers,
+            workers=workers,
+            connect_timeout=connect_timeout,
+            reconnect_timeout=reconnect_timeout,
+        )
+        self._client: Client | None = None
+        self._bridge: Bridge
+
+    async def start(self) -> Self:
+        """Connect, or start the embedded cluster. Raises as `Client` does."""
+        self._bridge = Bridge(asyncio.get_running_loop())
+        self._client = await asyncio.to_thread(self._connect)
+        return self
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.shutdown()
+
+    @property
+    def _started(self) -> Client:
+        if self._client is None:
+            raise RuntimeError("this AsyncClient is not connected yet: use `async with`, or await its start()")
+        return self._client
+
+    # ------------------------------------------------------------ work
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> asyncio.Future[T]:
+        """Run `fn(*args, **kwargs)` on the cluster: `await client.submit(f, x)` gives the result.
+
+        The arguments are pickled now, so that what is changed afterwards does not reach the task; only while more
+        than 256 MiB are on their way to the master they are pickled when there is room, and awaiting the
+        future awaits that too. Cancelling the future cancels the task. Raises RuntimeError after `shutdown`.
+        """
+        client = self._started
+        if client.is_full:
+            return self._bridge.loop.create_task(self._submit_later(partial(client.submit, fn, *args, **kwargs)))
+        return self._bridge.awaitable(client.submit(fn, *args, **kwargs))
+
+    async def _submit_later(self, submit: Callable[[], Any]) -> Any:
+        while self._started.is_full:  # noqa: ASYNC110 - acknowledgements come with no event of their own
+            await asyncio.sleep(0.002)
+        return await self._bridge.awaitable(submit())
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        /,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        buffersize: int | None = None,
+        progress: bool = False,
+    ) -> AsyncResultIterator[T]:
+        """Results in the order of the inputs, as an async iterator.
+
+        Inputs, with a length or not, are pulled as results are taken, far enough ahead to keep all slots busy or
+        `buffersize` tasks ahead, so that this loop is never blocked for long. Otherwise as `Client.map`.
+        """
+        return self._map(fn, iterables, timeout, buffersize, progress, ordered=True)
+
+    def map_unordered(
+        self,
+        fn: Callable[..., T],
+        /,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        buffersize: int | None = None,
+        progress: bool = False,
+    ) -> AsyncResultIterator[T]:
+        """Like `map`, but results come as they are ready."""
+        return self._map(fn, iterables, timeout, buffersize, progress, ordered=False)
+
+    def _map(
+        self,
+        fn: Callable[..., T],
+        iterables: tuple[Iterable[Any], ...],
+        timeout: float | None,
+        buffersize: int | None,
+        progress: bool,
+        *,
+        ordered: bool,
+    ) -> AsyncResultIterator[T]:
+        check_map(1, buffersize)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        session, options = self._started.session, self._started.options
+        reader = begin_map(
+            session, options, fn, iterables, star=False, ordered=ordered, buffersize=buffersize, eager=False
+        )
+        bar = Progress.of(fn, iterables) if progress else None
+        return AsyncResultIterator(session, self._bridge, reader, deadline, bar)
+
+    def with_options(self, **options: Any) -> AsyncClient:
+        """A view whose calls run with these options; see `Client.with_options`."""
+        view = object.__new__(type(self))
+        view._connect = self._connect
+        view._client = self._started.with_options(**options)
+        view._bridge = self._bridge
+        return view
+
+    # ------------------------------------------------------------ the cluster
+
+    async def wait_for_workers(self, count: int, timeout: float | None = None) -> None:
+        """See `Client.wait_for_workers`."""
+        connection = self._started.session.connection
+        joined: concurrent.futures.Future[None] = concurrent.futures.Future()
+        connection.background.post(partial(connection.cluster.wait_for, count, joined))
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(joined), timeout)
+        except TimeoutError:
+            raise TimeoutError(connection.cluster.shortage(count, timeout)) from None
+
+    def get_stats(self) -> dict[str, float]:
+        """See `Client.get_stats`."""
+        return self._started.get_stats()
+
+    async def shutdown(self, *, cancel_futures: bool = False) -> None:
+        """Take no more work and return when all of it has been done; see `Client.shutdown`."""
+        if self._client is not None:
+            connection = self._client.session.connection
+            lifecycle.begin_shutdown(connection, cancel_unstarted=cancel_futures)
+            await asyncio.to_thread(connection.closed.wait)
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient of {self._client!r}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError(self.__manyhands_unsendable__)
+
+
+class AsyncResultIterator(AsyncIterator[T], Generic[T]):
+    """Results of an asynchronous map. Closing it, or dropping it half read, cancels what has not been read."""
+
+    __manyhands_unsendable__ = "an iterator of results cannot be sent to a task: pass a list of the results instead"
+
+    def __init__(
+        self, session: object, bridge: Bridge, reader: Reader, deadline: float | None, progress: Progress | None
+    ) -> None:
+        self._session = session
+        self._bridge = bridge
+        self._reader = reader
+        self._deadline = deadline
+        self._progress = progress
+        self._values: Iterator[T] = iter(())
+        self._entry: Any = None
+        self._was_read = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        self._was_read = True
+        try:
+            for value in self._values:
+                return value
+            return await self._next_run()
+        except BaseException:
+            self.close()
+            raise
+
+    async def _next_run(self) -> T:
+        reader = self._reader
+        while True:
+            if self._entry is not None:
+                entry, self._entry = self._entry, None
+                count = reader.done_with(entry)
+                if self._progress is not None:
+                    self._progress.add(count)
+                await asyncio.sleep(0)  # results that are there must not starve the user's loop
+            entry = reader.poll()
+            if entry is None:
+                if reader.is_ended:
+                    raise StopAsyncIteration
+                await self._bridge.wait(reader, self._deadline)
+                continue
+            self._values = reader.values(entry)
+            self._entry = entry
+            for value in self._values:
+                return value
+
+    def close(self) -> None:
+        """Cancel what has not been read."""
+        self._values = iter(())
+        self._reader.close(was_read=True)
+        if self._progress is not None:
+            self._progress.close()
+            self._progress = None
+
+    async def aclose(self) -> None:
+        """Cancel what has not been read."""
+        self.close()
+
+    def __del__(self) -> None:
+        self._reader.close(was_read=self._was_read)
+
+    def __reduce__(self) -> Any:
+        raise TypeError(self.__manyhands_unsendable__)

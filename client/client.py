@@ -1,0 +1,237 @@
+"""Client: what users hold. An Executor whose tasks run on a cluster."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import html
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any, ParamSpec, Self, TypeVar
+
+from manyhands.client import lifecycle
+from manyhands.client.connection import Connection
+from manyhands.client.futures import Future
+from manyhands.client.mapping import ResultIterator, begin_map, check_map, results_of
+from manyhands.client.options import Options
+from manyhands.client.progress import Progress
+from manyhands.client.session import Session
+from manyhands.client.starting import connect
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Client(concurrent.futures.Executor):
+    """A connection to a cluster; a `concurrent.futures.Executor`.
+
+    Client("host:7077") joins a cluster, Client() the one that MANYHANDS_ADDRESS names or else starts one on
+    this machine: `workers` worker processes of `slots` slots each (default: one slot a core), which end with
+    the client. `max_workers` is the standard library's name for `slots`. `connect_timeout` and
+    `reconnect_timeout` are seconds without a master after which everything that waits fails.
+
+    Raises MasterUnreachable, Refused or ClusterError if there is no cluster to be had, NestedClient in a task.
+    """
+
+    __manyhands_unsendable__ = "a Client cannot be sent to a task; return the work and submit it from here"
+
+    def __init__(
+        self,
+        address: str | None = None,
+        *,
+        slots: int | None = None,
+        max_workers: int | None = None,
+        workers: int = 1,
+        connect_timeout: float = 10.0,
+        reconnect_timeout: float = 60.0,
+    ) -> None:
+        connection = connect(
+            address,
+            slots=slots,
+            max_workers=max_workers,
+            workers=workers,
+            connect_timeout=connect_timeout,
+            reconnect_timeout=reconnect_timeout,
+        )
+        self._attach(Session(connection), Options())
+
+    @classmethod
+    def over(cls, connection: Connection) -> Self:
+        """A client of a connection made otherwise: for tests, and for the asynchronous client."""
+        client = object.__new__(cls)
+        client._attach(Session(connection), Options())
+        return client
+
+    def _attach(self, session: Session, options: Options) -> None:
+        self.session = session
+        self.options = options
+        self._connection = session.connection
+        self._stream = session.stream(options)
+
+    # ------------------------------------------------------------ work
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run `fn(*args, **kwargs)` on the cluster; a future for its result.
+
+        The arguments are pickled now: what is changed afterwards does not reach the task. What cannot be
+        pickled fails the future. Waits while more than 256 MiB are on their way to the master.
+        Raises RuntimeError after `shutdown`.
+        """
+        connection = self._connection
+        if connection.is_full:
+            connection.wait_for_room()
+        return self._stream.submit(fn, args, kwargs)
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        /,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+        progress: bool = False,
+    ) -> ResultIterator[T]:
+        """Like the built-in `map`, on the cluster; results in the order of the inputs.
+
+        Inputs with a length are sent at once; others (generators) are pulled by whoever iterates, far enough
+        ahead to keep all slots busy, or `buffersize` tasks ahead. `chunksize` is accepted and ignored:
+        tasks are bundled by their measured duration. The iterator raises what a task raised, at its place,
+        and TimeoutError if a result is not there `timeout` seconds after this call; both cancel the rest, as
+        does closing or dropping the iterator half read. `progress` shows a bar on stderr.
+        """
+        check_map(chunksize, buffersize)
+        return self._map(fn, iterables, timeout, progress, star=False, ordered=True, buffersize=buffersize)
+
+    def map_unordered(
+        self,
+        fn: Callable[..., T],
+        /,
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        buffersize: int | None = None,
+        progress: bool = False,
+    ) -> ResultIterator[T]:
+        """Like `map`, but results come as they are ready."""
+        check_map(1, buffersize)
+        return self._map(fn, iterables, timeout, progress, star=False, ordered=False, buffersize=buffersize)
+
+    def starmap(
+        self,
+        fn: Callable[..., T],
+        iterable: Iterable[Iterable[Any]],
+        /,
+        *,
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+        progress: bool = False,
+    ) -> ResultIterator[T]:
+        """Like `itertools.starmap`, on the cluster: each input is the arguments of one call. See `map`."""
+        check_map(chunksize, buffersize)
+        return self._map(fn, (iterable,), timeout, progress, star=True, ordered=True, buffersize=buffersize)
+
+    def _map(
+        self,
+        fn: Callable[..., T],
+        iterables: tuple[Iterable[Any], ...],
+        timeout: float | None,
+        progress: bool,
+        **how: Any,
+    ) -> ResultIterator[T]:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        session = self.session
+        reader = begin_map(session, self.options, fn, iterables, eager=True, **how)
+        bar = Progress.of(fn, iterables) if progress else None
+        return results_of(session, reader, deadline, bar)
+
+    def with_options(self, **options: Any) -> Client:
+        """A view of this client whose calls run with these options; it shares the session.
+
+        retries=0: extra attempts after an exception, the first `retry_delay`=1.0 seconds later, each further one
+        `retry_backoff`=2.0 times later than the one before, at most `retry_delay_max`=60.0 seconds; only for
+        exceptions of the classes `retry_on`=(Exception,). priority=0: higher runs first. max_parallel=None: tasks
+        of one call that may run at once. name=None: shown by `manyhands status`.
+        Raises TypeError for an unknown name or wrong type, ValueError for a value out of range.
+        """
+        view = object.__new__(type(self))
+        view._attach(self.session, self.options.changed(options))
+        return view
+
+    # ------------------------------------------------------------ the cluster
+
+    @property
+    def address(self) -> str:
+        """Where the master is."""
+        return self._connection.address
+
+    @property
+    def is_full(self) -> bool:
+        """Whether `submit` would wait."""
+        return self._connection.is_full
+
+    @property
+    def _max_workers(self) -> int:
+        """Slots of the cluster right now; what the standard library calls it (Dask and others read it)."""
+        return max(1, self._connection.cluster.slots)
+
+    def wait_for_workers(self, count: int, timeout: float | None = None) -> None:
+        """Wait until `count` workers have joined. Raises TimeoutError, saying how many have, after `timeout` s."""
+        connection = self._connection
+        connection.check_forked()
+        joined: concurrent.futures.Future[None] = concurrent.futures.Future()
+        connection.background.post(partial(connection.cluster.wait_for, count, joined))
+        try:
+            joined.result(timeout)
+        except TimeoutError:
+            joined.cancel()
+            raise TimeoutError(connection.cluster.shortage(count, timeout)) from None
+
+    def get_stats(self) -> dict[str, float]:
+        """What this client's tasks took so far; times in seconds.
+
+        tasks_completed: those that ended with a result or an exception. total_time: during which this client had
+        work open. throughput: completed tasks per second of that. avg_task_time: what a task took in its slot, on
+        average. num_workers: workers right now. efficiency: slot time spent in tasks, as a part of
+        total_time times the slots there are now (other clients' work counts as idle).
+        """
+        connection = self._connection
+        cluster = connection.cluster
+        return connection.stats.summary(cluster.workers, cluster.slots, time.monotonic())
+
+    # ------------------------------------------------------------ the end
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """Take no more work; with `wait`, return when all of it has been done and the session is closed.
+
+        `cancel_futures` cancels what has not started. Maps fed from generators pull no more. An embedded
+        cluster ends when the last task has.
+        """
+        connection = self._connection
+        connection.check_forked()
+        if not connection.closed.is_set():
+            lifecycle.begin_shutdown(connection, cancel_unstarted=cancel_futures)
+            if wait and not connection.background.is_current:
+                connection.closed.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.shutdown(wait=True)
+
+    def _state(self) -> str:
+        connection = self._connection
+        if connection.refusal is not None:
+            return "shut down" if connection.failure is None else str(connection.failure)
+        cluster = connection.cluster
+        return f"{cluster.workers} workers, {cluster.slots} slots"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.address}: {self._state()}>"
+
+    def _repr_html_(self) -> str:
+        return f"<b>{type(self).__name__}</b> <code>{html.escape(self.address)}</code>: {html.escape(self._state())}"
+
+    def __reduce__(self) -> Any:
+        raise TypeError(self.__manyhands_unsendable__)

@@ -1,0 +1,372 @@
+"""One client's session with a master: jobs' messages out, outcomes in, and an end for everything that waits."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any
+
+from manyhands.client.cluster import ClusterView
+from manyhands.client.gathering import Blob, OpenBlock
+from manyhands.client.jobs import Job
+from manyhands.client.loop import Background
+from manyhands.client.stats import Stats
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.dialer import Dialer
+from manyhands.wire.errors import NoWorkers, Refused, SessionLost
+from manyhands.wire.handshake import make_hello
+from manyhands.wire.links import OpenLink
+
+#: Whoever submits waits while the master has not acknowledged so much.
+UNACKNOWLEDGED_BYTES = 256 << 20
+#: Seconds that the end of the session may take to be acknowledged.
+CLOSE_TIMEOUT = 2.0
+#: Seconds that the interpreter's end waits for a worker to come.
+EXIT_TIMEOUT = 5.0
+#: Seconds that `hand_over` waits at most.
+HAND_OVER_TIMEOUT = 0.0005
+
+logger = logging.getLogger("manyhands.client")
+
+
+class Connection:
+    """Methods belong to the loop's thread, except where they say "from any thread"."""
+
+    def __init__(self, background: Background, open_link: OpenLink, address: str, *, reconnect_timeout: float) -> None:
+        self.background = background
+        self.address = address
+        self.cluster = ClusterView(background.loop, address)
+        self.stats = Stats()
+        #: Set once: makes the exception with which new work is refused.
+        self.refusal: Callable[[], BaseException] | None = None
+        #: Set when the master has told how many slots there are, or never will.
+        self.ready = threading.Event()
+        #: What the latest attempt to connect said.
+        self.last_trouble = ""
+        #: Set when nothing more will happen here, and what must be stopped has been.
+        self.closed = threading.Event()
+        #: Awaited after the session has ended: stops an embedded cluster.
+        self.after_close: Callable[[], Any] | None = None
+        self._open_link = open_link
+        self._reconnect_timeout = reconnect_timeout
+        self._dialer: Dialer | None = None
+        self._numbers = itertools.count(1)
+        self._jobs: dict[int, Job] = {}
+        self._defined: set[bytes] = set()
+        self._unsent_bytes = 0  # in blocks posted to the loop's thread, but not with the dialer yet
+        self._unsent_lock = threading.Lock()
+        self._outage: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._settled = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.pid = os.getpid()
+        #: In a forked child: what every use of this connection raises.
+        self.forked: BaseException | None = None
+        self._failure: BaseException | None = None
+        background.on_death.add(self.die)
+
+    # ------------------------------------------------------------ beginning
+
+    def start(self) -> None:
+        """From any thread: begin to connect; `ready` tells of the outcome."""
+        self.background.post(self._start)
+
+    def _start(self) -> None:
+        self._dialer = Dialer(
+            self._open_link,
+            partial(make_hello, pb.ROLE_CLIENT),
+            self._on_bodies,
+            self._on_welcome,
+            self._on_session_lost,
+            self._on_link_lost,
+        )
+        self._spawn(self._run(self._dialer))
+
+    def _spawn(self, coroutine: Any) -> None:
+        running = self.background.loop.create_task(coroutine)
+        self._tasks.add(running)
+        running.add_done_callback(self._tasks.discard)
+
+    async def _run(self, dialer: Dialer) -> None:
+        try:
+            await dialer.run()
+        except Refused as refused:
+            self.die(refused)
+        except Exception as error:
+            logger.exception("the connection to the master at %s failed", self.address)
+            self.die(error)
+        else:
+            self.die(SessionLost(f"the connection to the master at {self.address} was closed"))
+
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the connection is of no use any more, if so."""
+        return self._failure
+
+    # ------------------------------------------------------------ from any thread
+
+    def next_job_number(self) -> int:
+        """From any thread: jobs are numbered from 1."""
+        return next(self._numbers)
+
+    def post_job(self, job: Job, opening: pb.Body, blobs: Sequence[Blob]) -> None:
+        """From any thread: make the job known to the master; before its first block."""
+        self._jobs[job.number] = job
+        self.background.post(partial(self._open_job, job, opening, blobs))
+
+    def post_block(self, job: Job, block: OpenBlock) -> None:
+        """From any thread: send a block, which nobody adds to any more, after the definitions it refers to."""
+        self.count_unsent(block.size)
+        self.background.post(partial(self.send_block, job, block))
+
+    def post(self, job: Job, body: pb.Body) -> None:
+        """From any thread: send a message of the job, after its earlier ones, unless the job is over."""
+        self.background.post(partial(self.send, job, body))
+
+    def count_unsent(self, size: int) -> None:
+        """From any thread: `size` bytes were added to blocks that `send_block` has not been given yet."""
+        with self._unsent_lock:
+            self._unsent_bytes += size
+
+    def hand_over(self) -> None:
+        """From any thread: wait, for a moment, until what was posted before has been written.
+
+        Otherwise a caller that goes on computing would keep the interpreter's lock, and the loop's thread
+        waiting, for the 5 ms of the switch interval.
+        """
+        if not self.background.is_current:
+            taken = threading.Lock()
+            taken.acquire()
+            self.background.post(partial(self._release_later, taken))
+            taken.acquire(timeout=HAND_OVER_TIMEOUT)
+
+    @property
+    def is_full(self) -> bool:
+        """From any thread: whether a caller who adds more should wait."""
+        dialer = self._dialer
+        pending = dialer.pending_bytes if dialer is not None else 0
+        return self._unsent_bytes + pending > UNACKNOWLEDGED_BYTES
+
+    def wait_for_room(self) -> None:
+        """From any thread but the background's: wait while the master lags too far behind."""
+        if not self.background.is_current:
+            while self.is_full and self._failure is None:
+                time.sleep(0.002)  # acknowledgements come with no event of their own
+
+    def check_open(self) -> None:
+        """From any thread: raises what new work is refused with, if it is."""
+        if self.refusal is not None:
+            raise self.refusal()
+
+    def _release_later(self, taken: threading.Lock) -> None:
+        self.background.loop.call_soon(taken.release)  # the writer has its turn first
+
+    def check_forked(self) -> None:
+        """From any thread: raises ForkedClient in a forked child."""
+        if self.forked is not None:
+            raise self.forked
+
+    def wait_closed_at_exit(self) -> None:
+        """At the interpreter's end, after `close`: wait for it, but not for workers that are not there."""
+        lonely_at = time.monotonic()
+        while not self.closed.wait(0.05):
+            now = time.monotonic()
+            if self.cluster.workers or not self.stats.open:
+                lonely_at = now
+            elif now - lonely_at > EXIT_TIMEOUT:
+                self.background.post(partial(self.die, NoWorkers(waited=now - lonely_at)))
+
+    # ------------------------------------------------------------ out
+
+    def _open_job(self, job: Job, opening: pb.Body, blobs: Iterable[Blob]) -> None:
+        if self._failure is not None:
+            self._fail_job(job, self._failure)
+        if job.number not in self._jobs:
+            return
+        self._define(job, blobs)
+        self._send(opening, job.number)
+
+    def _define(self, job: Job, blobs: Iterable[Blob]) -> None:
+        """Send what this session has not been sent, so that it arrives before what refers to it."""
+        for digest, blob in blobs:
+            job.blobs[digest] = blob
+            if digest not in self._defined:
+                self._defined.add(digest)
+                self._send(pb.Body(define=pb.Define(hash=digest, blob=blob)), job.number)
+
+    def send(self, job: Job, body: pb.Body) -> None:
+        """Send a message of the job, unless the job is over."""
+        if job.number in self._jobs:
+            self._send(body, job.number)
+
+    def send_block(self, job: Job, block: OpenBlock) -> None:
+        """Send a block, after the definitions it refers to, unless the job is over."""
+        self.count_unsent(-block.size)
+        if job.number in self._jobs:
+            self._define(job, block.blobs())
+            job.opened += block.count
+            self.stats.opened(block.count, time.monotonic())
+            self.cluster.has_work(True)
+            self._send(block.body(job.number), job.number)
+
+    def _send(self, body: pb.Body, flow: int | None = None) -> None:
+        assert self._dialer is not None, "posted before the start"
+        self._dialer.send(body, flow)
+
+    # ------------------------------------------------------------ in
+
+    def _on_welcome(self, welcome: pb.Welcome) -> None:
+        for warning in welcome.warnings:
+            logger.warning("the master at %s: %s", self.address, warning)
+        if self._outage is not None:
+            self._outage.cancel()
+            self._outage = None
+            if self.ready.is_set():
+                logger.warning("connected to the master at %s again", self.address)
+
+    def _on_bodies(self, bodies: Sequence[pb.Body]) -> None:
+        for body in bodies:
+            kind = body.WhichOneof("kind")
+            if kind == "results":
+                message = body.results
+                job = self._jobs.get(message.job)
+                if job is not None:
+                    self.count_ended(job, job.on_results(message), seconds=message.seconds, completed=True)
+            else:
+                self._on_other(kind, body)
+
+    def _on_other(self, kind: str | None, body: pb.Body) -> None:
+        if kind == "failure":
+            job = self._jobs.get(body.failure.job)
+            if job is not None:
+                count = job.on_failure(body.failure)
+                self.count_ended(job, count, seconds=body.failure.seconds, completed=True)
+        elif kind == "cancelled":
+            job = self._jobs.get(body.cancelled.job)
+            if job is not None:
+                self.count_ended(job, job.on_cancelled([(each.lo, each.hi) for each in body.cancelled.ranges]))
+        elif kind == "want":
+            self._on_want(body.want.hashes)
+        elif kind == "cluster":
+            self.cluster.update(body.cluster.workers, body.cluster.slots)
+            self.ready.set()
+        elif kind == "job_rejected":
+            job = self._jobs.get(body.job_rejected.job)
+            if job is not None:
+                self._fail_job(job, SessionLost(f"the master rejected the job: {body.job_rejected.sentence}"))
+        # Anything else is from a later version that knows what it may expect of us.
+
+    def _on_want(self, digests: Iterable[bytes]) -> None:
+        for digest in digests:
+            blob = next((job.blobs[digest] for job in self._jobs.values() if digest in job.blobs), None)
+            if blob is not None:  # otherwise the job that needed it is over
+                self._send(pb.Body(define=pb.Define(hash=digest, blob=blob)))
+
+    def _on_link_lost(self, reason: str) -> None:
+        self.last_trouble = reason
+        if self._closing or self._outage is not None:
+            return
+        if self.ready.is_set():
+            logger.warning("lost the connection to the master at %s (%s); reconnecting", self.address, reason)
+        self._outage = self.background.loop.call_later(self._reconnect_timeout, self._give_up, reason)
+
+    def _give_up(self, reason: str) -> None:
+        self.die(
+            SessionLost(f"no connection to the master at {self.address} for {self._reconnect_timeout:g} s: {reason}")
+        )
+
+    def _on_session_lost(self, reason: str) -> None:
+        """The master knows nothing of our jobs; what is submitted from now on belongs to a new session."""
+        self._defined.clear()
+        self._fail_jobs(SessionLost(f"the master at {self.address} no longer knows this client: {reason}"))
+
+    # ------------------------------------------------------------ counting
+
+    def count_ended(self, job: Job, count: int, *, seconds: float = 0.0, completed: bool = False) -> None:
+        """`count` tasks of `job` have ended: `completed` if they ran, for `seconds` together."""
+        if count:
+            job.ended += count
+            self.stats.ended(count, time.monotonic(), seconds=seconds, completed=completed)
+            if not self.stats.open:
+                self.cluster.has_work(False)
+        if job.is_settled:
+            job.blobs.clear()
+            if job.is_over:
+                self._jobs.pop(job.number, None)
+            self.check_settled()
+
+    def cancel_job(self, job: Job) -> None:
+        """Cancel all of a job, and hear no more of it."""
+        if job.number in self._jobs:
+            assert self._dialer is not None
+            self._dialer.drop_flow(job.number)
+            self._send(pb.Body(cancel=pb.Cancel(job=job.number)), job.number)
+            del self._jobs[job.number]
+            self.count_ended(job, job.opened - job.ended)
+
+    # ------------------------------------------------------------ ending
+
+    def check_settled(self) -> None:
+        """While closing: see whether every task has ended."""
+        if self._closing and all(job.is_settled for job in self._jobs.values()):
+            self._settled.set()
+
+    def jobs(self) -> list[Job]:
+        """From any thread: the jobs that are known right now."""
+        return list(self._jobs.values())
+
+    def close(self) -> None:
+        """End the session once every task has ended; `closed` tells when. New work must be refused already."""
+        if not self._closing:
+            self._closing = True
+            self._spawn(self._close())
+
+    async def _close(self) -> None:
+        self.check_settled()
+        await self._settled.wait()
+        dialer = self._dialer
+        if self._failure is None and dialer is not None and dialer.is_connected:
+            dialer.send(pb.Body(close_session=pb.CloseSession(reason="the client shut down")))
+            if not await dialer.flush(CLOSE_TIMEOUT):
+                logger.debug("the master at %s did not acknowledge our end", self.address)
+        self.die(SessionLost("the client was shut down"))
+        if self.after_close is not None:
+            await self.after_close()
+        self.closed.set()
+
+    def _fail_job(self, job: Job, cause: BaseException) -> None:
+        self._jobs.pop(job.number, None)
+        self.count_ended(job, job.opened - job.ended)
+        job.fail(cause)
+        self.check_settled()
+
+    def _fail_jobs(self, cause: BaseException) -> None:
+        for job in self.jobs():
+            self._fail_job(job, cause)
+
+    def die(self, cause: BaseException) -> None:
+        """Nothing will come any more: everything that waits ends with `cause`."""
+        if self._failure is not None:
+            return
+        self._failure = cause
+        if self.refusal is None:
+            self.refusal = lambda: cause
+        if self._outage is not None:
+            self._outage.cancel()
+        self._fail_jobs(cause)
+        self.cluster.fail(cause)
+        self._settled.set()
+        self.ready.set()
+        self.background.on_death.discard(self.die)
+        if not self.background.loop.is_running():
+            self.closed.set()  # the loop itself died, so nobody is left to close in good order
+            return
+        if self._dialer is not None:
+            self._spawn(self._dialer.close())
+        self.close()

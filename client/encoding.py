@@ -1,0 +1,162 @@
+"""Calls to bytes and outcomes back: the client's end of `wire.pickling` and `wire.definitions`."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
+
+from manyhands.client.futures import Outcome
+from manyhands.client.gathering import Blob, Target
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import unpack_ends
+from manyhands.wire.definitions import LoadedDefinitions, UnknownDefinition
+from manyhands.wire.errors import ClusterError, DecodeError, RemoteModuleError, TaskCrashed
+from manyhands.wire.exception_codec import decode_exception
+from manyhands.wire.pickling import EncodedItems, Encoder, Feed
+from manyhands.wire.registry import DefinitionRegistry, is_definable
+
+_PLACE = "the client"
+#: Callables that get no definition travel with each item.
+_APPLY = Target(b"", pb.CALL_APPLY, ())
+
+
+class EncodedCall(NamedTuple):
+    """One task: what it calls, its item, and the definitions that the item refers to."""
+
+    target: Target
+    item: bytes
+    blobs: tuple[Blob, ...]
+
+
+class Encoding:
+    """One for the process, as definitions are the same for all clients. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._registry = DefinitionRegistry()
+        self._loaded = LoadedDefinitions(_PLACE, origin=self._registry)
+        self._loaded.use()
+        self._local = threading.local()
+        self._targets: WeakValueDictionary[tuple[bytes, int], Target] = WeakValueDictionary()
+
+    @property
+    def _encoder(self) -> Encoder:
+        try:
+            encoder: Encoder = self._local.encoder
+        except AttributeError:
+            encoder = self._local.encoder = Encoder(self._registry)
+        return encoder
+
+    # ------------------------------------------------------------ encoding
+
+    def _target(self, function: Callable[..., Any], call: pb.Call) -> Target:
+        digest = self._registry.define(function)
+        target = self._targets.get((digest, call))
+        if target is None:
+            target = Target(digest, call, self._blobs(self._registry.needed(digest)))
+            self._targets[digest, call] = target
+        return target
+
+    def _blobs(self, digests: Iterable[bytes]) -> tuple[Blob, ...]:
+        """Taken at once: the registry drops what it has not needed for long."""
+        return tuple([(digest, self._registry.blob(digest)) for digest in digests])
+
+    def encode_call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> EncodedCall:
+        """One call, as it is now. Raises EncodeError."""
+        if is_definable(function):
+            target = self._target(function, pb.CALL_FULL)
+            item, needed = self._encoder.encode_call(args, kwargs, function=target.function)
+        else:
+            target = _APPLY
+            item, needed = self._encoder.encode_one((function, args, kwargs), what="the call")
+        return EncodedCall(target, item, self._blobs(needed) if needed else ())
+
+    def feed(self, function: Callable[..., Any], call: pb.Call, inputs: Iterable[Any]) -> tuple[Target, Feed]:
+        """What the tasks of a map call, and what their items come from. Raises EncodeError."""
+        if is_definable(function):
+            return self._target(function, call), Feed(inputs)
+        if call == pb.CALL_ITEM:
+            return _APPLY, Feed((function, (item,), {}) for item in inputs)
+        return _APPLY, Feed((function, tuple(items), {}) for items in inputs)
+
+    def encode_items(
+        self, target: Target, feed: Feed, max_bytes: int, max_items: int, max_seconds: float
+    ) -> tuple[EncodedItems, tuple[Blob, ...]]:
+        """See Encoder.encode_items; with the definitions that the items refer to."""
+        encoded = self._encoder.encode_items(
+            feed, max_bytes, max_items, function=target.function or None, max_seconds=max_seconds
+        )
+        return encoded, self._blobs(encoded.definitions) if encoded.definitions else ()
+
+    def encode_retry_on(self, classes: tuple[type[BaseException], ...]) -> tuple[bytes, tuple[Blob, ...]]:
+        """(hash, definitions) of the classes; an empty hash for any exception. Raises EncodeError."""
+        if classes == (Exception,):
+            return b"", ()
+        digest = self._registry.define(classes)
+        return digest, self._blobs(self._registry.needed(digest))
+
+    # ------------------------------------------------------------ decoding
+
+    def decode_outcome(self, outcome: Outcome) -> tuple[Any, BaseException | None]:
+        """(result, exception). Runs user code."""
+        if isinstance(outcome, bytes):
+            try:
+                return pickle.loads(outcome), None
+            except Exception as error:  # noqa: BLE001 - whatever a user's __setstate__ raises
+                return None, undecodable(error)
+        if isinstance(outcome, BaseException):
+            return None, outcome
+        try:
+            return None, self._decode_failure(outcome)
+        except Exception as error:  # noqa: BLE001 - likewise, of an exception
+            return None, undecodable(error)
+
+    def decode_run(self, run: pb.Results) -> Iterator[Any]:
+        """Each result of a run, decoded when it is asked for and not kept. Raises whatever unpickling raises."""
+        payload, base = run.payload, run.base
+        ends = unpack_ends(run.ends)
+        if base:
+            ends = [end - base for end in ends]  # type: ignore[assignment]
+        items, start = [], 0
+        for end in ends:
+            items.append(payload[start:end])
+            start = end
+        return map(pickle.loads, items)
+
+    def _decode_failure(self, failure: pb.Failure) -> BaseException:
+        if failure.kind == pb.Failure.KIND_EXCEPTION:
+            return decode_exception(failure.payload, self._loaded)
+        if failure.kind == pb.Failure.KIND_CRASHED:
+            crashes = failure.crashes
+            last = crashes[-1] if crashes else pb.CrashReport()
+            killed = last.exit_code < 0
+            return TaskCrashed(
+                exit_code=None if killed else last.exit_code,
+                signal=-last.exit_code if killed else None,
+                stderr_tail=last.stderr_tail,
+                attempts=len(crashes),
+                worker=last.worker,
+                task=str(failure.index),
+            )
+        return ClusterError(failure.text or "the task was rejected")
+
+
+def undecodable(error: Exception) -> Exception:
+    """What a result's reader is told when unpickling raised `error`."""
+    if isinstance(error, ModuleNotFoundError):
+        told: DecodeError = RemoteModuleError(str(error), _PLACE, error.name or str(error))
+    elif isinstance(error, UnknownDefinition):
+        told = DecodeError("it refers to a function or class that is not here any more", _PLACE)
+    else:
+        told = DecodeError(f"{type(error).__name__}: {error}", _PLACE)
+    told.__cause__ = error
+    return told
+
+
+@functools.cache
+def encoding() -> Encoding:
+    """This process's."""
+    return Encoding()

@@ -1,0 +1,81 @@
+"""A block in the making: encoded tasks of one function, gathered until it is sent."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import pack_ends
+
+#: (hash, blob) of a definition.
+Blob = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
+class Target:
+    """What the tasks of a block call, and how."""
+
+    function: bytes  # hash; empty with CALL_APPLY
+    call: pb.Call
+    #: The definition and those it refers to.
+    blobs: tuple[Blob, ...]
+
+
+class OpenBlock:
+    """Tasks of one target, in order."""
+
+    __slots__ = ("_blobs", "_ends", "_parts", "first", "size", "target")
+
+    def __init__(self, target: Target, first: int) -> None:
+        self.target = target
+        #: The index of its first task.
+        self.first = first
+        #: Payload bytes so far.
+        self.size = 0
+        self._ends = array("I")
+        self._parts: list[bytes] = []
+        self._blobs: dict[bytes, bytes] = {}
+
+    @property
+    def count(self) -> int:
+        """How many tasks."""
+        return len(self._ends)
+
+    def add(self, item: bytes, blobs: Sequence[Blob]) -> None:
+        """Append one encoded task, and the definitions it refers to."""
+        self.size += len(item)
+        self._ends.append(self.size)
+        self._parts.append(item)
+        if blobs:
+            self._blobs.update(blobs)
+
+    def add_run(self, ends: array[int], payload: bytes, blobs: Sequence[Blob]) -> None:
+        """Append many encoded tasks; `ends` count from the payload's start."""
+        base = self.size
+        self._ends.extend(ends if not base else array("I", [base + end for end in ends]))
+        self._parts.append(payload)
+        self.size = base + len(payload)
+        if blobs:
+            self._blobs.update(blobs)
+
+    def blobs(self) -> list[Blob]:
+        """Every definition that the block refers to."""
+        return [*self.target.blobs, *self._blobs.items()]
+
+    def body(self, job: int) -> pb.Body:
+        """The finished block, as one of `job`."""
+        target = self.target
+        others = [digest for digest, _ in self.blobs() if digest != target.function]
+        return pb.Body(
+            block=pb.Block(
+                job=job,
+                first=self.first,
+                ends=pack_ends(self._ends),
+                payload=self._parts[0] if len(self._parts) == 1 else b"".join(self._parts),
+                function=target.function,
+                call=target.call,
+                definitions=others,
+            )
+        )

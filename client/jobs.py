@@ -1,0 +1,93 @@
+"""A job as the connection sees it: where what the master says of its tasks goes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+
+from manyhands.client.options import Options
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.spans import Span
+
+
+class Job(ABC):
+    """One call's tasks. Methods run on the loop's thread unless they say otherwise, and never run user code."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        #: What its blocks refer to, by hash, for a master that asks again.
+        self.blobs: dict[bytes, bytes] = {}
+        #: Tasks posted to the loop's thread so far, counted by whoever posts them, before it does.
+        self.posted = 0
+        #: Tasks sent to the master, and those of them that have ended; the connection counts.
+        self.opened = 0
+        self.ended = 0
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every task added so far has ended."""
+        return self.ended == self.posted
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can come of it."""
+        return False
+
+    @abstractmethod
+    def on_results(self, message: pb.Results) -> int:
+        """A run of results; return how many tasks it ended."""
+
+    @abstractmethod
+    def on_failure(self, message: pb.Failure) -> int:
+        """One task failed for good; return how many tasks that ended."""
+
+    @abstractmethod
+    def on_cancelled(self, spans: Sequence[Span]) -> int:
+        """These tasks were cancelled before they started; return how many ended now."""
+
+    @abstractmethod
+    def fail(self, cause: BaseException) -> None:
+        """Nothing more will come: whatever is open ends with `cause`."""
+
+    @abstractmethod
+    def stop_intake(self) -> None:
+        """From any thread: add no tasks from now on; what was added before has been posted when this returns."""
+
+    @abstractmethod
+    def cancel_unstarted(self) -> None:
+        """From any thread, after `stop_intake`: ask the master to cancel what has not started."""
+
+    @abstractmethod
+    def read_no_more(self) -> None:
+        """From any thread: run to the end even if nobody comes to read the results."""
+
+
+def open_job(number: int, options: Options, name: str, *, metered: bool, retry_on: bytes) -> pb.Body:
+    """The message that begins a job."""
+    return pb.Body(
+        open_job=pb.OpenJob(
+            job=number,
+            name=options.name or name,
+            priority=options.priority,
+            max_parallel=options.max_parallel or 0,
+            retry=pb.Retry(
+                retries=options.retries,
+                delay=options.retry_delay,
+                backoff=options.retry_backoff,
+                delay_max=options.retry_delay_max,
+                retry_on=retry_on,
+            ),
+            metered=metered,
+        )
+    )
+
+
+def cancel(number: int, indices: Iterable[int]) -> pb.Body:
+    """The message that cancels some tasks of a job, given in ascending order."""
+    spans: list[pb.Range] = []
+    for index in indices:
+        if spans and spans[-1].hi == index:
+            spans[-1].hi = index + 1
+        else:
+            spans.append(pb.Range(lo=index, hi=index + 1))
+    return pb.Body(cancel=pb.Cancel(job=number, ranges=spans))

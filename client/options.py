@@ -1,0 +1,84 @@
+"""Options of calls: checked when they are set, shared by all calls of a view."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+_INT32_MAX = (1 << 31) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a call's tasks are run. Durations in seconds."""
+
+    #: Extra attempts after an exception.
+    retries: int = 0
+    #: Before the first extra attempt; each further one waits `retry_backoff` times longer, up to the maximum.
+    retry_delay: float = 1.0
+    retry_backoff: float = 2.0
+    retry_delay_max: float = 60.0
+    #: Exception classes worth another attempt.
+    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    #: Higher runs first.
+    priority: int = 0
+    #: Tasks of one call that may run at the same time; None: as many as there are slots.
+    max_parallel: int | None = None
+    #: Shown by `manyhands status`; None: the function's name.
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_whole("retries", self.retries, 0)
+        _check_seconds("retry_delay", self.retry_delay)
+        _check_seconds("retry_delay_max", self.retry_delay_max)
+        _check_factor("retry_backoff", self.retry_backoff)
+        _check_whole("priority", self.priority, -_INT32_MAX)
+        if self.max_parallel is not None:
+            _check_whole("max_parallel", self.max_parallel, 1)
+        if self.name is not None and not isinstance(self.name, str):
+            raise TypeError(f"name must be a string, not {self.name!r}")
+        object.__setattr__(self, "retry_on", _exception_classes(self.retry_on))
+
+    def changed(self, changes: dict[str, Any]) -> Options:
+        """These options with some replaced. Raises TypeError for an unknown name or type, ValueError for a value."""
+        known = [field.name for field in fields(self)]
+        for name in changes:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+                raise TypeError(f"with_options() has no option {name}: {hint}")
+        return replace(self, **changes)
+
+
+def _check_whole(name: str, value: Any, lowest: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    if not lowest <= value <= _INT32_MAX:
+        raise ValueError(f"{name} must lie between {lowest} and {_INT32_MAX}, not at {value}")
+
+
+def _check_seconds(name: str, value: Any) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    if not (math.isfinite(value) and value >= 0):
+        raise ValueError(f"{name} must be a finite number of seconds, at least 0, not {value}")
+
+
+def _check_factor(name: str, value: Any) -> None:
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        raise TypeError(f"{name} must be a number, not {value!r}")
+    if not (math.isfinite(value) and value >= 1):
+        raise ValueError(f"{name} must be a finite factor of at least 1, not {value}")
+
+
+def _exception_classes(value: Any) -> tuple[type[BaseException], ...]:
+    classes = tuple(value) if isinstance(value, Iterable) and not isinstance(value, (str, type)) else (value,)
+    for each in classes:
+        if not (isinstance(each, type) and issubclass(each, BaseException)):
+            raise TypeError(f"retry_on must be exception classes, such as (OSError, TimeoutError), not {each!r}")
+    if not classes:
+        raise ValueError("retry_on must name at least one exception class; for no further attempts set retries=0")
+    return classes

@@ -1,0 +1,137 @@
+"""Reading a map: takes runs of results as they arrive, decodes them where they are wanted, keeps the window full."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from typing import Any
+
+from manyhands.client.connection import Connection
+from manyhands.client.encoding import Encoding, undecodable
+from manyhands.client.feeding import Feeder
+from manyhands.client.map_job import Entry, Gap, MapJob, count_of
+from manyhands.client.progress import Progress
+from manyhands.protos import manyhands_pb2 as pb
+
+#: The master is told what the reader has taken in steps of so many bytes.
+CONSUMED_STEP_BYTES = 1 << 20
+
+
+class Reader:
+    """One map's results, taken by one thread at a time."""
+
+    def __init__(self, connection: Connection, encoding: Encoding, job: MapJob, feeder: Feeder) -> None:
+        self._connection = connection
+        self._encoding = encoding
+        self._job = job
+        self._feeder = feeder
+        #: Results taken so far, and their bytes.
+        self.taken = 0
+        self._taken_bytes = 0
+        self._told_bytes = 0
+        self._is_ended = False
+
+    def poll(self) -> Entry | None:
+        """What has arrived next; None if nothing has. Raises what ended the map early; see `is_ended` for its end."""
+        job, feeder = self._job, self._feeder
+        if not feeder.is_exhausted:
+            try:
+                feeder.top_up(self.taken, self._taken_bytes)
+            except RuntimeError as refused:  # shut down: what was sent before still counts
+                feeder.error = refused
+        entry = job.take()
+        if entry is not None:
+            return entry
+        if job.failure is not None:
+            self._is_ended = True
+            raise job.failure
+        if job.is_sealed and self.taken == job.posted:
+            self._is_ended = True
+            if feeder.error is not None:
+                raise feeder.error
+            if not feeder.is_exhausted:
+                raise RuntimeError("the client was shut down before all inputs of this map were pulled")
+        return None
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether everything has been taken, or nothing more will come."""
+        return self._is_ended
+
+    def values(self, entry: Entry) -> Iterator[Any]:
+        """Decode an entry's results, lazily. Raises what a failed task raised, CancelledError for a cancelled one."""
+        if isinstance(entry, pb.Results):
+            return self._encoding.decode_run(entry)
+        if isinstance(entry, Gap):
+            raise concurrent.futures.CancelledError
+        _, exception = self._encoding.decode_outcome(entry)
+        assert exception is not None
+        raise exception
+
+    def done_with(self, entry: Entry) -> int:
+        """The entry's values have been taken; return how many."""
+        count = count_of(entry)
+        self.taken += count
+        if isinstance(entry, pb.Results):
+            self._taken_bytes += len(entry.payload)
+            if self._taken_bytes - self._told_bytes >= CONSUMED_STEP_BYTES:
+                self._told_bytes = self._taken_bytes
+                self._job.consumed(self._taken_bytes)
+        return count
+
+    def wake_on_arrival(self, wake: Callable[[], None]) -> bool:
+        """See MapJob.wake_on_arrival."""
+        return self._job.wake_on_arrival(wake)
+
+    def wait(self, deadline: float | None) -> None:
+        """Block until `poll` is worth another try. Raises TimeoutError at `deadline`, a monotonic time."""
+        self._connection.check_forked()
+        arrival = threading.Lock()
+        arrival.acquire()
+        if not self.wake_on_arrival(arrival.release):
+            return
+        timeout = -1 if deadline is None else max(0.0, deadline - time.monotonic())
+        if not arrival.acquire(timeout=timeout):
+            raise TimeoutError
+
+    def close(self, *, was_read: bool) -> None:
+        """Nobody will read on: the rest is cancelled. What was never read runs to its end, as with any Executor."""
+        self._feeder.close()
+        if not self._is_ended:
+            self._is_ended = True
+            self._job.abandon(cancel=was_read)
+
+
+def iterate(
+    keep_alive: object, reader: Reader, deadline: float | None, progress: Progress | None
+) -> Generator[Any, None, None]:
+    """The results, after a first None that only starts the generator, so that its end is always noticed.
+
+    While it lives, so does `keep_alive`: the client's session, which would not feed the map any more otherwise.
+    """
+    was_read = False
+    try:
+        yield None
+        was_read = True
+        while True:
+            entry = reader.poll()
+            if entry is None:
+                if reader.is_ended:
+                    return
+                reader.wait(deadline)
+                continue
+            values = reader.values(entry)
+            try:
+                yield from values
+            except Exception as error:
+                raise undecodable(error) from error
+            count = reader.done_with(entry)
+            del entry
+            if progress is not None:
+                progress.add(count)
+    finally:
+        reader.close(was_read=was_read)
+        if progress is not None:
+            progress.close()

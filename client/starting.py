@@ -1,0 +1,70 @@
+"""Starting a client: which cluster, its own or another's, and the first contact with it."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+
+from manyhands.client import lifecycle
+from manyhands.client.connection import Connection
+from manyhands.client.embedded import EmbeddedCluster, default_slots
+from manyhands.client.loop import background
+from manyhands.wire.errors import MasterUnreachable, NestedClient, SessionLost
+from manyhands.wire.links import OpenLink, dial
+
+
+def connect(
+    address: str | None,
+    *,
+    slots: int | None,
+    max_workers: int | None,
+    workers: int,
+    **timeouts: float,
+) -> Connection:
+    """A connection that stands; see `Client` for the arguments and what is raised."""
+    if max_workers is not None and max_workers <= 0:
+        raise ValueError("max_workers must be greater than 0")
+    if slots is not None and max_workers is not None and slots != max_workers:
+        raise ValueError(f"max_workers is another name for slots, but slots={slots} and max_workers={max_workers}")
+    slots = max_workers if slots is None else slots
+    if slots is not None and slots < 1:
+        raise ValueError(f"slots must be at least 1, not {slots}")
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, not {workers}")
+    if "MANYHANDS_SLOT" in os.environ:
+        raise NestedClient
+    address = address or os.environ.get("MANYHANDS_ADDRESS")
+    if address:
+        return join(partial(dial, address), address, **timeouts)
+    return _start_embedded(slots or default_slots(), workers, **timeouts)
+
+
+def join(
+    open_link: OpenLink, address: str, *, connect_timeout: float = 10.0, reconnect_timeout: float = 60.0
+) -> Connection:
+    """Connect and wait until the master has answered. Raises MasterUnreachable or Refused."""
+    connection = Connection(background(), open_link, address, reconnect_timeout=reconnect_timeout)
+    lifecycle.register(connection)
+    connection.start()
+    answered = connection.ready.wait(connect_timeout)
+    if connection.failure is not None:
+        raise connection.failure
+    if not answered:
+        reason = connection.last_trouble or f"no answer within {connect_timeout:g} s"
+        error = MasterUnreachable(address, reason)
+        connection.background.post(partial(connection.die, error))
+        raise error
+    return connection
+
+
+def _start_embedded(slots: int, workers: int, **timeouts: float) -> Connection:
+    embedded = EmbeddedCluster(slots, workers)
+    try:
+        connection = join(partial(dial, embedded.address), embedded.address, **timeouts)
+    except BaseException:
+        embedded.kill()
+        raise
+    connection.after_close = embedded.stop
+    connection.background.post(partial(embedded.watch, lambda reason: connection.die(SessionLost(reason))))
+    embedded.announce()
+    return connection

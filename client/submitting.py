@@ -1,0 +1,200 @@
+"""submit: calls are pickled where they are made, gathered into blocks, and their futures completed."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from manyhands.client.connection import Connection
+from manyhands.client.encoding import Encoding
+from manyhands.client.futures import Future, Outcome, settle
+from manyhands.client.gathering import Blob, OpenBlock, Target
+from manyhands.client.jobs import Job, cancel, open_job
+from manyhands.client.options import Options
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import BLOCK_BYTES, unpack_ends
+from manyhands.wire.errors import EncodeError
+from manyhands.wire.spans import Span
+
+
+class SubmitStream:
+    """The submits of one client and option set: one job, never sealed, begun anew should the master forget it."""
+
+    def __init__(self, connection: Connection, encoding: Encoding, options: Options) -> None:
+        self._connection = connection
+        self._encoding = encoding
+        self._options = options
+        self._lock = threading.Lock()
+        self._job: SubmitJob | None = None
+
+    def submit(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
+        """From any thread; see `Client.submit`. Does not wait for room."""
+        connection = self._connection
+        connection.check_open()
+        try:
+            target, item, blobs = self._encoding.encode_call(function, args, kwargs)
+        except EncodeError as error:
+            return Future.failed(error)
+        while True:
+            job = self._job
+            if job is None or job.is_over:
+                job = self._begin()
+            future = job.add(target, item, blobs)
+            if future is not None:
+                return future
+
+    def _begin(self) -> SubmitJob:
+        with self._lock:
+            if self._job is None or self._job.is_over:
+                connection = self._connection
+                retry_on, blobs = self._encoding.encode_retry_on(self._options.retry_on)
+                job = SubmitJob(connection, self._encoding)
+                opening = open_job(job.number, self._options, "submit", metered=False, retry_on=retry_on)
+                connection.post_job(job, opening, blobs)
+                self._job = job
+            return self._job
+
+
+class SubmitJob(Job):
+    """The job behind a stream, and the owner of its futures."""
+
+    def __init__(self, connection: Connection, encoding: Encoding) -> None:
+        super().__init__(connection.next_job_number())
+        self._connection = connection
+        self._encoding = encoding
+        # Reentrant only so that a finalizer which submits is told instead of blocked for ever.
+        self._lock = threading.RLock()
+        self._adding = False
+        self._is_over = False
+        self._blocks: deque[OpenBlock] = deque()  # the last one is still open
+        self._is_posted = False  # `_flush` has been posted and not begun
+        self._pending: dict[int, Future[Any]] = {}
+        self._cancelled: deque[int] = deque()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it takes no more tasks: the master has forgotten it."""
+        return self._is_over
+
+    # ------------------------------------------------------------ from any thread
+
+    def add(self, target: Target, item: bytes, blobs: Sequence[Blob]) -> Future[Any] | None:
+        """From any thread: one more task; None if the job is over."""
+        with self._lock:
+            if self._adding:
+                raise RuntimeError("a finalizer called submit while its own thread was submitting")
+            self._adding = True
+            try:
+                self._connection.check_open()
+                if self._is_over:
+                    return None
+                index = self.posted
+                blocks = self._blocks
+                if not blocks or blocks[-1].size >= BLOCK_BYTES or blocks[-1].target is not target:
+                    blocks.append(OpenBlock(target, index))
+                future: Future[Any] = Future(self, index)
+                alone = not self._pending
+                self._pending[index] = future
+                self.posted = index + 1
+                blocks[-1].add(item, blobs)
+                if not self._is_posted:
+                    self._is_posted = True
+                    self._connection.background.post(self._flush)
+            finally:
+                self._adding = False
+        self._connection.count_unsent(len(item))
+        if alone:
+            self._connection.hand_over()
+        return future
+
+    def cancel(self, index: int) -> None:
+        """From any thread: a future was cancelled."""
+        if self._pending.pop(index, None) is not None:
+            self._cancelled.append(index)
+            self._connection.background.post(self._send_cancelled)
+
+    def decode(self, outcome: Outcome) -> tuple[Any, BaseException | None]:
+        """See Owner."""
+        return self._encoding.decode_outcome(outcome)
+
+    def check_forked(self) -> None:
+        """See Owner."""
+        self._connection.check_forked()
+
+    def stop_intake(self) -> None:
+        """See Job. The refusal stands already; this waits for those who have passed it."""
+        with self._lock:
+            pass
+
+    def read_no_more(self) -> None:
+        """See Job. Futures are not limited by who reads them."""
+
+    def cancel_unstarted(self) -> None:
+        """See Job."""
+        indices = sorted(self._pending)
+        if indices:
+            self._connection.post(self, cancel(self.number, indices))
+
+    # ------------------------------------------------------------ on the loop's thread
+
+    def _flush(self) -> None:
+        with self._lock:
+            self._is_posted = False
+            blocks, self._blocks = self._blocks, deque()
+        for block in blocks:
+            self._connection.send_block(self, block)
+
+    def _send_cancelled(self) -> None:
+        indices = []
+        while self._cancelled:
+            indices.append(self._cancelled.popleft())
+        if indices:
+            indices.sort()
+            self._flush()  # a cancel must not overtake its block
+            self._connection.send(self, cancel(self.number, indices))
+            self._connection.count_ended(self, len(indices))
+
+    def on_results(self, message: pb.Results) -> int:
+        """See Job."""
+        payload, base, start = message.payload, message.base, 0
+        take = self._pending.pop
+        ended = []
+        for index, absolute in enumerate(unpack_ends(message.ends), message.first):
+            end = absolute - base
+            future = take(index, None)
+            if future is not None:  # otherwise it was cancelled
+                ended.append((future, payload[start:end]))
+            start = end
+        settle(ended)
+        return len(ended)
+
+    def on_failure(self, message: pb.Failure) -> int:
+        """See Job."""
+        future = self._pending.pop(message.index, None)
+        if future is None:
+            return 0
+        settle([(future, message)])
+        return 1
+
+    def on_cancelled(self, spans: Sequence[Span]) -> int:
+        """See Job."""
+        count = 0
+        for lo, hi in spans:
+            for index in range(lo, hi):
+                future = self._pending.pop(index, None)
+                if future is not None:
+                    future.finish_cancelled()
+                    count += 1
+        return count
+
+    def fail(self, cause: BaseException) -> None:
+        """See Job."""
+        with self._lock:
+            self._is_over = True
+            blocks, self._blocks = self._blocks, deque()
+        self._connection.count_unsent(-sum(block.size for block in blocks))
+        pending, self._pending = self._pending, {}
+        settle([(future, cause) for future in pending.values()])
+        self.ended = self.posted

@@ -1,0 +1,41 @@
+"""Every error manyhands raises, for `except` clauses; the tree is drawn in `manyhands.wire.errors`."""
+
+from manyhands.wire.errors import (
+    ClusterError,
+    ConnectionFailed,
+    DecodeError,
+    EncodeError,
+    ForkedClient,
+    InfrastructureError,
+    ManyhandsError,
+    MasterUnreachable,
+    NestedClient,
+    NoWorkers,
+    Refused,
+    RemoteError,
+    RemoteModuleError,
+    RemoteTraceback,
+    ResultEncodeError,
+    SessionLost,
+    TaskCrashed,
+)
+
+__all__ = [
+    "ClusterError",
+    "ConnectionFailed",
+    "DecodeError",
+    "EncodeError",
+    "ForkedClient",
+    "InfrastructureError",
+    "ManyhandsError",
+    "MasterUnreachable",
+    "NestedClient",
+    "NoWorkers",
+    "Refused",
+    "RemoteError",
+    "RemoteModuleError",
+    "RemoteTraceback",
+    "ResultEncodeError",
+    "SessionLost",
+    "TaskCrashed",
+]

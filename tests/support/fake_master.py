@@ -1,0 +1,246 @@
+"""A master with its slots in this very process: speaks the protocol over memory, runs tasks in threads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from array import array
+from collections.abc import Sequence
+from queue import SimpleQueue
+
+import cloudpickle
+
+from manyhands.client.client import Client
+from manyhands.client.starting import join
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import Block, pack_ends, read_block, unpack_ends
+from manyhands.wire.definitions import LoadedDefinitions
+from manyhands.wire.exception_codec import encode_exception
+from manyhands.wire.links import Link, LinkLost, MemoryLink
+from manyhands.wire.pickling import Encoder
+from manyhands.wire.pump import Pump
+from manyhands.wire.session import Session
+from manyhands.wire.spans import SpanSet
+
+
+class _FakeJob:
+    def __init__(self, opening: pb.OpenJob) -> None:
+        self.opening = opening
+        self.started = SpanSet()
+        self.cancelled = SpanSet()
+        self.count = 0
+        self.sealed_at: int | None = None
+        self.consumed = 0
+        self.unlimited = False
+        self.closed = False
+
+
+class FakeMaster:
+    """Runs what it is sent, `slots` tasks at a time, in the order it came. Everything it saw is there to be looked at."""
+
+    def __init__(self, slots: int = 2, *, workers: int = 1, run_count: int = 1000) -> None:
+        self.slots = slots
+        self.workers = workers
+        self.run_count = run_count
+        self.jobs: dict[int, _FakeJob] = {}
+        self.blocks: list[Block] = []
+        self.received: list[pb.Body] = []
+        self.definitions: dict[bytes, bytes] = {}
+        self.loaded = LoadedDefinitions("the fake worker")
+        self.accepting = True
+        #: Cleared: nothing new is started.
+        self.running = threading.Event()
+        self.running.set()
+        self._session = Session()
+        self._session_id = b""
+        self._pump: Pump | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._queue: SimpleQueue[tuple[_FakeJob, Block, int, int] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._serving: set[asyncio.Task[None]] = set()
+        self._threads = [threading.Thread(target=self._run_tasks, daemon=True) for _ in range(slots)]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self.running.set()
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads:
+            thread.join(10)
+
+    # ------------------------------------------------------------ connections
+
+    async def open_link(self) -> Link:
+        if not self.accepting:
+            raise LinkLost("the fake master accepts nobody")
+        ours, theirs = MemoryLink.pair()
+        self._loop = asyncio.get_running_loop()
+        serving = self._loop.create_task(self._serve(ours))
+        self._serving.add(serving)
+        serving.add_done_callback(self._serving.discard)
+        return theirs
+
+    async def _serve(self, link: MemoryLink) -> None:
+        frame = await link.read()
+        if frame is None:
+            return
+        hello = frame.hello
+        if hello.resume and hello.session != self._session_id:
+            refusal = pb.Refusal(code=pb.Refusal.CODE_UNKNOWN_SESSION, sentence="it has forgotten everything")
+            await link.write(pb.Frame(refusal=refusal))
+            return
+        if not hello.resume:
+            self._session, self._session_id = Session(), hello.session
+            self.send_cluster(self.workers, self.slots)
+        self._session.resume(hello.received)
+        welcome = pb.Welcome(
+            epoch=1, received=self._session.received, resumed=hello.resume, heartbeat_interval=1.0, heartbeat_timeout=30.0
+        )
+        await link.write(pb.Frame(welcome=welcome))
+        self._pump = Pump(self._session, link, self._on_bodies, 1.0, 30.0)
+        self._pump.ack_delay = 0.005
+        await self._pump.run()
+
+    def forget(self) -> None:
+        """Break the connection and lose every memory of the client."""
+        self._session_id = b""
+        for job in self.jobs.values():
+            job.closed = True
+        self.jobs.clear()
+        self.break_link()
+
+    def break_link(self) -> None:
+        pump, loop = self._pump, self._loop
+        assert pump is not None
+        assert loop is not None
+        asyncio.run_coroutine_threadsafe(pump.end("broken by the test"), loop).result(5)
+
+    def send(self, body: pb.Body, flow: int | None = None) -> None:
+        """From any thread."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._send, body, flow)
+
+    def _send(self, body: pb.Body, flow: int | None = None) -> None:
+        self._session.send(body, flow)
+        if self._pump is not None:
+            self._pump.wake()
+
+    def send_cluster(self, workers: int, slots: int) -> None:
+        self.send(pb.Body(cluster=pb.Cluster(workers=workers, slots=slots)))
+
+    # ------------------------------------------------------------ jobs
+
+    def _on_bodies(self, bodies: Sequence[pb.Body]) -> None:
+        for body in bodies:
+            self.received.append(body)
+            kind = body.WhichOneof("kind")
+            if kind == "define":
+                self.definitions[body.define.hash] = body.define.blob
+                self.loaded.add_blob(body.define.hash, body.define.blob)
+            elif kind == "open_job":
+                self.jobs[body.open_job.job] = _FakeJob(body.open_job)
+            elif kind == "block":
+                self._on_block(body.block)
+            elif kind == "seal_job":
+                job = self.jobs[body.seal_job.job]
+                assert body.seal_job.total == job.count
+                job.sealed_at = job.count
+            elif kind == "consumed":
+                job = self.jobs[body.consumed.job]
+                job.consumed = max(job.consumed, body.consumed.bytes)
+                job.unlimited |= body.consumed.unlimited
+            elif kind == "cancel":
+                self._on_cancel(body.cancel)
+
+    def _on_block(self, message: pb.Block) -> None:
+        block = read_block(message)
+        self.blocks.append(block)
+        job = self.jobs[message.job]
+        assert block.first == job.count
+        job.count = block.end
+        for lo in range(block.first, block.end, self.run_count):
+            self._queue.put((job, block, lo, min(lo + self.run_count, block.end)))
+
+    def _on_cancel(self, message: pb.Cancel) -> None:
+        job = self.jobs.get(message.job)
+        if job is None:
+            return
+        if not message.ranges:
+            job.closed = True
+            return
+        gone = []
+        with self._lock:
+            for span in message.ranges:
+                for lo, hi in job.started.missing(span.lo, min(span.hi, job.count)):
+                    for a, b in job.cancelled.missing(lo, hi):
+                        job.cancelled.add(a, b)
+                        gone.append(pb.Range(lo=a, hi=b))
+        if gone:
+            self._send(pb.Body(cancelled=pb.Cancelled(job=message.job, ranges=gone)))
+
+    # ------------------------------------------------------------ slots
+
+    def _run_tasks(self) -> None:
+        while (work := self._queue.get()) is not None:
+            job, block, lo, hi = work
+            while lo < hi and not job.closed:
+                self.running.wait()
+                lo = self._run_some(job, block, lo, hi)
+
+    def _run_some(self, job: _FakeJob, block: Block, lo: int, hi: int) -> int:
+        """Run tasks until one fails or is cancelled; return where to go on."""
+        first, ends, payload, size = lo, array("I"), [], 0
+        begun = time.perf_counter()
+        function = self.loaded.load(block.function) if block.function else None
+        base, packed, items = block.slice(lo, hi)
+        start = 0
+        failure = None
+        for end in unpack_ends(packed):
+            end -= base
+            with self._lock:
+                if lo in job.cancelled:
+                    break
+                job.started.add(lo, lo + 1)
+            try:
+                result = cloudpickle.dumps(_call(function, block.call, self.loaded.loads(items[start:end])))
+            except BaseException as error:
+                failure = pb.Failure(
+                    job=job.opening.job, index=lo, kind=pb.Failure.KIND_EXCEPTION, payload=encode_exception(error, Encoder(self.loaded), self.loaded)[0]
+                )
+                break
+            size += len(result)
+            ends.append(size)
+            payload.append(result)
+            start = end
+            lo += 1
+        seconds = time.perf_counter() - begun
+        if ends:
+            run = pb.Results(
+                job=job.opening.job, first=first, ends=pack_ends(ends), payload=b"".join(payload), seconds=seconds
+            )
+            self.send(pb.Body(results=run))
+        if failure is not None:
+            self.send(pb.Body(failure=failure))
+            return lo + 1
+        if len(ends) < len(packed) // 4:
+            return lo + 1  # cancelled
+        return lo
+
+
+def _call(function: object, call: int, item: object) -> object:
+    if call == pb.CALL_ITEM:
+        return function(item)
+    if call == pb.CALL_STAR:
+        return function(*item)
+    if call == pb.CALL_FULL:
+        args, kwargs = item
+        return function(*args, **kwargs)
+    function, args, kwargs = item
+    return function(*args, **kwargs)
+
+
+def make_client(master: FakeMaster, **options: float) -> Client:
+    return Client.over(join(master.open_link, f"fake:{os.getpid()}", **options))

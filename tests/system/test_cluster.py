@@ -1,0 +1,179 @@
+"""Whole clusters of real processes: joins, losses, crashes, fairness; what users do and what befalls them."""
+
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from manyhands.errors import TaskCrashed
+from tests.support.daemons import Daemon, start_master, wait_until
+
+from manyhands import Client
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    master, address = start_master()
+    with master:
+        yield address
+
+
+def worker(address: str, name: str, slots: int = 2) -> Daemon:
+    return Daemon("worker", address, "--name", name, "--slots", str(slots))
+
+
+def log_run(folder: str, index: int) -> int:
+    """Leave a trace for each run: one appended line, which concurrent writers do not tear."""
+    with open(f"{folder}/runs", "a") as file:
+        file.write(f"{index}\n")
+    time.sleep(0.01)
+    return index * index
+
+
+def runs(folder: Path) -> Counter[int]:
+    path = folder / "runs"
+    return Counter(int(line) for line in path.read_text().split()) if path.exists() else Counter()
+
+
+def test_killed_worker_loses_nothing_and_finished_tasks_do_not_run_again(address: str, tmp_path: Path) -> None:
+    with worker(address, "doomed") as doomed, worker(address, "steady"), Client(address) as client:
+        client.wait_for_workers(2, timeout=20)
+        results = client.map(log_run, [str(tmp_path)] * 400, range(400))
+        first = [next(results) for _ in range(100)]
+        doomed.kill()
+        assert first + list(results) == [index * index for index in range(400)]
+        counts = runs(tmp_path)
+        assert set(counts) == set(range(400))
+        again = {index for index, count in counts.items() if count > 1}
+        # Only what the lost worker ran, or had finished without having reported it, may have run twice.
+        assert len(again) <= 20, again
+        assert not again & set(range(60))
+
+
+def test_worker_that_joins_in_the_middle_gets_work(address: str) -> None:
+    def who(_: int) -> int:
+        time.sleep(0.02)
+        return os.getppid()
+
+    with worker(address, "early", slots=1), Client(address) as client:
+        client.wait_for_workers(1, timeout=20)
+        results = client.map(who, range(300))
+        first = next(results)
+        with worker(address, "late", slots=2):
+            agents = Counter(results)
+            assert len(agents) == 2
+            assert agents[first] < 200, agents
+
+
+def test_client_waits_for_a_worker_and_names_the_command(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    with Client(address) as client:
+        future = client.submit(pow, 2, 10)
+        with pytest.raises(TimeoutError):
+            future.result(timeout=6)
+        assert f"manyhands worker {address}" in caplog.text
+        with worker(address, "late"):
+            assert future.result(timeout=20) == 1024
+
+
+def test_crash_is_charged_to_the_task_that_ran(address: str) -> None:
+    def sometimes(index: int) -> int:
+        if index == 7:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        return index
+
+    with worker(address, "w"), Client(address) as client:
+        futures = [client.submit(sometimes, index) for index in range(20)]
+        with pytest.raises(TaskCrashed, match="SIGSEGV"):
+            futures[7].result(timeout=50)
+        assert [future.result(timeout=20) for index, future in enumerate(futures) if index != 7] == [
+            index for index in range(20) if index != 7
+        ]
+
+
+def test_small_job_does_not_wait_behind_a_large_one(address: str) -> None:
+    def spin(_: int) -> None:
+        end = time.perf_counter() + 0.001
+        while time.perf_counter() < end:
+            pass
+
+    with worker(address, "w"), Client(address) as client, Client(address) as other:
+        client.wait_for_workers(1, timeout=20)
+        large = client.map(spin, range(200_000))
+        next(large)
+        for submitter in (client, other):
+            assert list(submitter.map(abs, range(-10, 0))) == list(range(10, 0, -1))
+        large.close()
+
+
+def test_higher_priority_goes_first(address: str) -> None:
+    def stamp(_: int) -> float:
+        time.sleep(0.01)
+        return time.monotonic()
+
+    with worker(address, "w", slots=1), Client(address) as client:
+        client.wait_for_workers(1, timeout=20)
+        low = client.map(stamp, range(100))
+        next(low)
+        high = client.with_options(priority=5).map(stamp, range(30))
+        last_high = max(high)
+        assert sum(done < last_high for done in low) < 60
+
+
+def test_max_parallel(address: str, tmp_path: Path) -> None:
+    def overlap(index: int) -> int:
+        mine = tmp_path / f"running-{index}"
+        mine.touch()
+        seen = len(list(tmp_path.glob("running-*")))
+        time.sleep(0.02)
+        mine.unlink()
+        return seen
+
+    with worker(address, "w", slots=4), Client(address) as client:
+        client.wait_for_workers(1, timeout=20)
+        assert max(client.with_options(max_parallel=2).map(overlap, range(30))) <= 2
+
+
+def test_retries_with_backoff_and_attempt_numbers(address: str, tmp_path: Path) -> None:
+    def fails_twice(name: str) -> int:
+        path = tmp_path / name
+        path.open("a").write("x")
+        if path.stat().st_size < 3:
+            raise OSError(name)
+        return path.stat().st_size
+
+    with worker(address, "w"), Client(address) as client:
+        patient = client.with_options(retries=2, retry_delay=0.05)
+        assert patient.submit(fails_twice, "a").result(timeout=20) == 3
+        choosy = client.with_options(retries=2, retry_delay=0.05, retry_on=(ValueError,))
+        with pytest.raises(OSError, match="b"):
+            choosy.submit(fails_twice, "b").result(timeout=20)
+        assert (tmp_path / "b").stat().st_size == 1
+
+
+def test_two_clients_share_equally(address: str) -> None:
+    def stamp(_: int) -> float:
+        time.sleep(0.005)
+        return time.monotonic()
+
+    with worker(address, "w", slots=2), Client(address) as one, Client(address) as other:
+        one.wait_for_workers(1, timeout=20)
+        mine = one.map(stamp, range(400))
+        next(mine)
+        # Many jobs of one client must not crowd out another client's single one.
+        theirs = [other.map(stamp, range(100)) for _ in range(4)]
+        ends = [max(results) for results in theirs]
+        done_by_then = sum(stamp < max(ends) for stamp in mine)
+        assert 250 < done_by_then <= 400
+
+
+def test_stopped_worker_hands_its_work_over(address: str, tmp_path: Path) -> None:
+    with worker(address, "leaving") as leaving, worker(address, "staying"), Client(address) as client:
+        client.wait_for_workers(2, timeout=20)
+        results = client.map(log_run, [str(tmp_path)] * 200, range(200))
+        next(results)
+        leaving.kill(signal.SIGTERM)
+        assert list(results) == [index * index for index in range(1, 200)]
+        wait_until(lambda: leaving.process.poll() is not None)

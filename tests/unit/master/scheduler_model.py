@@ -1,0 +1,249 @@
+"""What any correct scheduler may and must order, kept task by task: the judge of the state machine's runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from manyhands.master import commands as cmd
+from manyhands.master import events as ev
+from manyhands.master.retry import JITTER
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import Block
+from manyhands.wire.spans import Span
+from tests.support.builders import items_of, make_results
+
+
+def item_of(job: int, index: int) -> bytes:
+    return b"%d:%d" % (job, index)
+
+
+@dataclass
+class ModelTask:
+    """One task; `outcome` None while it is open."""
+
+    outcome: str | None = None
+    cancelled: bool = False  # asked for
+    attempts: int = 0
+    failures: int = 0
+    crashes: int = 0
+    due: float = 0.0  # not to be dispatched before
+
+
+@dataclass
+class ModelJob:
+    number: int
+    client: int
+    options: ev.JobOptions
+    tasks: list[ModelTask] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    sealed: bool = False
+    closed: bool = False
+    delivered_bytes: int = 0
+    consumed_bytes: int = 0
+
+    @property
+    def ended(self) -> bool:
+        return all(task.outcome for task in self.tasks)
+
+
+@dataclass
+class ModelLease:
+    """`open`: sent to the worker, and neither reported nor given back by it."""
+
+    number: int
+    worker: int
+    job: int
+    open: set[int]
+
+
+class Model:
+    """Feed it every command; it raises AssertionError at the first one that is wrong."""
+
+    def __init__(self, max_crashes: int) -> None:
+        self.max_crashes = max_crashes
+        self.jobs: dict[int, ModelJob] = {}
+        self.leases: dict[int, ModelLease] = {}
+        self.workers: dict[int, int] = {}  # number -> slots
+        self.lost: list[ModelLease] = []  # as they were when their worker was lost
+        self.revokes: dict[int, cmd.Revoke] = {}
+        self.story: list[str] = []
+
+    # ------------------------------------------------------------ what the test needs to know
+
+    def open_jobs(self) -> list[ModelJob]:
+        return [job for job in self.jobs.values() if not job.closed]
+
+    def outstanding(self) -> list[ModelLease]:
+        return [lease for lease in self.leases.values() if lease.open]
+
+    def of_job(self, job: int) -> int:
+        return sum(len(lease.open) for lease in self.leases.values() if lease.job == job)
+
+    # ------------------------------------------------------------ commands
+
+    def execute(self, commands: Iterable[cmd.Command], now: float) -> None:
+        for command in commands:
+            self.story.append(f"{now:.3f}   -> {_short(command)}")
+            match command:
+                case cmd.Dispatch():
+                    self._dispatch(command, now)
+                case cmd.Revoke():
+                    self._revoke(command)
+                case cmd.DeliverRun():
+                    self._deliver_run(command)
+                case cmd.DeliverFailure():
+                    self._deliver_failure(command)
+                case cmd.DeliverCancelled():
+                    job = self._job(command.job, command.client)
+                    for task in self._end(job, command.spans, "cancelled"):
+                        assert task.cancelled, "cancelled unasked"
+                case cmd.CloseJob():
+                    job = self._job(command.job, command.client)
+                    job.closed = True
+                    assert all(t.outcome or t.cancelled for t in job.tasks), "closed with open tasks"
+                case cmd.RejectJob():
+                    self._job(command.job, command.client).closed = True
+
+    def _job(self, number: int, client: int) -> ModelJob:
+        job = self.jobs[number]
+        assert not job.closed, f"job {number} is over"
+        assert job.client == client
+        return job
+
+    def _end(self, job: ModelJob, spans: Iterable[Span], outcome: str) -> list[ModelTask]:
+        ended = [job.tasks[index] for lo, hi in spans for index in range(lo, hi)]
+        for task in ended:
+            assert task.outcome is None, "a second outcome"
+            task.outcome = outcome
+        return ended
+
+    def _dispatch(self, command: cmd.Dispatch, now: float) -> None:
+        assert command.worker in self.workers, "dispatched to a worker that is not there"
+        assert command.lease not in self.leases, "a lease number came twice"
+        assert all(command.lease != lease.number for lease in self.lost), "a lease number came twice"
+        job = self.jobs[command.job]
+        assert not job.closed, "dispatched a job that is over"
+        assert command.retry_on == job.options.retry.retry_on
+        assert command.priority == job.options.priority
+        lease = ModelLease(command.lease, command.worker, command.job, set())
+        functions = set()
+        for piece in command.pieces:
+            assert piece.block in job.blocks
+            assert piece.block.first <= piece.lo < piece.hi <= piece.block.end
+            functions.add(piece.block.function)
+            for index in range(piece.lo, piece.hi):
+                task = job.tasks[index]
+                where = f"task {job.number}:{index}"
+                assert task.outcome is None, f"{where} was dispatched though it is {task.outcome}"
+                assert not task.cancelled, f"{where} was dispatched though it is being cancelled"
+                assert piece.attempt == task.attempts, f"{where}: attempt {piece.attempt}, not {task.attempts}"
+                assert now >= task.due, f"{where} was dispatched {task.due - now} s too early"
+                assert index not in lease.open, f"{where} came twice in one lease"
+                for other in self.leases.values():
+                    assert other.job != job.number or index not in other.open, f"{where} is out twice"
+                lease.open.add(index)
+        assert lease.open, "an empty lease"
+        assert len(functions) == 1, "one lease, one function"
+        self.leases[lease.number] = lease
+        limit = job.options.max_parallel
+        assert not limit or self.of_job(job.number) <= limit, "more at once than the job allows"
+
+    def _revoke(self, command: cmd.Revoke) -> None:
+        assert command.worker in self.workers, "asked a worker that is not there"
+        assert command.revoke not in self.revokes
+        lease = self.leases[command.lease]
+        assert lease.worker == command.worker
+        assert lease.job == command.job
+        asked = {index for lo, hi in command.spans for index in range(lo, hi)}
+        assert asked, "asked for nothing"
+        assert asked <= lease.open, "asked for what was reported"
+        self.revokes[command.revoke] = command
+
+    def _deliver_run(self, command: cmd.DeliverRun) -> None:
+        job = self._job(command.job, command.client)
+        message = command.message
+        items = items_of(message.first, message.base, message.ends, message.payload)
+        self._end(job, command.spans, "succeeded")
+        for lo, hi in command.spans:
+            for index in range(lo, hi):
+                assert items[index] == item_of(job.number, index)
+                job.delivered_bytes += len(items[index])
+
+    def _deliver_failure(self, command: cmd.DeliverFailure) -> None:
+        job = self._job(command.job, command.client)
+        message = command.message
+        (task,) = self._end(job, [(message.index, message.index + 1)], "failed")
+        if message.kind == pb.Failure.KIND_CRASHED:
+            assert task.crashes == self.max_crashes == len(message.crashes)
+        else:
+            again = message.retryable and task.failures <= job.options.retry.retries
+            assert not again or task.cancelled, "failed though an attempt was left"
+
+    # ------------------------------------------------------------ what workers say
+
+    def lose(self, worker: int, *, planned: bool) -> None:
+        del self.workers[worker]
+        for lease in [lease for lease in self.leases.values() if lease.worker == worker]:
+            del self.leases[lease.number]
+            self.lost.append(lease)
+            job = self.jobs[lease.job]
+            for index in lease.open:
+                if not planned and job.tasks[index].outcome is None:
+                    job.tasks[index].attempts += 1
+        self.revokes = {n: command for n, command in self.revokes.items() if command.worker != worker}
+
+    def take(self, lease: ModelLease, indices: Iterable[int]) -> None:
+        lease.open -= set(indices)
+
+    def fails(self, lease: ModelLease, index: int, *, retryable: bool, now: float) -> None:
+        """Before the scheduler is told, so that its answer can be judged."""
+        job = self.jobs[lease.job]
+        task = job.tasks[index]
+        counts = index in lease.open and lease.number in self.leases and task.outcome is None
+        self.take(lease, [index])
+        if counts and retryable and not job.closed:
+            task.failures += 1
+            retry = job.options.retry
+            if task.failures <= retry.retries:
+                delay = min(retry.delay * retry.backoff ** (task.failures - 1), retry.delay_max)
+                task.due = now + delay * (1 - JITTER)
+                task.attempts += 1
+
+    def crashes(self, lease: ModelLease, index: int) -> None:
+        task = self.jobs[lease.job].tasks[index]
+        counts = index in lease.open and lease.number in self.leases and task.outcome is None
+        self.take(lease, [index])
+        if counts:
+            task.crashes += 1
+            task.attempts += 1
+
+
+def results_of(lease: ModelLease, lo: int, hi: int, seconds: float) -> ev.RunSucceeded:
+    """The event of a worker that ran [lo, hi) of a lease."""
+    items = [item_of(lease.job, index) for index in range(lo, hi)]
+    message = make_results(lease.job, lease.number, lo, items, seconds)
+    return ev.RunSucceeded(lease.worker, lease.job, lease.number, lo, hi - lo, seconds, message)
+
+
+def runs_of(indices: Iterable[int]) -> list[Span]:
+    """Indices as ranges."""
+    runs: list[Span] = []
+    for index in sorted(indices):
+        if runs and runs[-1][1] == index:
+            runs[-1] = (runs[-1][0], index + 1)
+        else:
+            runs.append((index, index + 1))
+    return runs
+
+
+def _short(command: cmd.Command) -> str:
+    match command:
+        case cmd.Dispatch():
+            spans = [(piece.lo, piece.hi, piece.attempt) for piece in command.pieces]
+            return f"Dispatch(worker={command.worker}, lease={command.lease}, job={command.job}, {spans})"
+        case cmd.DeliverRun():
+            return f"DeliverRun(job={command.job}, {command.spans})"
+        case cmd.DeliverFailure():
+            return f"DeliverFailure(job={command.job}, {command.message.index}, kind={command.message.kind})"
+    return repr(command)

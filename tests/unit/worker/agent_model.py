@@ -1,0 +1,227 @@
+"""An `AgentCore` with model slots and a model master around it, on virtual time; judges every task's fate."""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.worker.commands import Command, Complain, Feed, Send, SendCut, SendDefinition, SetLimit, Spawn
+from manyhands.worker.core import AgentCore
+from manyhands.worker.slot_state import Sight
+from tests.support.builders import items_of, packed
+from tests.unit.worker.model_slot import ModelSlot, TaskKey
+
+UNSEEN = Sight(0, busy=False, since=0.0)
+
+
+class AgentModel:
+    """`fate` has one word for each task that is over; tasks not in it are held by the agent."""
+
+    def __init__(
+        self,
+        slots: int,
+        seconds: Callable[[TaskKey], float] = lambda _: 0.001,
+        fails: Callable[[TaskKey], bool] = lambda _: False,
+        store_bytes: int = 1 << 20,
+        slot_definitions: int = 1000,
+    ) -> None:
+        self.now = 100.0
+        self.late = False
+        self.core = AgentCore(slots, self._look, name="w", store_bytes=store_bytes)
+        self.slots: list[ModelSlot | None] = [None] * slots
+        self.last_sight = [UNSEEN] * slots
+        self.seconds, self.fails, self.slot_definitions = seconds, fails, slot_definitions
+        self.sent: list[pb.Body] = []
+        self.complaints: list[str] = []
+        self.fate: dict[TaskKey, str] = {}
+        self.jobs: dict[int, int] = {}  # by lease
+        self.dispatched: set[TaskKey] = set()
+        self.runs: Counter[TaskKey] = Counter()
+        self.losses: Counter[TaskKey] = Counter()  # ran, or may have, in a slot that died
+        self.revokes: dict[int, int] = {}  # lease by number, unanswered
+        self.blobs: dict[bytes, bytes] = {}
+        self.wants: list[bytes] = []
+        self.do(self.core.start(self.now))
+
+    # ------------------------------------------------------------ events
+
+    def dispatch(
+        self, lease: int, ranges: Iterable[tuple[int, int]], function: bytes = b"f" * 16, *, priority: int = 0,
+        tag: float = 0.0, retry_on: bytes = b"", job: int | None = None, definitions: Iterable[bytes] = (),
+    ) -> None:
+        self.jobs[lease] = job = lease if job is None else job
+        message = pb.Dispatch(lease=lease, job=job, priority=priority, tag=tag, retry_on=retry_on)
+        for lo, hi in ranges:
+            ends, payload = packed([b"x"] * (hi - lo))
+            message.pieces.append(
+                pb.Piece(
+                    first=lo, ends=ends, payload=payload, function=function, call=pb.CALL_ITEM,
+                    definitions=list(definitions),
+                )
+            )
+            self.dispatched.update((lease, index) for index in range(lo, hi))
+        self.receive(pb.Body(dispatch=message))
+
+    def define(self, hash: bytes, blob: bytes = b"blob") -> None:
+        self.blobs[hash] = blob
+        self.receive(pb.Body(define=pb.Define(hash=hash, blob=blob)))
+
+    def answer_wants(self) -> None:
+        wants, self.wants = self.wants, []
+        for hash in wants:
+            self.define(hash)
+
+    def revoke(self, number: int, lease: int, ranges: Iterable[tuple[int, int]]) -> None:
+        self.revokes[number] = lease
+        message = pb.Revoke(revoke=number, lease=lease, ranges=[pb.Range(lo=lo, hi=hi) for lo, hi in ranges])
+        self.receive(pb.Body(revoke=message))
+
+    def receive(self, *bodies: pb.Body) -> None:
+        self.do(self.core.received(bodies, self.now))
+
+    def step(self, number: int) -> bool:
+        slot = self.slots[number]
+        return slot is not None and slot.step(self.now, self.late)
+
+    def deliver(self, number: int) -> bool:
+        slot = self.slots[number]
+        if slot is None or not slot.sent:
+            return False
+        reports, slot.sent = slot.sent, []
+        self.do(self.core.reported(number, reports, self.now))
+        return True
+
+    def die(self, number: int, exit_code: int = -9) -> None:
+        """The process ends between two of its steps; what it sent arrives, what it had not sent is lost."""
+        slot = self.slots[number]
+        if slot is None:
+            return
+        self.late = False
+        self.deliver(number)
+        running = slot.is_running
+        for task in self.runs:
+            if task not in self.fate:
+                self.losses[task] += 1
+        self.last_sight[number] = slot.sight(self.now, late=False)
+        self.slots[number] = None
+        crashes = sum(fate == "crashed" for fate in self.fate.values())
+        self.do(self.core.died(number, exit_code, "last words", self.now))
+        if running is not None and running not in self.fate and self.jobs.get(running[0]) is not None:
+            raise AssertionError(f"{running} ran when its slot died and was not charged")
+        assert sum(fate == "crashed" for fate in self.fate.values()) - crashes <= 1
+
+    def reset(self) -> None:
+        for task in self.dispatched:
+            self.fate.setdefault(task, "dropped")
+        self.jobs.clear()
+        self.revokes.clear()
+        self.wants.clear()
+        self.do(self.core.reset(self.now))
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, stopping where the core wants to be called."""
+        until = self.now + seconds
+        while (due := self.core.next_deadline()) is not None and due <= until:
+            self.now = max(self.now, due)
+            self.do(self.core.tick(self.now))
+        self.now = until
+
+    # ------------------------------------------------------------ what the core decides
+
+    def _look(self, number: int) -> Sight:
+        slot = self.slots[number]
+        return self.last_sight[number] if slot is None else slot.sight(self.now, self.late)
+
+    def do(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Send(body):
+                    self.sent.append(body)
+                    self._judge(body)
+                case Spawn(number):
+                    assert self.slots[number] is None
+                    self.slots[number] = ModelSlot(
+                        self._on_run, self.seconds, self.fails, self.slot_definitions
+                    )
+                case SetLimit(number, limit):
+                    if (slot := self.slots[number]) is not None:
+                        slot.limit.store(limit, self.now)
+                case Feed() | SendCut() | SendDefinition():
+                    slot = self.slots[command.slot]
+                    assert slot is not None
+                    slot.write(command)
+                case Complain(sentence):
+                    self.complaints.append(sentence)
+        self.core.check_invariants()
+
+    def _on_run(self, task: TaskKey) -> None:
+        # A dropped task may still run: its master is gone.
+        assert self.fate.get(task, "dropped") == "dropped", f"{task} runs although it was {self.fate[task]}"
+        self.runs[task] += 1
+        if task not in self.fate:
+            assert self.runs[task] <= 1 + self.losses[task], f"{task} runs twice"
+
+    def _judge(self, body: pb.Body) -> None:
+        match body.WhichOneof("kind"):
+            case "results":
+                results = body.results
+                assert self.jobs[results.lease] == results.job
+                for index, item in items_of(
+                    results.first, results.base, results.ends, results.payload
+                ).items():
+                    self._end((results.lease, index), "succeeded")
+                    assert ast.literal_eval(item.decode()) == (results.lease, index)
+            case "failure":
+                task = body.failure.lease, body.failure.index
+                self._end(task, "failed")
+                assert ast.literal_eval(body.failure.payload.decode()) == task
+            case "crash":
+                self._end((body.crash.lease, body.crash.index), "crashed")
+            case "returned":
+                assert self.revokes.pop(body.returned.revoke) == body.returned.lease
+                for given in body.returned.ranges:
+                    for index in range(given.lo, given.hi):
+                        task = body.returned.lease, index
+                        assert self.runs[task] <= self.losses[task], f"{task} was given back but ran"
+                        self._end(task, "returned")
+            case "want":
+                self.wants += body.want.hashes
+            case kind:
+                raise AssertionError(kind)
+
+    def _end(self, task: TaskKey, fate: str) -> None:
+        assert task in self.dispatched
+        assert task not in self.fate, f"{task} is {fate} although it was {self.fate[task]}"
+        self.fate[task] = fate
+
+    # ------------------------------------------------------------ running on
+
+    def settle(self, number: int) -> None:
+        """Let one slot go on as far as it can without time passing."""
+        while self.step(number) or self.deliver(number):
+            pass
+
+    def run_until_quiet(self, limit: float = 60.0) -> None:
+        """Let everything go on until nothing is left to do."""
+        until = self.now + limit
+        self.late = False
+        while True:
+            self.answer_wants()
+            for number in range(len(self.slots)):
+                self.settle(number)
+            times = [slot.ends_at for slot in self.slots if slot is not None and slot.state == "running"]
+            due = self.core.next_deadline()
+            if due is not None:
+                times.append(due)
+            times = [time for time in times if time > self.now]
+            if not times and due is None:
+                break
+            assert self.now < until, f"not quiet after {limit} s: {self.held()}"
+            self.advance(max(1e-6, min(times, default=self.now) - self.now))
+        assert not self.held(), self.held()
+        assert not self.revokes
+
+    def held(self) -> set[TaskKey]:
+        return {task for task in self.dispatched if task not in self.fate}

@@ -1,0 +1,220 @@
+"""A slot that obeys the page protocol one small step at a time, so that a test can interleave it with the agent."""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from manyhands.wire.blocks import pack_ends
+from manyhands.worker.commands import Feed, SendCut, SendDefinition
+from manyhands.worker.page import NO_LIMIT
+from manyhands.worker.pieces import Piece
+from manyhands.worker.reports import CutDone, Done, Failed, Ready, Report, Wanted
+from manyhands.worker.slot_state import Sight
+
+#: A store is visible to the other side after so many seconds at the latest; really a few hundred nanoseconds.
+STORE_DELAY = 0.0005
+
+TaskKey = tuple[int, int]  # lease, index
+
+
+def key_of(piece: Piece, index: int) -> TaskKey:
+    return piece.lease.number, index
+
+
+@dataclass
+class Word:
+    """A shared word: the writer sees its store at once, the other side up to STORE_DELAY later."""
+
+    value: int = 0
+    old: int = 0
+    at: float = -1.0
+
+    def store(self, value: int, now: float) -> None:
+        self.old, self.value, self.at = self.value, value, now
+
+    def load(self, now: float, late: bool) -> int:
+        return self.old if late and now < self.at + STORE_DELAY else self.value
+
+
+class ModelSlot:
+    """One process. `on_run` is told of each task that starts; `seconds` and `fails` say how it goes."""
+
+    def __init__(
+        self,
+        on_run: Callable[[TaskKey], None],
+        seconds: Callable[[TaskKey], float],
+        fails: Callable[[TaskKey], bool],
+        max_definitions: int = 1000,
+    ) -> None:
+        self._on_run, self._seconds, self._fails = on_run, seconds, fails
+        self.started = Word()
+        self.busy = Word()
+        self.limit = Word(NO_LIMIT, NO_LIMIT)
+        self.since = 0.0
+        self.pipe: deque[Feed | SendCut] = deque()
+        self.definitions: dict[bytes, None] = {}
+        self.max_definitions = max_definitions
+        self.unsent: list[Report] = [Ready()]
+        self.sent: list[Report] = []
+        self.state = "reading"
+        self.feed: Feed | None = None
+        self.position = 0
+        self.ends_at = 0.0
+        self.ran = 0
+        self._base = 0
+        self._run: list[TaskKey] = []
+        self._run_seconds = 0.0
+        self._reading_sent = False
+
+    # ------------------------------------------------------------ the agent's side
+
+    def sight(self, now: float, late: bool) -> Sight:
+        return Sight(self.started.load(now, late), bool(self.busy.load(now, late)), self.since)
+
+    def write(self, command: Feed | SendCut | SendDefinition) -> None:
+        if isinstance(command, SendDefinition):
+            self.definitions.pop(command.hash, None)
+            self.definitions[command.hash] = None
+            while len(self.definitions) > self.max_definitions:
+                del self.definitions[next(iter(self.definitions))]
+        else:
+            self.pipe.append(command)
+
+    # ------------------------------------------------------------ its own
+
+    def step(self, now: float, late: bool) -> bool:
+        """One action that the agent could observe; False if it can do nothing now."""
+        match self.state:
+            case "reading":
+                return self._read(now)
+            case "wanting":
+                return self._want(now)
+            case "publishing":
+                self.started.store(self.position, now)
+                self.since = now
+                self.busy.store(1, now)
+                self.state = "checking"
+                return True
+            case "checking":
+                if self.position < self.limit.load(now, late):
+                    self._start(now)
+                else:
+                    self._close_run()
+                    self.send()
+                    self.busy.store(0, now)
+                    self.state = "blocked"
+                return True
+            case "blocked":
+                return self._look_for_cut(now)
+            case "running":
+                if now < self.ends_at:
+                    return False
+                self._finish(now)
+                return True
+        raise AssertionError(self.state)
+
+    def _read(self, now: float) -> bool:
+        if not self.pipe:
+            self._close_run()
+            self.send()
+            moved = self.busy.value != 0
+            if moved:
+                self.busy.store(0, now)
+            return moved
+        frame = self.pipe.popleft()
+        if isinstance(frame, SendCut):
+            self._close_run()
+            self.unsent.append(CutDone(frame.cut))
+        else:
+            self.feed = frame
+            self.position = frame.position
+            self.state = "wanting"
+        return True
+
+    def _want(self, now: float) -> bool:
+        assert self.feed is not None
+        missing = tuple(hash for hash in self.feed.piece.needs if hash not in self.definitions)
+        if not missing:
+            self.state = "publishing"
+            self._reading_sent = False
+            return True
+        if self._reading_sent:
+            return False
+        self._reading_sent = True
+        self._close_run()
+        self.unsent.append(Wanted(missing))
+        self.send()
+        self.busy.store(0, now)
+        return True
+
+    def _look_for_cut(self, now: float) -> bool:
+        for frame in self.pipe:
+            if isinstance(frame, SendCut):
+                if self.position < frame.cut:
+                    self.busy.store(1, now)
+                    self._start(now)
+                else:
+                    self.feed = None
+                    self.state = "reading"
+                return True
+        return False
+
+    def _task(self) -> TaskKey:
+        assert self.feed is not None
+        return key_of(self.feed.piece, self.feed.lo + self.position - self.feed.position)
+
+    def _start(self, now: float) -> None:
+        task = self._task()
+        self._on_run(task)
+        self.ran += 1
+        self.ends_at = now + self._seconds(task)
+        self.state = "running"
+
+    def _finish(self, now: float) -> None:
+        assert self.feed is not None
+        task = self._task()
+        if self._fails(task):
+            self._close_run()
+            self.unsent.append(Failed(self.position, repr(task).encode(), retryable=True, seconds=now - self.since))
+        else:
+            self._run.append(task)
+            self._run_seconds += now - self.since
+        self.position += 1
+        if self.position == self.feed.position + self.feed.hi - self.feed.lo:
+            self._close_run()
+            self.feed = None
+            self.state = "reading"
+        else:
+            self.state = "publishing"
+
+    def _close_run(self) -> None:
+        if not self._run:
+            return
+        ends, payload = array("I"), b""
+        for task in self._run:
+            payload += repr(task).encode()
+            ends.append(self._base + len(payload))
+        count = len(self._run)
+        # `position` is one past the run: it is closed before the next task is counted.
+        self.unsent.append(
+            Done(self.position - count, count, self._base, pack_ends(ends), payload, self._run_seconds)
+        )
+        self._base += len(payload)
+        self._run, self._run_seconds = [], 0.0
+
+    def checkpoint(self) -> None:
+        """Send what is finished, as the slot does before it starts a task."""
+        if self.state != "running":
+            self._close_run()
+            self.send()
+
+    def send(self) -> None:
+        self.sent += self.unsent
+        self.unsent = []
+
+    @property
+    def is_running(self) -> TaskKey | None:
+        return self._task() if self.state == "running" else None

@@ -1,0 +1,123 @@
+"""The core under any sequence of events, with slots that obey the page protocol in any interleaving."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from manyhands.protos import manyhands_pb2 as pb
+from tests.support.builders import hashed
+from tests.unit.worker.agent_model import AgentModel
+from tests.unit.worker.model_slot import TaskKey
+
+FUNCTIONS = [hashed(name) for name in "fgh"]
+DURATIONS = [0.0, 1e-6, 1e-5, 0.001, 0.003, 0.02, 0.3]
+
+
+class AgentMachine(RuleBasedStateMachine):
+    """Time moves only by rules, so that a slot may be anywhere when the agent looks."""
+
+    @initialize(
+        slots=st.integers(1, 4),
+        speeds=st.lists(st.sampled_from(DURATIONS), min_size=1, max_size=5),
+        failing=st.integers(2, 9),
+        store_bytes=st.sampled_from([1 << 20, 5]),
+        slot_definitions=st.sampled_from([1000, 2]),
+    )
+    def begin(
+        self, slots: int, speeds: list[float], failing: int, store_bytes: int, slot_definitions: int
+    ) -> None:
+        def seconds(task: TaskKey) -> float:
+            return speeds[hash(task) % len(speeds)]
+
+        def fails(task: TaskKey) -> bool:
+            return hash(task) % failing == 1
+
+        self.model = AgentModel(slots, seconds, fails, store_bytes, slot_definitions)
+        self.leases: list[int] = []
+        self.next = 1
+
+    @rule(
+        sizes=st.lists(st.sampled_from([1, 1, 2, 7, 40, 300]), min_size=1, max_size=4),
+        gap=st.integers(0, 3),
+        function=st.sampled_from(FUNCTIONS),
+        priority=st.sampled_from([0, 0, 1]),
+        tag=st.sampled_from([0.0, 0.0, 1.5]),
+        retry_on=st.sampled_from([b"", b"", hashed("errors")]),
+        further=st.lists(st.sampled_from([hashed("a"), hashed("b")]), max_size=2, unique=True),
+    )
+    def dispatch(
+        self, sizes: list[int], gap: int, function: bytes, priority: int, tag: float, retry_on: bytes, further: list[bytes]
+    ) -> None:
+        lease, self.next = self.next, self.next + 1
+        self.leases.append(lease)
+        ranges, lo = [], 0
+        for size in sizes:
+            ranges.append((lo, lo + size))
+            lo += size + gap
+        self.model.dispatch(
+            lease, ranges, function, priority=priority, tag=tag, retry_on=retry_on, definitions=further
+        )
+
+    @precondition(lambda self: self.leases)
+    @rule(
+        pick=st.integers(0, 1 << 16),
+        ranges=st.lists(st.tuples(st.integers(0, 320), st.integers(1, 400)), max_size=3),
+    )
+    def revoke(self, pick: int, ranges: list[tuple[int, int]]) -> None:
+        number, self.next = self.next, self.next + 1
+        lease = self.leases[pick % len(self.leases)]
+        self.model.revoke(number, lease, [(lo, lo + count) for lo, count in ranges])
+
+    @rule(slot=st.integers(0, 3), steps=st.integers(1, 12), late=st.booleans())
+    def step(self, slot: int, steps: int, late: bool) -> None:
+        self.model.late = late
+        number = slot % len(self.model.slots)
+        for _ in range(steps):
+            if not self.model.step(number):
+                break
+
+    @rule(slot=st.integers(0, 3))
+    def checkpoint(self, slot: int) -> None:
+        target = self.model.slots[slot % len(self.model.slots)]
+        if target is not None:
+            target.checkpoint()
+
+    @rule(slot=st.integers(0, 3))
+    def deliver(self, slot: int) -> None:
+        self.model.deliver(slot % len(self.model.slots))
+
+    @rule(slot=st.integers(0, 3))
+    def settle(self, slot: int) -> None:
+        self.model.settle(slot % len(self.model.slots))
+
+    @rule(seconds=st.sampled_from([1e-6, 1e-4, 4e-4, 0.0011, 0.004, 0.011, 0.4]), late=st.booleans())
+    def advance(self, seconds: float, late: bool) -> None:
+        self.model.late = late
+        self.model.advance(seconds)
+
+    @rule(slot=st.integers(0, 3))
+    def kill(self, slot: int) -> None:
+        self.model.die(slot % len(self.model.slots))
+
+    @rule()
+    def answer_wants(self) -> None:
+        self.model.answer_wants()
+
+    @rule(interval=st.sampled_from([0.0, 0.005, 0.125]))
+    def tune(self, interval: float) -> None:
+        self.model.receive(pb.Body(tuning=pb.Tuning(flush_interval=interval)))
+
+    @rule(chance=st.integers(0, 7))
+    def reset(self, chance: int) -> None:
+        if chance == 0:
+            self.model.reset()
+
+    def teardown(self) -> None:
+        if hasattr(self, "model"):
+            self.model.run_until_quiet(limit=600.0)
+
+
+TestAgentMachine = AgentMachine.TestCase
+TestAgentMachine.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)

@@ -1,0 +1,264 @@
+"""Every error manyhands raises, in one tree.
+
+    ManyhandsError
+    ├── the caller's fault: nothing was run
+    │   ├── EncodeError (TypeError)         an argument or function cannot be pickled, or must not travel
+    │   ├── NestedClient                    a Client was made inside a task
+    │   └── ForkedClient                    a Client was used in a forked child
+    ├── the task's fault: this task failed, the others go on
+    │   ├── ResultEncodeError               its result cannot be pickled
+    │   ├── DecodeError                     its function, argument or result cannot be unpickled here
+    │   │   └── RemoteModuleError (ModuleNotFoundError)   because a module is missing here
+    │   ├── RemoteError                     it raised something that cannot travel; this stands in
+    │   └── TaskCrashed                     it took its process down, for the last time allowed
+    └── InfrastructureError: the cluster's fault, or the network's
+        ├── ClusterError                    the embedded cluster could not start, or ended
+        ├── NoWorkers                       nobody is there to run it
+        ├── ConnectionFailed                no connection, or no longer
+        │   └── MasterUnreachable           nobody answers at the address
+        ├── Refused                         the master answered: not you, and why
+        └── SessionLost                     the master no longer knows us, or we closed the session
+
+    RemoteTraceback                         not raised: the `__cause__` of an exception that comes from a task
+
+Data is in fields; `str()` composes the sentence from them: what happened, to which one, what to do.
+All of them can be pickled.
+"""
+
+from __future__ import annotations
+
+import signal as signals
+from dataclasses import dataclass, fields
+from typing import dataclass_transform
+
+
+@dataclass_transform(eq_default=False)
+class ManyhandsError(Exception):
+    """Base of all. Subclasses list their fields; the order of fields is the order of arguments."""
+
+    def __init_subclass__(cls) -> None:
+        # eq=False: exceptions hash and compare by identity, tracebacks and futures rely on it.
+        dataclass(eq=False, repr=False)(cls)
+
+    def __post_init__(self) -> None:
+        # BaseException pickles as (class, args, __dict__): with the fields in args that round trip is free.
+        self.args = tuple(getattr(self, field.name) for field in fields(self))  # type: ignore[arg-type]
+
+
+# ---------------------------------------------------------------- the caller's fault
+
+
+class EncodeError(ManyhandsError, TypeError):
+    """`what` cannot travel to a worker.
+
+    what: "argument 1", "function 'f'"; path: from there to the culprit, as Python would write it, "" if it is
+    `what` itself or was not found; culprit: its type; reason: what pickle said; way_out: what to do.
+    """
+
+    what: str
+    path: str = ""
+    culprit: str = ""
+    reason: str = ""
+    way_out: str = ""
+
+    def __str__(self) -> str:
+        where = f"{self.what}: {self.path}" if self.path else self.what
+        culprit = f" ({self.culprit})" if self.culprit else ""
+        reason = f": {self.reason}" if self.reason else ""
+        way_out = f"; {self.way_out}" if self.way_out else ""
+        return f"{where}{culprit} cannot be sent to a worker{reason}{way_out}"
+
+
+class NestedClient(ManyhandsError, RuntimeError):
+    """A task made a Client of its own."""
+
+    def __str__(self) -> str:
+        return "a task cannot start a Client of its own; return the work to the client and submit it there"
+
+
+class ForkedClient(ManyhandsError, RuntimeError):
+    """The child of a fork used its parent's Client: its thread and connection stayed behind in the parent."""
+
+    client_pid: int
+    pid: int
+
+    def __str__(self) -> str:
+        return (
+            f"this Client belongs to process {self.client_pid} and cannot be used in its forked child {self.pid}; "
+            "make a new Client there, or start the child with the 'spawn' method"
+        )
+
+
+# ---------------------------------------------------------------- the task's fault
+
+
+class ResultEncodeError(ManyhandsError, TypeError):
+    """The task ran, but what it returned cannot be pickled. Fields as of EncodeError."""
+
+    path: str = ""
+    culprit: str = ""
+    reason: str = ""
+    way_out: str = ""
+
+    def __str__(self) -> str:
+        where = f"the task's result: {self.path}" if self.path else "the task's result"
+        culprit = f" ({self.culprit})" if self.culprit else ""
+        way_out = self.way_out or "return plain data instead"
+        return f"{where}{culprit} cannot be sent back: {self.reason}; {way_out}"
+
+
+class DecodeError(ManyhandsError):
+    """Bytes that were pickled elsewhere cannot be unpickled here. place: "worker 'w1'", "the client"."""
+
+    reason: str
+    place: str = "this process"
+
+    def __str__(self) -> str:
+        return (
+            f"cannot be unpickled on {self.place}: {self.reason}; "
+            "check that both ends have the same versions of the packages involved"
+        )
+
+
+class RemoteModuleError(DecodeError, ModuleNotFoundError):
+    """A function or argument needs a module that `place` does not have."""
+
+    reason: str
+    place: str = "this process"
+    module: str = ""
+
+    def __str__(self) -> str:
+        return (
+            f"there is no module {self.module!r} on {self.place}; either install it there, or keep it under the "
+            "client's working directory and import it at the top of a file, so that it travels with your functions"
+        )
+
+
+class RemoteError(ManyhandsError):
+    """Stands in for a task's exception that cannot be rebuilt here. type_name: "package.module.Type"."""
+
+    type_name: str
+    message: str
+    reason: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.type_name}: {self.message}" if self.message else self.type_name
+        return f"{text} (stands in for the exception itself: {self.reason})" if self.reason else text
+
+
+class TaskCrashed(ManyhandsError):
+    """The process that ran the task died each time it was tried.
+
+    exit_code: of the last time, None if killed; signal: the number of the signal that killed it, or None;
+    stderr_tail: the last lines it wrote; attempts: how often it was tried; worker: where the last time was.
+    """
+
+    exit_code: int | None = None
+    signal: int | None = None
+    stderr_tail: str = ""
+    attempts: int = 1
+    worker: str = ""
+    task: str = ""
+
+    def __str__(self) -> str:
+        task = f"task {self.task}" if self.task else "the task"
+        worker = f" on worker {self.worker!r}" if self.worker else ""
+        times = "" if self.attempts == 1 else f", {self.attempts} times, the last time by"
+        if self.signal is not None:
+            end = _signal_name(self.signal)
+        else:
+            end = "an unknown cause" if self.exit_code is None else f"exit code {self.exit_code}"
+        advice = "run it alone to see why"
+        if self.signal == signals.SIGKILL:
+            advice = "SIGKILL often means that the machine ran out of memory"
+        tail = f"\nThe last lines of its stderr:\n{self.stderr_tail.rstrip()}" if self.stderr_tail.strip() else ""
+        return f"{task} took down the process that ran it{worker}{times or ' by'} {end}; {advice}{tail}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return f"signal {number} ({signals.Signals(number).name})"
+    except ValueError:
+        return f"signal {number}"
+
+
+# ---------------------------------------------------------------- the cluster's fault, or the network's
+
+
+class InfrastructureError(ManyhandsError):
+    """Neither the caller nor the task is to blame: the same call may succeed later."""
+
+
+class ClusterError(InfrastructureError):
+    """The embedded cluster could not start, or ended."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class NoWorkers(InfrastructureError):
+    """Work waits and nobody is there to run it. waited: seconds; command: what starts a worker."""
+
+    waited: float = 0.0
+    command: str = ""
+
+    def __str__(self) -> str:
+        waited = f" for {self.waited:.3g} s" if self.waited else ""
+        command = f"; start one with: {self.command}" if self.command else ""
+        return f"there has been no worker to run this{waited}{command}"
+
+
+class ConnectionFailed(InfrastructureError):
+    """The connection to the master at `address` could not be made, or broke for good."""
+
+    address: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"no connection to the master at {self.address}: {self.reason}"
+
+
+class MasterUnreachable(ConnectionFailed):
+    """Nobody answers at `address`."""
+
+    def __str__(self) -> str:
+        return (
+            f"no master answers at {self.address}: {self.reason}; "
+            "check the address, and that `manyhands master` runs there"
+        )
+
+
+class Refused(InfrastructureError):
+    """The master answered, and does not want us. reason: the master's own sentence."""
+
+    reason: str
+    address: str = ""
+
+    def __str__(self) -> str:
+        return f"the master at {self.address} refused: {self.reason}" if self.address else self.reason
+
+
+class SessionLost(InfrastructureError):
+    """Master and client no longer share a session, so what was submitted in it has no future. reason: why."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+# ---------------------------------------------------------------- not raised
+
+
+class RemoteTraceback(ManyhandsError):
+    """Carries the traceback of a task, as text, in the `__cause__` of its exception.
+
+    If the exception had a cause of its own where it was raised, that one is this one's `__cause__`.
+    """
+
+    text: str
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text}"""'

@@ -1,0 +1,278 @@
+"""Items to bytes: arguments on the client, results in the slots.
+
+Every item becomes a pickle of its own, so that a task which changes its argument cannot disturb the next, and any
+run of items can be cut out by slicing bytes. `LoadedDefinitions.loads` is the inverse.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import time
+from array import array
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+from manyhands.wire import definitions
+from manyhands.wire.culprit import explain
+from manyhands.wire.definitions import Name
+from manyhands.wire.errors import EncodeError, ResultEncodeError
+from manyhands.wire.pickler import ValuePickler
+
+#: Types whose instances refer to nothing, so that pickling them needs no memo.
+_ATOMS = frozenset((int, float, str, bytes, bool, type(None)))
+#: Offsets are 32-bit.
+_MAX_BYTES = (1 << 32) - 1
+
+
+class Source(Protocol):
+    """Where an encoder's definitions are: `DefinitionRegistry` on the client, `LoadedDefinitions` in a slot."""
+
+    def is_by_value(self, obj: object) -> bool: ...
+
+    def reference(self, obj: object, function: bytes | None) -> Name | None: ...
+
+    def needed(self, hash: bytes) -> frozenset[bytes]: ...
+
+
+class EncodedItems(NamedTuple):
+    """Item k is payload[ends[k-1]:ends[k]]; the first one starts at 0."""
+
+    ends: array[int]
+    payload: bytes
+    #: Of all definitions needed to decode them, those that definitions need included.
+    definitions: frozenset[bytes]
+
+
+class Feed:
+    """Items to be encoded, pulled from an iterable as late as possible, and what is left over between two calls."""
+
+    __slots__ = ("error", "has_ended", "held", "iterator", "position")
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        #: Items handed out so far: encoded or failed.
+        self.position = 0
+        #: The iterator has ended or raised.
+        self.has_ended = False
+        self.iterator: Iterator[Any] = iter(items)
+        self.error: Exception | None = None
+        self.held: tuple[bytes, frozenset[bytes]] | None = None  # encoded, but too big for the block it came in
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Nothing will come any more, neither items nor an exception."""
+        return self.has_ended and self.error is None and self.held is None
+
+
+class _ItemPickler(ValuePickler):
+    """Refers to definitions where it can, else puts functions and classes in by value."""
+
+    def __init__(self, file: io.BytesIO, source: Source) -> None:
+        super().__init__(file, source.is_by_value)
+        self._source = source
+        self._references: dict[int, tuple[object, Any]] = {}
+        self.begin(None)
+
+    def begin(self, function: bytes | None) -> None:
+        """A new call: definitions are looked up again, since users may have changed their objects."""
+        if self._references:
+            self._references.clear()
+        self._function = function
+        self.needed: set[bytes] = set()
+
+    def reduce_by_value(self, obj: Any) -> Any:
+        known = self._references.get(id(obj))
+        if known is None:
+            known = self._references[id(obj)] = obj, self._refer(obj)  # obj: so that its id stays its own
+        return self.inline(obj) if known[1] is None else known[1]
+
+    def _refer(self, obj: Any) -> Any:
+        name = self._source.reference(obj, self._function)
+        if name is None:
+            return None
+        hash, key = name
+        self.needed |= self._source.needed(hash)
+        return definitions.load, ((hash,) if key is None else name)
+
+
+class Encoder:
+    """Not for several threads at once; but a user's iterator or __reduce__ may use it while it is at work."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._file = io.BytesIO()
+        self._pickler = _ItemPickler(self._file, source)
+        atom_pickler = pickle.Pickler(self._file, 5)
+        atom_pickler.fast = True  # no memo: nothing to clear, and one item cannot refer back to another
+        self._dump_atom = atom_pickler.dump
+        self._is_busy = False
+
+    def encode_items(
+        self,
+        feed: Feed,
+        max_bytes: int,
+        max_items: int,
+        *,
+        function: bytes | None = None,
+        max_seconds: float | None = None,
+    ) -> EncodedItems:
+        """The next items: at least one unless the feed ends, at most `max_items`, and more than one only while
+        they stay within `max_bytes` in all and `max_seconds` have not passed.
+
+        function: the hash of the function they are for, with whose definition they may share classes.
+        What the iterator raises is raised when all items before it have been returned, and ends the feed. An item
+        that cannot be pickled raises EncodeError in the same way, and counts as one item; the feed goes on.
+        """
+        if self._is_busy:
+            return Encoder(self._source).encode_items(
+                feed, max_bytes, max_items, function=function, max_seconds=max_seconds
+            )
+        self._is_busy = True
+        try:
+            return self._encode_items(feed, max_bytes, max_items, function, max_seconds)
+        finally:
+            self._reset()
+
+    def encode_one(
+        self, obj: Any, *, function: bytes | None = None, what: str = "the argument"
+    ) -> tuple[bytes, frozenset[bytes]]:
+        """(the item, the definitions it needs). Raises EncodeError; `what` names the item in it."""
+        if self._is_busy:
+            return Encoder(self._source).encode_one(obj, function=function, what=what)
+        self._is_busy = True
+        pickler = self._pickler
+        try:
+            pickler.begin(function)
+            self._dump(obj, 0)
+            return self._file.getvalue(), frozenset(pickler.needed)
+        except Exception as error:
+            raise self._explain(what, obj, error) from error
+        finally:
+            self._reset()
+
+    def encode_call(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, function: bytes | None = None
+    ) -> tuple[bytes, frozenset[bytes]]:
+        """The item (args, kwargs). Raises EncodeError that names the argument."""
+        try:
+            return self.encode_one((args, kwargs), function=function)
+        except EncodeError:
+            named = [(f"argument {index}", value) for index, value in enumerate(args, 1)]
+            named += [(f"argument {name!r}", value) for name, value in kwargs.items()]
+            for what, value in named:
+                self.encode_one(value, function=function, what=what)
+            raise
+
+    def encode_result(self, obj: Any) -> tuple[bytes, frozenset[bytes]]:
+        """What a task returned. Raises ResultEncodeError."""
+        try:
+            return self.encode_one(obj)
+        except EncodeError as error:
+            raise ResultEncodeError(error.path, error.culprit, error.reason, error.way_out) from error
+
+    def _encode_items(
+        self, feed: Feed, max_bytes: int, max_items: int, function: bytes | None, max_seconds: float | None
+    ) -> EncodedItems:
+        if feed.error is not None:
+            self._raise(feed)
+        file, pickler, atoms = self._file, self._pickler, _ATOMS
+        tell, dump_atom, dump = file.tell, self._dump_atom, self._dump
+        deadline = None if max_seconds is None else time.monotonic() + max_seconds
+        pickler.begin(function)
+        ends = array("I")
+        end = self._take_held(feed, ends)
+        count = len(ends)
+        if count < max_items and end < max_bytes:
+            try:
+                for item in feed.iterator:
+                    start = end
+                    try:
+                        if type(item) in atoms:
+                            dump_atom(item)
+                        else:
+                            dump(item, start)
+                        end = tell()
+                        if end > max_bytes and (count or end > _MAX_BYTES):
+                            self._hold(feed, start)
+                            break
+                    except Exception as error:  # noqa: BLE001 - whatever a user's __reduce__ raises
+                        self._rewind(start)
+                        feed.error = self._explain(f"item {feed.position + count}", item, error)
+                        feed.error.__cause__ = error
+                        break
+                    ends.append(end)
+                    count += 1
+                    if count >= max_items or end >= max_bytes or (deadline and time.monotonic() > deadline):
+                        break
+                else:
+                    feed.has_ended = True
+            except Exception as error:  # noqa: BLE001 - whatever the user's iterator raises
+                feed.error, feed.has_ended = error, True
+            if feed.error is not None and not count:
+                self._raise(feed)
+        feed.position += count
+        return EncodedItems(ends, file.getvalue(), frozenset(pickler.needed))
+
+    @staticmethod
+    def _raise(feed: Feed) -> NoReturn:
+        error, feed.error = feed.error, None
+        assert error is not None
+        feed.position += not feed.has_ended
+        raise error
+
+    def _take_held(self, feed: Feed, ends: array[int]) -> int:
+        if feed.held is None:
+            return 0
+        data, needed = feed.held
+        feed.held = None
+        self._pickler.needed |= needed
+        ends.append(len(data))
+        return self._file.write(data)
+
+    def _hold(self, feed: Feed, start: int) -> None:
+        with self._file.getbuffer() as written:
+            held = bytes(written[start:])
+        if len(held) > _MAX_BYTES:
+            raise OverflowError(f"it is {len(held)} bytes long when pickled, and at most 4 GiB can travel")
+        self._rewind(start)
+        feed.held = held, frozenset(self._pickler.needed)
+
+    def _dump(self, obj: Any, start: int) -> None:
+        pickler = self._pickler
+        try:
+            pickler.dump_raw(obj)
+        except pickle.PicklingError:
+            if not pickler.forget():
+                raise
+            self._rewind(start)
+            pickler.dump_raw(obj)
+        pickler.clear_memo()
+        if pickler.globals_ref:
+            pickler.globals_ref.clear()
+
+    def _rewind(self, start: int) -> None:
+        self._file.seek(start)
+        self._file.truncate()
+        self._pickler.clear_memo()
+        self._pickler.globals_ref.clear()
+
+    def _reset(self) -> None:
+        self._rewind(0)
+        self._pickler.begin(None)
+        self._is_busy = False
+
+    def _explain(self, what: str, obj: Any, error: Exception) -> EncodeError:
+        scratch = Encoder(self._source)
+        return explain(what, obj, error, scratch.attempt)
+
+    def attempt(self, obj: Any) -> None:
+        try:
+            self._dump(obj, 0)
+        finally:
+            self._reset()
+
+
+def split(payload: bytes, ends: Iterable[int]) -> Iterator[bytes]:
+    """The items' bytes, one by one."""
+    return (payload[start:end] for start, end in pairwise((0, *ends)))

@@ -1,0 +1,208 @@
+"""The agent's shell: carries the core's commands to slots and master, and their words to the core."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import assert_never
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.dialer import Dialer
+from manyhands.wire.handshake import make_hello
+from manyhands.wire.links import OpenLink
+from manyhands.worker import slot_frames as frames
+from manyhands.worker.commands import (
+    Command,
+    Complain,
+    Feed,
+    Send,
+    SendCut,
+    SendDefinition,
+    SetLimit,
+    Spawn,
+)
+from manyhands.worker.core import AgentCore
+from manyhands.worker.output import OutputStream
+from manyhands.worker.reports import Report
+from manyhands.worker.slot_state import Sight, SlotFault
+from manyhands.worker.slots import SlotShell
+
+#: Seconds that a stopping agent gives the master to take its last words, and its terminal its last lines.
+FAREWELL_TIMEOUT = 1.0
+
+
+class Agent:
+    """A worker: `slots` processes, one session with the master that `open_link` reaches.
+
+    All methods belong to the loop's thread. on_welcome, on_link_lost: for the user's information.
+    """
+
+    def __init__(
+        self,
+        open_link: OpenLink,
+        *,
+        name: str,
+        slots: int,
+        on_welcome: Callable[[pb.Welcome], None] = lambda _: None,
+        on_link_lost: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._name = name
+        self._slot_count = slots
+        self._dialer = Dialer(
+            open_link,
+            lambda: make_hello(pb.ROLE_WORKER, name, slots),
+            self._on_bodies,
+            on_welcome,
+            self._on_session_lost,
+            on_link_lost,
+        )
+        self._core = AgentCore(slots, self._look, name=name)
+        self._slots: list[SlotShell] = []
+        self._streams: list[OutputStream] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = math.inf
+        self._broken: asyncio.Future[None] | None = None
+        self._stopping = False
+
+    # ------------------------------------------------------------ life
+
+    async def run(self) -> None:
+        """Work until `stop`. Raises Refused if the master will not have us; leaves no process behind."""
+        loop = asyncio.get_running_loop()
+        self._broken = loop.create_future()
+        self._streams = [OutputStream(sys.stdout.buffer, "stdout"), OutputStream(sys.stderr.buffer, "stderr")]
+        self._slots = [SlotShell(number, self._name, self, *self._streams) for number in range(self._slot_count)]
+        session = asyncio.create_task(self._dialer.run(), name="agent-session")
+        try:
+            self._do(self._core.start(time.monotonic()))
+            await asyncio.wait((session, self._broken), return_when=asyncio.FIRST_COMPLETED)
+            if self._broken.done():
+                self._broken.result()
+            await session
+        finally:
+            await self._end(session)
+
+    async def stop(self, reason: str = "the worker was stopped") -> None:
+        """Say goodbye to the master and end `run`."""
+        self._dialer.send(pb.Body(close_session=pb.CloseSession(reason=reason)))
+        if self._dialer.is_connected:
+            await self._dialer.flush(FAREWELL_TIMEOUT)
+        await self._dialer.close()
+
+    async def _end(self, session: asyncio.Task[None]) -> None:
+        self._stopping = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._broken is not None and not self._broken.done():
+            self._broken.cancel()
+        await self._dialer.close()
+        await asyncio.gather(session, return_exceptions=True)
+        await asyncio.gather(*(slot.stop() for slot in self._slots))
+        for stream in self._streams:
+            stream.close(FAREWELL_TIMEOUT)
+
+    # ------------------------------------------------------------ what happens
+
+    def _look(self, slot: int) -> Sight:
+        return self._slots[slot].look()
+
+    def _on_bodies(self, bodies: Sequence[pb.Body]) -> None:
+        self._do(self._core.received(bodies, time.monotonic()))  # what it raises ends the session's run
+
+    def _on_session_lost(self, reason: str) -> None:
+        self._do(self._core.reset(time.monotonic()))  # likewise
+
+    def on_reports(self, slot: int, reports: list[Report]) -> None:
+        """See SlotEvents."""
+        with self._fatal():
+            self._do(self._core.reported(slot, reports, time.monotonic()))
+
+    def on_death(self, slot: int, exit_code: int, stderr_tail: str) -> None:
+        """See SlotEvents."""
+        if self._stopping:
+            return
+        with self._fatal():
+            self._do(self._core.died(slot, exit_code, stderr_tail, time.monotonic()))
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._timer_at = math.inf
+        with self._fatal():
+            self._do(self._core.tick(time.monotonic()))
+
+    @contextlib.contextmanager
+    def _fatal(self) -> Iterator[None]:
+        """In a callback of the loop: an error of ours ends `run`, which raises it, instead of being logged."""
+        try:
+            yield
+        except SlotFault:
+            raise
+        except Exception as error:
+            if self._broken is None or self._broken.done():
+                raise
+            self._broken.set_exception(error)
+
+    # ------------------------------------------------------------ what is decided
+
+    def _do(self, commands: list[Command]) -> None:
+        """Carry out commands in order; what goes to one slot's pipe goes in one write.
+
+        Page words are written at once, so a limit is in force before anything after it is sent.
+        """
+        writes: dict[int, list[frames.Buffer]] = {}
+        for command in commands:
+            match command:
+                case Feed():
+                    writes.setdefault(command.slot, []).extend(_chunk_frame(command))
+                case Send():
+                    self._dialer.send(command.body)
+                case SendDefinition():
+                    writes.setdefault(command.slot, []).extend(frames.write_define(command.hash, command.blob))
+                case SetLimit():
+                    self._slots[command.slot].set_limit(command.limit)
+                case SendCut():
+                    writes.setdefault(command.slot, []).extend(frames.write_cut(command.cut))
+                case Spawn():
+                    self._slots[command.slot].spawn()
+                case Complain():
+                    self._streams[1].put([f"manyhands: {command.sentence}\n".encode()])
+                case _:
+                    assert_never(command)
+        for slot, parts in writes.items():
+            self._slots[slot].write(parts)
+        deadline = self._core.next_deadline()
+        if deadline is not None and deadline < self._timer_at:
+            self._arm(deadline)
+
+    def _arm(self, deadline: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        # Whole milliseconds, rounded up: loops count in them, and one that fires early would only fire again.
+        delay = math.ceil(max(0.0, deadline - time.monotonic()) * 1000) / 1000
+        self._timer_at = deadline
+        self._timer = asyncio.get_running_loop().call_later(delay, self._on_timer)
+
+
+def _chunk_frame(feed: Feed) -> list[frames.Buffer]:
+    piece = feed.piece
+    base, ends, payload = piece.slice(feed.lo, feed.hi)
+    return frames.write_chunk(
+        frames.Chunk(
+            position=feed.position,
+            count=feed.hi - feed.lo,
+            job=piece.lease.job,
+            first=feed.lo,
+            attempt=piece.attempt,
+            call=piece.call,
+            function=piece.function,
+            retry_on=piece.retry_on,
+            definitions=piece.definitions,
+            base=base,
+            ends=ends,
+            payload=payload,
+        )
+    )

@@ -1,0 +1,68 @@
+"""What the agent's core decides: one dataclass a command, carried out by the shell in the order given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.worker.pieces import Piece
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send `body` to the master."""
+
+    body: pb.Body
+
+
+@dataclass(frozen=True, slots=True)
+class Spawn:
+    """Start a process for `slot`, with a fresh page (started 0, idle, no limit)."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Write tasks [lo, hi) of `piece` to `slot`; the first has this position."""
+
+    slot: int
+    position: int
+    piece: Piece
+    lo: int
+    hi: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendDefinition:
+    """Write a definition to `slot`."""
+
+    slot: int
+    hash: bytes
+    blob: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SetLimit:
+    """Publish in the slot's page that it may start only positions below `limit`."""
+
+    slot: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendCut:
+    """Write to `slot` that everything at or above `cut` has been taken back."""
+
+    slot: int
+    cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class Complain:
+    """Tell whoever runs this worker, on its standard error."""
+
+    sentence: str
+
+
+Command = Send | Spawn | Feed | SendDefinition | SetLimit | SendCut | Complain

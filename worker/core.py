@@ -1,0 +1,283 @@
+"""The agent's decisions: what each slot runs next, what goes back, what is reported when; pure, no clock, no I/O.
+
+Every event takes `now` (monotonic seconds) and returns the commands to carry out, in order. The only sense
+the core has is `look`, which reads the page that a slot shares with the agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import assert_never
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.spans import SpanSet
+from manyhands.worker.commands import Command, Complain, Send, Spawn
+from manyhands.worker.cutting import Cutting
+from manyhands.worker.definition_store import STORE_BYTES, DefinitionStore
+from manyhands.worker.durations import updated
+from manyhands.worker.feeding import Feeder
+from manyhands.worker.held import Held
+from manyhands.worker.intake import Intake
+from manyhands.worker.reporting import FLUSH_INTERVAL, Reporting
+from manyhands.worker.reports import CutDone, Done, Failed, Ready, Report, Wanted
+from manyhands.worker.revokes import Revoke, Revokes, holds_asked, returned_body
+from manyhands.worker.roster import Roster
+from manyhands.worker.slot_state import Fed, Look, Slot
+from manyhands.worker.timers import NEVER, Timers
+
+#: Seconds before a slot is started again that twice in a row died before it had run anything; doubles.
+RESPAWN_DELAY = 0.1
+RESPAWN_DELAY_MAX = 30.0
+
+#: Deaths in a row after which the agent says so; then at every tenth.
+COMPLAIN_AFTER = 3
+
+
+class AgentCore:
+    """See the module. `slots` processes; `name` is the worker's, for crash reports.
+
+    A SlotFault from `reported` means that the slot's process must be killed: its death is then `died`, as any.
+    """
+
+    # Seams: a timeout or the cancel of a running task is a timer and a Kill command on the slot whose `fed`
+    # holds it (`look` says since when it runs); progress is one more report.
+
+    def __init__(self, slots: int, look: Look, *, name: str = "", store_bytes: int = STORE_BYTES) -> None:
+        self._look = look
+        self._name = name
+        self._timers = Timers()
+        self._roster = Roster(slots)
+        self._held = Held()
+        self._store = DefinitionStore(store_bytes)
+        self._intake = Intake(self._held, self._store, self._roster)
+        self._cutting = Cutting(self._roster, look, self._timers)
+        self._feeder = Feeder(self._roster, self._held, self._store, self._cutting)
+        self._revokes = Revokes()
+        self._reporting = Reporting(self._roster, self._held)
+
+    # ------------------------------------------------------------ events
+
+    def start(self, now: float) -> list[Command]:
+        """Begin: every slot needs a process."""
+        return [Spawn(slot.number) for slot in self._roster.slots]
+
+    def received(self, bodies: Iterable[pb.Body], now: float) -> list[Command]:
+        """What the master sent, in order."""
+        out: list[Command] = []
+        for body in bodies:
+            match body.WhichOneof("kind"):
+                case "dispatch":
+                    self._intake.dispatch(body.dispatch, out)
+                case "define":
+                    self._intake.define(body.define.hash, body.define.blob, out)
+                case "revoke":
+                    self._revoke(body.revoke, now, out)
+                case "tuning":
+                    self._reporting.flush_interval = body.tuning.flush_interval or FLUSH_INTERVAL
+                case kind:
+                    raise ValueError(f"a master does not send {kind} to a worker")
+        self._feeder.feed_all(now, out)
+        return out
+
+    def reported(self, number: int, reports: Sequence[Report], now: float) -> list[Command]:
+        """What a slot wrote, in order. Raises SlotFault if it cannot mean that."""
+        slot = self._roster.slots[number]
+        out: list[Command] = []
+        for report in reports:
+            match report:
+                case Done():
+                    self._done(slot, report)
+                case Failed():
+                    self._failed(slot, report)
+                case Wanted():
+                    self._intake.slot_wants(slot, report.hashes, out)
+                case CutDone():
+                    self._cutting.done(slot, report, out)
+                case Ready():
+                    self._roster.came_up(slot)
+                case _:
+                    assert_never(report)
+        if not slot.fed:
+            self._roster.settle(slot)
+        self._feeder.refill(slot, now, out)
+        self._reporting.plan(slot, now, out)
+        return out
+
+    def died(self, number: int, exit_code: int, stderr_tail: str, now: float) -> list[Command]:
+        """A slot's process has ended (negative: by that signal), and all it wrote has been `reported`.
+
+        Also for one that could not be started; `stderr_tail` then says why.
+        """
+        slot = self._roster.slots[number]
+        out: list[Command] = []
+        completed = slot.completed
+        charged = self._charge(slot, exit_code, stderr_tail)
+        self._roster.went_down(slot)
+        self._settle(slot, now, out)
+        slot.failures = 0 if charged or completed else slot.failures + 1
+        if slot.failures < 2:
+            out.append(Spawn(number))
+        else:
+            delay = min(RESPAWN_DELAY * 2 ** min(slot.failures - 2, 16), RESPAWN_DELAY_MAX)
+            self._timers.set(now + delay, "spawn", slot)
+            if slot.failures == COMPLAIN_AFTER or slot.failures % 10 == 0:
+                out.append(Complain(_complaint(slot, exit_code, stderr_tail, delay)))
+        self._feeder.feed_all(now, out)
+        if charged:
+            self._reporting.flush(now, out)
+        return out
+
+    def reset(self, now: float) -> list[Command]:
+        """The session is lost: forget all work. Running tasks finish, and their results are discarded."""
+        out: list[Command] = []
+        self._intake.reset()
+        self._revokes.clear()
+        self._reporting.reset()
+        for slot in self._roster.slots:
+            if slot.outstanding > 1:
+                self._cutting.begin(slot, now, out)
+        return out
+
+    def tick(self, now: float) -> list[Command]:
+        """Time has passed: do what was due by `now`."""
+        out: list[Command] = []
+        for kind, slot in self._timers.due(now):
+            match kind:
+                case "watch":
+                    self._cutting.watch(slot, now, out)
+                case "cut":
+                    self._put_back(self._cutting.publish(slot, out))
+                    self._settle(slot, now, out)
+                    self._feeder.feed_all(now, out)
+                case "spawn":
+                    out.append(Spawn(slot.number))
+                case _:
+                    assert_never(kind)
+        if self._reporting.flush_at <= now:
+            self._reporting.flush(now, out)
+        return out
+
+    def next_deadline(self) -> float | None:
+        """When `tick` should be called next, if nothing else happens before."""
+        when = min(self._timers.first, self._reporting.flush_at)
+        return None if when == NEVER else when
+
+    @property
+    def unstarted(self) -> int:
+        """Tasks in the agent's queue that may be fed."""
+        return self._held.count
+
+    @property
+    def outstanding(self) -> int:
+        """Tasks that slots were fed and have not reported."""
+        return sum(slot.outstanding for slot in self._roster.slots)
+
+    # ------------------------------------------------------------ what slots finished
+
+    def _done(self, slot: Slot, report: Done) -> None:
+        fed, first = self._roster.pop(slot, report.position, report.count)
+        piece = fed.piece
+        self._measure(fed, report.count, report.seconds)
+        if not piece.lease.dead:
+            self._reporting.results.add(piece.lease, first, report)
+        self._intake.release(piece, report.count)
+
+    def _failed(self, slot: Slot, report: Failed) -> None:
+        fed, index = self._roster.pop(slot, report.position, 1)
+        piece = fed.piece
+        lease = piece.lease
+        self._measure(fed, 1, report.seconds)
+        if not lease.dead:
+            failure = pb.Failure(
+                job=lease.job,
+                lease=lease.number,
+                index=index,
+                kind=pb.Failure.KIND_EXCEPTION,
+                payload=report.payload,
+                retryable=report.retryable,
+                seconds=report.seconds,
+            )
+            self._reporting.results.add_body(pb.Body(failure=failure), len(report.payload))
+        self._intake.release(piece, 1)
+
+    def _measure(self, fed: Fed, count: int, seconds: float) -> None:
+        pace = fed.piece.pace
+        each = updated(pace, count, seconds)
+        pace.measured += count
+        self._held.repace(pace, each)
+
+    # ------------------------------------------------------------ taking back
+
+    def _charge(self, slot: Slot, exit_code: int, stderr_tail: str) -> bool:
+        """Take everything back from a dead slot, and charge the task it ran, if it ran one; whether it did."""
+        started, busy, _ = self._look(slot.number)
+        above = self._roster.cut_off(slot, started + 1)
+        at = self._roster.cut_off(slot, started) if busy else []
+        below = self._roster.cut_off(slot, 0)
+        self._put_back(below + above)
+        for fed in at:
+            lease = fed.piece.lease
+            if not lease.dead:
+                report = pb.CrashReport(worker=self._name, exit_code=exit_code, stderr_tail=stderr_tail)
+                crash = pb.Crash(job=lease.job, lease=lease.number, index=fed.lo, report=report)
+                self._reporting.results.add_body(pb.Body(crash=crash), len(stderr_tail))
+            self._intake.release(fed.piece, fed.count)
+        return bool(at)
+
+    def _put_back(self, parts: list[Fed]) -> None:
+        """Tasks that a slot was fed are the agent's again: revokes first, then the head of the queue."""
+        for fed in parts:
+            piece = fed.piece
+            if piece.lease.dead:
+                self._intake.release(piece, fed.count)
+                continue
+            claimed, rest = self._revokes.offer(piece.lease, fed.lo, fed.lo + fed.count)
+            if claimed:
+                self._intake.release(piece, claimed)
+            for lo, hi in rest:
+                self._held.put_back(piece, lo, hi)
+
+    def _revoke(self, message: pb.Revoke, now: float, out: list[Command]) -> None:
+        lease = self._intake.leases.get(message.lease)
+        if lease is None:
+            out.append(Send(returned_body(message.revoke, message.lease, ())))
+            return
+        revoke = Revoke(message.revoke, lease, SpanSet((r.lo, r.hi) for r in message.ranges))
+        for piece, lo, hi in self._held.withdraw(lease, revoke.asked):
+            revoke.give(lo, hi)
+            self._intake.release(piece, hi - lo)
+        for slot in self._roster.slots:
+            if slot.fed and holds_asked(slot, lease, revoke.asked, self._look(slot.number).started):
+                self._cutting.begin(slot, now, out)
+                revoke.waiting.add(slot.number)
+        if revoke.waiting:
+            self._revokes.add(revoke)
+        else:
+            self._answer(revoke, now, out)
+
+    def _settle(self, slot: Slot, now: float, out: list[Command]) -> None:
+        """The slot can bring no more: answer the revokes that waited only for it."""
+        for revoke in self._revokes.settled(slot.number):
+            self._answer(revoke, now, out)
+
+    def _answer(self, revoke: Revoke, now: float, out: list[Command]) -> None:
+        self._reporting.flush(now, out)  # whoever asks is short of work and wants to know what is left
+        out.append(Send(returned_body(revoke.number, revoke.lease.number, revoke.given)))
+
+    def check_invariants(self) -> None:
+        """Assert that every count and index agrees with the tasks it speaks of."""
+        self._held.check_invariants()
+        self._store.check_invariants()
+        self._roster.check_invariants()
+        self._intake.check_invariants()
+        self._reporting.check_invariants()
+        self._revokes.check_invariants(self._roster.slots)
+        assert not (self._roster.idle and self._held.count), "a slot idles while work waits"
+
+
+def _complaint(slot: Slot, exit_code: int, stderr_tail: str, delay: float) -> str:
+    words = f"; its last words: {stderr_tail.strip()}" if stderr_tail.strip() else ""
+    return (
+        f"slot {slot.number} died {slot.failures} times in a row before it ran anything "
+        f"(exit code {exit_code}), next attempt in {delay:g} s{words}"
+    )

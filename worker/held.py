@@ -1,0 +1,168 @@
+"""The agent's queue: unstarted runs of tasks in rank order, and those that wait for a definition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+
+from manyhands.wire.spans import Span, SpanSet
+from manyhands.worker.pieces import Lease, Pace, Piece, Run
+
+#: (-priority, tag, arrival, 0 if the run came back else 1, first index, number of the push):
+#: within a rank, what came back goes before what never left; the last makes keys unique.
+_Key = tuple[int, float, int, int, int, int]
+
+
+class Held:
+    """Runs are ranked by (-priority, tag, arrival); cost follows runs, never tasks."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[_Key, Run]] = []
+        self._waiting: dict[bytes, list[Run]] = {}
+        self._pushes = 0
+        self._emptied = 0  # about how many empty runs lie in the heap
+        #: Tasks that may be fed, and the seconds they will take by what is known.
+        self.count = 0
+        self.seconds = 0.0
+
+    def add(self, piece: Piece, waits_for: bytes | None) -> None:
+        """Hold a piece that just arrived; with `waits_for`, only once that definition is here."""
+        run = Run(piece, piece.first, piece.first + piece.count)
+        piece.lease.runs.add(run)
+        if waits_for is None:
+            self._push(run)
+        else:
+            self._park(run, waits_for)
+
+    def put_back(self, piece: Piece, lo: int, hi: int) -> None:
+        """Hold [lo, hi) again, ahead of what has the same rank."""
+        run = Run(piece, lo, hi)
+        run.group = 0
+        piece.lease.runs.add(run)
+        self._push(run)
+
+    def _push(self, run: Run) -> None:
+        self._pushes += 1
+        heappush(self._heap, ((*run.piece.rank, run.group, run.lo, self._pushes), run))
+        self._count(run.piece.pace, run.hi - run.lo)
+
+    def _count(self, pace: Pace, change: int) -> None:
+        self.count += change
+        pace.queued += change
+        self.seconds = self.seconds + change * pace.each if self.count else 0.0
+
+    def head(self) -> Run | None:
+        """The run to feed next."""
+        heap = self._heap
+        while heap:
+            run = heap[0][1]
+            if run.lo < run.hi:
+                return run
+            heappop(heap)
+        return None
+
+    def take(self, run: Run, count: int) -> int:
+        """Remove the first `count` tasks of a run that may be fed; return the first one's index."""
+        lo = run.lo
+        run.lo = lo + count
+        self._count(run.piece.pace, -count)
+        if run.lo == run.hi:
+            run.piece.lease.runs.discard(run)
+        return lo
+
+    def repace(self, pace: Pace, each: float) -> None:
+        """A function takes `each` seconds now."""
+        if pace.queued:
+            self.seconds += pace.queued * (each - pace.each)
+        pace.each = each
+
+    # ------------------------------------------------------------ definitions
+
+    def _park(self, run: Run, hash: bytes) -> None:
+        run.waits_for = hash
+        self._waiting.setdefault(hash, []).append(run)
+
+    def waits_for(self, hash: bytes) -> bool:
+        """Whether any run waits for this definition."""
+        return hash in self._waiting
+
+    def defined(self, hash: bytes, still_missing: Callable[[Piece], bytes | None]) -> None:
+        """A definition has come: its runs may be fed, or wait for the next one they miss."""
+        for run in self._waiting.pop(hash, ()):
+            if run.lo == run.hi:
+                continue
+            missing = still_missing(run.piece)
+            if missing is None:
+                run.waits_for = None
+                self._push(run)
+            else:
+                self._park(run, missing)
+
+    # ------------------------------------------------------------ giving back
+
+    def withdraw(self, lease: Lease, asked: SpanSet) -> list[tuple[Piece, int, int]]:
+        """Remove those tasks of a lease that are in `asked`; return them as ranges."""
+        taken: list[tuple[Piece, int, int]] = []
+        for run in list(lease.runs):
+            parts = asked.overlap(run.lo, run.hi)
+            if parts:
+                taken += [(run.piece, lo, hi) for lo, hi in parts]
+                self._keep(run, asked.missing(run.lo, run.hi))
+        if self._emptied > 32 + len(self._heap) // 2:
+            # Empty runs go when they reach the head; those that never would hold payloads for ever.
+            self._heap = [entry for entry in self._heap if entry[1].lo < entry[1].hi]
+            heapify(self._heap)
+            self._emptied = 0
+        return taken
+
+    def _keep(self, run: Run, rest: list[Span]) -> None:
+        """Cut a run down to `rest`: its first range stays in place, others become runs beside it."""
+        piece = run.piece
+        was = run.hi - run.lo
+        if not rest:
+            run.lo = run.hi
+            piece.lease.runs.discard(run)
+            self._emptied += 1
+        else:
+            run.lo, run.hi = rest[0]
+        if run.waits_for is None:
+            self._count(piece.pace, run.hi - run.lo - was)
+        for lo, hi in rest[1:]:
+            other = Run(piece, lo, hi)
+            other.group = run.group
+            piece.lease.runs.add(other)
+            if run.waits_for is None:
+                self._push(other)
+            else:
+                self._park(other, run.waits_for)
+
+    def clear(self) -> list[tuple[Piece, int]]:
+        """Drop everything; return how many tasks of which pieces."""
+        runs = [run for _, run in self._heap]
+        runs += [run for waiting in self._waiting.values() for run in waiting]
+        dropped = [(run.piece, run.hi - run.lo) for run in runs if run.lo < run.hi]
+        for run in runs:
+            if run.waits_for is None:
+                run.piece.pace.queued = 0
+            run.piece.lease.runs.clear()
+        self._heap.clear()
+        self._waiting.clear()
+        self.count = 0
+        self.seconds = 0.0
+        return dropped
+
+    def check_invariants(self) -> None:
+        """Assert that counts and indices agree with the runs."""
+        ready = [run for _, run in self._heap if run.lo < run.hi]
+        assert all(run.waits_for is None for run in ready)
+        assert self.count == sum(run.hi - run.lo for run in ready)
+        seconds = sum((run.hi - run.lo) * run.piece.pace.each for run in ready)
+        assert abs(seconds - self.seconds) < 1e-6 * (1.0 + seconds), (seconds, self.seconds)
+        queued: dict[Pace, int] = {}
+        for run in ready:
+            queued[run.piece.pace] = queued.get(run.piece.pace, 0) + run.hi - run.lo
+        assert all(pace.queued == count for pace, count in queued.items())
+        parked = [run for runs in self._waiting.values() for run in runs if run.lo < run.hi]
+        assert all(run.waits_for is not None for run in parked)
+        assert all(run in run.piece.lease.runs for run in (*ready, *parked))
+        assert not any(run.piece.lease.dead for run in (*ready, *parked))

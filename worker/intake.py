@@ -1,0 +1,153 @@
+"""Work coming in: dispatches become held pieces, and wait for the definitions they name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import HASH_BYTES
+from manyhands.worker.commands import Command, Send, SendDefinition
+from manyhands.worker.definition_store import DefinitionStore
+from manyhands.worker.durations import Durations
+from manyhands.worker.held import Held
+from manyhands.worker.pieces import Lease, Piece
+from manyhands.worker.roster import Roster
+from manyhands.worker.slot_state import Slot
+
+
+class Intake:
+    """Owns the leases: which tasks are held here at all, in the queue or in a slot."""
+
+    def __init__(self, held: Held, store: DefinitionStore, roster: Roster) -> None:
+        self._held = held
+        self._store = store
+        self._roster = roster
+        self._durations = Durations()
+        self._wanted: set[bytes] = set()  # asked of the master
+        self._arrivals = 0
+        #: By number: those with a task held here.
+        self.leases: dict[int, Lease] = {}
+
+    def dispatch(self, message: pb.Dispatch, out: list[Command]) -> None:
+        """Hold what the master sent; tasks that cannot be run at all fail at once."""
+        lease = self.leases.get(message.lease)
+        if lease is None:
+            lease = Lease(message.lease, message.job)
+        self._arrivals += 1
+        rank = (-message.priority, message.tag, self._arrivals)
+        retry_on = message.retry_on
+        unknown: list[bytes] = []
+        for part in message.pieces:
+            pace = self._durations.of(part.function or message.job)
+            piece = Piece(lease, rank, retry_on, pace, part)
+            if fault := _fault(piece):
+                out += [Send(body) for body in _rejections(piece, fault)]
+                continue
+            if not piece.count:
+                continue
+            lease.open += piece.count
+            self._store.pin(piece.needs)
+            missing = self._missing(piece)
+            if missing is not None:
+                unknown += [h for h in piece.needs if h not in self._store]
+            self._held.add(piece, missing)
+        if lease.open:
+            self.leases[lease.number] = lease
+        self._want(unknown, out)
+
+    def _missing(self, piece: Piece) -> bytes | None:
+        store = self._store
+        for hash in piece.needs:
+            if hash not in store:
+                return hash
+        return None
+
+    def _want(self, hashes: Iterable[bytes], out: list[Command]) -> None:
+        """Ask the master, once."""
+        new = [hash for hash in dict.fromkeys(hashes) if hash not in self._wanted]
+        if new:
+            self._wanted.update(new)
+            out.append(Send(pb.Body(want=pb.Want(hashes=new))))
+
+    def define(self, hash: bytes, blob: bytes, out: list[Command]) -> None:
+        """A definition came: pieces and slots that waited for it go on."""
+        for dropped in self._store.put(hash, blob):
+            for slot in self._roster.slots:
+                slot.known.discard(dropped)
+        self._wanted.discard(hash)
+        self._held.defined(hash, self._missing)
+        for slot in self._roster.slots:
+            if hash in slot.wanted:
+                slot.wanted.discard(hash)
+                slot.known.add(hash)
+                out.append(SendDefinition(slot.number, hash, blob))
+
+    def slot_wants(self, slot: Slot, hashes: Iterable[bytes], out: list[Command]) -> None:
+        """A slot has dropped definitions that it needs again."""
+        unknown: list[bytes] = []
+        for hash in hashes:
+            blob = self._store.get(hash)
+            if blob is not None:
+                slot.known.add(hash)
+                out.append(SendDefinition(slot.number, hash, blob))
+            else:
+                slot.wanted.add(hash)
+                unknown.append(hash)
+        self._want(unknown, out)
+
+    def release(self, piece: Piece, count: int) -> None:
+        """Tasks of a piece are no longer held here: reported, given back or dropped."""
+        piece.open -= count
+        if not piece.open:
+            self._store.unpin(piece.needs)
+        lease = piece.lease
+        lease.open -= count
+        if not lease.open and not lease.dead:
+            del self.leases[lease.number]
+
+    def reset(self) -> None:
+        """Drop what is held; what slots still run of it is dead."""
+        for lease in self.leases.values():
+            lease.dead = True
+        self.leases.clear()
+        for piece, count in self._held.clear():
+            self.release(piece, count)
+        self._wanted.clear()
+
+    def check_invariants(self) -> None:
+        """Assert that each lease's open tasks are the ones in the queue and in slots."""
+        held = {lease: sum(run.hi - run.lo for run in lease.runs) for lease in self.leases.values()}
+        for slot in self._roster.slots:
+            for fed in slot.fed:
+                if not fed.piece.lease.dead:
+                    held[fed.piece.lease] += fed.count
+        for lease, count in held.items():
+            assert not lease.dead
+            assert lease.open == count > 0, (lease.number, lease.open, count)
+
+
+def _fault(piece: Piece) -> str | None:
+    """Why a piece cannot be run at all, if so."""
+    if piece.call not in (pb.CALL_ITEM, pb.CALL_STAR, pb.CALL_FULL, pb.CALL_APPLY):
+        return f"this worker knows no way to call {piece.call}"
+    if piece.call != pb.CALL_APPLY and not piece.function:
+        return "the task names no function"
+    if any(len(hash) != HASH_BYTES for hash in piece.needs):
+        return f"a definition's hash has {HASH_BYTES} bytes"
+    return None
+
+
+def _rejections(piece: Piece, fault: str) -> list[pb.Body]:
+    """A failure for every task of the piece."""
+    return [
+        pb.Body(
+            failure=pb.Failure(
+                job=piece.lease.job,
+                lease=piece.lease.number,
+                index=index,
+                kind=pb.Failure.KIND_REJECTED,
+                text=fault,
+            )
+        )
+        for index in range(piece.first, piece.first + piece.count)
+    ]

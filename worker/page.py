@@ -1,0 +1,52 @@
+"""The page that a slot shares with its agent: 64-bit words, each written by one side only.
+
+An aligned 64-bit store is one instruction here (memoryview copies an item of native format with a fixed-size
+memcpy), so neither side ever reads half a word. `cutting` says in which order the words are used.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+PAGE_BYTES = mmap.PAGESIZE
+
+#: The limit of a slot that may run everything it is fed.
+NO_LIMIT = 1 << 63
+
+# Words of the slot.
+STARTED = 0  #: the position it began last, or is about to begin
+SINCE = 1  #: when, as a double: time.perf_counter(), which is one clock for all processes of a Linux host
+BUSY = 2  #: 1 while it may be running a task, 0 while it waits for its pipe
+# The agent's word, in a cache line of its own.
+LIMIT = 16  #: the slot starts only positions below
+
+
+def create() -> int:
+    """A file descriptor of a new page, all zero; the file has no name and goes with its last user."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("manyhands-slot", os.MFD_CLOEXEC)
+    else:  # pragma: no cover - not Linux
+        import tempfile  # slots need only the class below
+
+        fd, path = tempfile.mkstemp(prefix="manyhands-slot-")
+        os.unlink(path)  # noqa: PTH108 - slots do without pathlib
+    os.ftruncate(fd, PAGE_BYTES)
+    return fd
+
+
+class Page:
+    """A mapping of the page. `words` and `times` are the same memory."""
+
+    def __init__(self, fd: int) -> None:
+        self._map = mmap.mmap(fd, PAGE_BYTES)
+        view = memoryview(self._map)
+        self.words = view.cast("Q")
+        self.times = view.cast("d")
+        view.release()
+
+    def close(self) -> None:
+        """Unmap."""
+        self.words.release()
+        self.times.release()
+        self._map.close()

@@ -1,0 +1,108 @@
+"""What the agent holds: leases, their pieces of blocks, and runs of tasks that no slot has been fed."""
+
+from __future__ import annotations
+
+from manyhands.protos import manyhands_pb2 as pb
+
+
+class Pace:
+    """How long one task of a function takes, as measured here. `Durations` owns the updates."""
+
+    __slots__ = ("each", "measured", "queued")
+
+    def __init__(self) -> None:
+        #: Seconds a task; 0.0 until one has been measured.
+        self.each = 0.0
+        #: Tasks measured so far.
+        self.measured = 0
+        #: Tasks in the agent's queue, so that a new `each` can correct the queue's seconds.
+        self.queued = 0
+
+
+class Lease:
+    """One dispatch of the master. Lives as long as a task of it is held here."""
+
+    __slots__ = ("dead", "job", "number", "open", "runs")
+
+    def __init__(self, number: int, job: int) -> None:
+        self.number = number
+        self.job = job
+        #: Tasks neither reported nor given back.
+        self.open = 0
+        #: The parts that no slot has been fed.
+        self.runs: set[Run] = set()
+        #: The session that gave it is over: results are nobody's.
+        self.dead = False
+
+
+class Piece:
+    """A slice of a block as it was dispatched, never changed but for its count of open tasks."""
+
+    __slots__ = (
+        "attempt",
+        "base",
+        "call",
+        "count",
+        "definitions",
+        "ends",
+        "first",
+        "function",
+        "lease",
+        "needs",
+        "open",
+        "pace",
+        "payload",
+        "rank",
+        "retry_on",
+    )
+
+    def __init__(
+        self, lease: Lease, rank: tuple[int, float, int], retry_on: bytes, pace: Pace, message: pb.Piece
+    ) -> None:
+        self.lease = lease
+        #: (-priority, tag, arrival): lower runs first.
+        self.rank = rank
+        self.retry_on = retry_on
+        self.pace = pace
+        self.first = message.first
+        self.base = message.base
+        self.ends = message.ends
+        self.payload = message.payload
+        self.function = message.function
+        self.call = int(message.call)
+        self.attempt = message.attempt
+        self.definitions = tuple(message.definitions)
+        self.count = len(self.ends) // 4
+        self.open = self.count
+        #: Every definition a slot must have to run these tasks and judge their exceptions.
+        self.needs = tuple(h for h in (self.function, retry_on, *self.definitions) if h)
+
+    def slice(self, lo: int, hi: int) -> tuple[int, bytes, bytes]:
+        """(base, ends, payload) of tasks [lo, hi).
+
+        Offsets that run backwards or out of the payload give bytes that do not decode: they cost the
+        tasks they belong to, never the agent.
+        """
+        a, b = lo - self.first, hi - self.first
+        ends = self.ends
+        if b - a == self.count:
+            return self.base, ends, self.payload
+        start = int.from_bytes(ends[4 * a - 4 : 4 * a], "little") if a else self.base
+        stop = int.from_bytes(ends[4 * b - 4 : 4 * b], "little")
+        offset = max(0, start - self.base)
+        return start, ends[4 * a : 4 * b], self.payload[offset : max(offset, stop - self.base)]
+
+
+class Run:
+    """Consecutive tasks [lo, hi) of a piece in the agent's queue; empty once lo == hi."""
+
+    __slots__ = ("group", "hi", "lo", "piece", "waits_for")
+
+    def __init__(self, piece: Piece, lo: int, hi: int) -> None:
+        self.piece = piece
+        self.lo = lo
+        self.hi = hi
+        #: 0: came back from a slot, goes first; 1: as it arrived.
+        self.group = 1
+        #: The missing definition in whose list this run waits; None: it may be fed.
+        self.waits_for: bytes | None = None

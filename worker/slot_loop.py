@@ -1,0 +1,169 @@
+"""The slot's loop: reads chunks, runs their tasks one by one, reports; the hot path of the whole system."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from manyhands.wire.definitions import UnknownDefinition
+from manyhands.worker import slot_context
+from manyhands.worker import slot_frames as frames
+from manyhands.worker.page import BUSY, LIMIT, SINCE, STARTED, Page
+from manyhands.worker.slot_calls import AsyncRunner, caller
+from manyhands.worker.slot_codec import ATOMS, TEXT_MAX, SlotCodec
+from manyhands.worker.slot_frames import unpack_offsets
+from manyhands.worker.slot_pipes import Inbox, Outbox
+
+#: Before it starts a task the slot sends what is finished, if the last time was so many seconds ago:
+#: finished work never waits longer behind a slow task.
+SEND_INTERVAL = 0.0002
+
+
+class SlotLoop:
+    """One slot. `run` returns only by exception: AgentGone."""
+
+    def __init__(self, inbox_fd: int, outbox_fd: int, page: Page, codec: SlotCodec) -> None:
+        self._words = page.words
+        self._times = page.times
+        self._codec = codec
+        self._definitions = codec.definitions
+        self._outbox = Outbox(outbox_fd)
+        self._inbox = Inbox(inbox_fd, codec.definitions.add_blob, self._before_wait)
+        self._run_coroutine = AsyncRunner().run
+
+    def disown(self) -> None:
+        """In a forked child: the pipes are its parent's."""
+        self._inbox.close()
+        self._outbox.close()
+
+    def run(self) -> None:
+        """Serve until the agent is gone."""
+        self._outbox.ready()
+        while True:
+            kind, body = self._inbox.next()
+            if kind == frames.CHUNK:
+                self._run_chunk(frames.read_chunk(body))
+            elif kind == frames.CUT:
+                # Chunks above it were skipped, those below have run: see `cutting`.
+                self._outbox.cut_done(frames.read_cut(body))
+            else:
+                raise frames.FrameError(f"frames of kind {kind} are unknown")
+
+    def _before_wait(self) -> None:
+        """Nothing to do until the agent writes: it must see that, and have what is finished."""
+        self._words[BUSY] = 0
+        self._outbox.send()
+
+    # ------------------------------------------------------------ a chunk
+
+    def _run_chunk(self, chunk: frames.Chunk) -> None:
+        words = self._words
+        # Published before the function is loaded: what that may do to the process is charged to this task.
+        words[STARTED] = chunk.position
+        self._times[SINCE] = monotonic()
+        words[BUSY] = 1
+        slot_context.enter(words, chunk.position, chunk.first, chunk.job, chunk.attempt)
+        try:
+            function = None
+            if chunk.function:
+                function = self._with_definitions(lambda: self._definitions.load(chunk.function))
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is these tasks' fault and theirs only
+            self._fail_chunk(chunk, error)
+            return
+        self._run_tasks(chunk, caller(chunk.call, function, self._run_coroutine))
+
+    def _run_tasks(self, chunk: frames.Chunk, function: Callable[[Any], Any]) -> None:
+        """The hot loop: publish, read the limit, decode, call, encode; each task fails for itself."""
+        words, times = self._words, self._times
+        clock, loads = monotonic, pickle.loads
+        encode, dump, atoms, text = self._codec.encode, self._codec.dump_atom, ATOMS, str
+        outbox = self._outbox
+        send_due = outbox.sent + SEND_INTERVAL
+        payload = chunk.payload
+        base = start = chunk.base
+        finished = self._codec.finished  # results of the tasks just below `position`, not in the outbox yet
+        begun = clock()  # when the first of them began
+        position = chunk.position
+        for end in unpack_offsets(chunk.ends):
+            now = clock()
+            if now >= send_due:
+                outbox.done(position, finished, now - begun)
+                outbox.send()
+                begun = now = clock()
+                send_due = now + SEND_INTERVAL
+            words[STARTED] = position
+            times[SINCE] = now
+            if position >= words[LIMIT]:
+                outbox.done(position, finished, now - begun)
+                if position >= self._inbox.cut_ahead():
+                    return
+                words[BUSY] = 1
+                times[SINCE] = begun = now = clock()
+            data = payload[start - base : end - base]
+            start = end
+            try:
+                try:
+                    item = loads(data)
+                except Exception:  # noqa: BLE001 - says the same again, in words for the user
+                    item = self._decode(data)
+                result = function(item)
+                kind = type(result)
+                if kind in atoms or (kind is text and len(result) < TEXT_MAX):
+                    dump(result)
+                else:
+                    finished.append(encode(result))
+            except BaseException as error:  # noqa: BLE001 - SystemExit too ends this task, not the slot
+                ended = clock()
+                outbox.done(position, finished, now - begun)
+                self._fail(chunk, position, error, ended - now)
+                begun = clock()
+            position += 1
+        outbox.done(position, finished, clock() - begun)
+
+    # ------------------------------------------------------------ the rest is rare
+
+    def _decode(self, data: frames.Buffer) -> Any:
+        """An item that did not decode: with the definitions it lacks, or with the error the user should see."""
+        return self._with_definitions(lambda: self._definitions.loads(data))
+
+    def _with_definitions(self, load: Callable[[], Any]) -> Any:
+        """Call `load`, fetching the definitions that it finds missing."""
+        while True:
+            try:
+                return load()
+            except UnknownDefinition as unknown:
+                hash = unknown.hash
+            self._outbox.wanted([hash])
+            while hash not in self._definitions:
+                self._inbox.read()
+            self._words[BUSY] = 1
+
+    def _fail(self, chunk: frames.Chunk, position: int, error: BaseException, seconds: float) -> None:
+        retryable = self._is_retryable(chunk, error)
+        self._outbox.failed(position, self._codec.encode_exception(error), retryable, seconds)
+
+    def _fail_chunk(self, chunk: frames.Chunk, error: BaseException) -> None:
+        """The function cannot be loaded: so fails every task of the chunk, below the limit as ever."""
+        words = self._words
+        retryable = self._is_retryable(chunk, error)
+        payload = self._codec.encode_exception(error)
+        seconds = monotonic() - self._times[SINCE]
+        for position in range(chunk.position, chunk.position + chunk.count):
+            words[STARTED] = position
+            if position >= words[LIMIT] and position >= self._inbox.cut_ahead():
+                return
+            self._outbox.failed(position, payload, retryable, seconds)
+            seconds = 0.0
+
+    def _is_retryable(self, chunk: frames.Chunk, error: BaseException) -> bool:
+        """Whether the job's retry_on names the exception; without one, any that is no request to exit."""
+        if not chunk.retry_on:
+            return isinstance(error, Exception)
+        try:
+            named = self._with_definitions(lambda: self._definitions.load(chunk.retry_on))
+            return isinstance(error, named)
+        except Exception as broken:  # noqa: BLE001 - the user's classes; the user must see it
+            error.add_note(f"(not retried: retry_on could not be loaded: {type(broken).__name__}: {broken})")
+            return False

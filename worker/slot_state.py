@@ -1,0 +1,95 @@
+"""What the agent knows of a slot: its process, and what it was fed and has not reported."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from manyhands.worker.pieces import Piece
+
+
+class Sight(NamedTuple):
+    """A slot's page, as the agent reads it without the slot's help."""
+
+    #: The position that the slot began last, or was about to begin; 0 at first.
+    started: int
+    #: Whether the slot is at work, rather than waiting for its pipe.
+    busy: bool
+    #: When it began that position, in the agent's monotonic seconds.
+    since: float
+
+
+#: Reads the page of a slot; of a dead one as it was at the end, until it is spawned again.
+Look = Callable[[int], Sight]
+
+
+class SlotFault(Exception):
+    """A slot said what it cannot mean (user code may have written to its pipe): kill it."""
+
+
+class Fed:
+    """Tasks [lo, lo + count) of a piece at positions [position, position + count) of a slot."""
+
+    __slots__ = ("count", "each", "lo", "piece", "position")
+
+    def __init__(self, position: int, count: int, piece: Piece, lo: int, each: float) -> None:
+        self.position = position
+        self.count = count
+        self.piece = piece
+        self.lo = lo
+        #: Seconds a task, as assumed when they were fed.
+        self.each = each
+
+
+@dataclass(slots=True)
+class Cut:
+    """Work is being taken back from a slot; see `reclaiming`."""
+
+    limit: int
+    #: The cut has been published and sent; only the slot's `CutDone` is missing.
+    sent: bool = False
+
+
+class Slot:
+    """One slot. `fed` is what it has been fed and not reported, in order of position."""
+
+    __slots__ = (
+        "completed",
+        "cut",
+        "failures",
+        "fed",
+        "known",
+        "life",
+        "next_position",
+        "number",
+        "outstanding",
+        "ready",
+        "seconds",
+        "wanted",
+        "watched",
+    )
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.ready = False
+        #: Of the present process; a timer of an earlier life is void.
+        self.life = 0
+        #: Never reused, also not by the slot's next process.
+        self.next_position = 1
+        self.fed: deque[Fed] = deque()
+        #: Tasks in `fed`, and the seconds they were assumed to take.
+        self.outstanding = 0
+        self.seconds = 0.0
+        self.cut: Cut | None = None
+        #: Definitions it was sent.
+        self.known: set[bytes] = set()
+        #: Definitions it waits for and the agent has to get first.
+        self.wanted: set[bytes] = set()
+        #: A look at its page is due within WATCH_INTERVAL.
+        self.watched = False
+        #: Tasks this process has reported.
+        self.completed = 0
+        #: Processes in a row that died without having run anything.
+        self.failures = 0
