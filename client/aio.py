@@ -83,7 +83,7 @@ class AsyncClient:
         return self._bridge.awaitable(client.submit(fn, *args, **kwargs))
 
     async def _submit_later(self, submit: Callable[[], Any]) -> Any:
-        while self._started.is_full:  # noqa: ASYNC110 - acknowledgements come with no event of their own
+        while self._started.is_full:
             await asyncio.sleep(0.002)
         return await self._bridge.awaitable(submit())
 

@@ -7,6 +7,7 @@ import html
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
+from types import TracebackType
 from typing import Any, ParamSpec, Self, TypeVar
 
 from manyhands.client import lifecycle
@@ -217,8 +218,11 @@ class Client(concurrent.futures.Executor):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self.shutdown(wait=True)
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Who pressed Ctrl-C does not want to see a million more tasks through.
+        self.shutdown(wait=True, cancel_futures=kind is KeyboardInterrupt)
 
     def _state(self) -> str:
         connection = self._connection

@@ -270,7 +270,7 @@ class Connection:
 
     def _on_link_lost(self, reason: str) -> None:
         self.last_trouble = reason
-        if self._closing or self._outage is not None:
+        if self._failure is not None or self._outage is not None:
             return
         if self.ready.is_set():
             logger.warning("lost the connection to the master at %s (%s); reconnecting", self.address, reason)

@@ -61,6 +61,7 @@ class EmbeddedCluster:
         self.slots = slots
         self.workers = workers
         self._owner = os.getpid()
+        self._watcher: asyncio.Task[None] | None = None
         self._directory = _private_directory()
         ready, told = os.pipe()
         try:
@@ -158,7 +159,8 @@ class EmbeddedCluster:
         """On the loop's thread: end the daemon, by force if need be, and remove what it used."""
         if os.getpid() != self._owner:
             return
-        self._watcher.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
         self._process.terminate()
         if not await self._wait_ended(STOP_TIMEOUT):
             self._process.kill()

@@ -67,15 +67,13 @@ class OpenBlock:
     def body(self, job: int) -> pb.Body:
         """The finished block, as one of `job`."""
         target = self.target
-        others = [digest for digest, _ in self.blobs() if digest != target.function]
-        return pb.Body(
-            block=pb.Block(
-                job=job,
-                first=self.first,
-                ends=pack_ends(self._ends),
-                payload=self._parts[0] if len(self._parts) == 1 else b"".join(self._parts),
-                function=target.function,
-                call=target.call,
-                definitions=others,
-            )
-        )
+        body = pb.Body()
+        block = body.block  # filled in place: a message given to a constructor is copied
+        block.job = job
+        block.first = self.first
+        block.ends = pack_ends(self._ends)
+        block.payload = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        block.function = target.function
+        block.call = target.call
+        block.definitions.extend([digest for digest, _ in self.blobs() if digest != target.function])
+        return body

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Iterable
 from functools import partial
 from weakref import WeakSet
 
 from manyhands.client.connection import Connection
+from manyhands.client.jobs import Job
 from manyhands.wire.errors import ForkedClient
+
+#: Seconds by which a shutdown's cancel is held back. A task submitted just before counts as started if a slot is
+#: free, as in any executor; but here it, and the news of its start, need a moment.
+CANCEL_DELAY = 0.05
 
 _connections: WeakSet[Connection] = WeakSet()
 
@@ -24,12 +30,18 @@ def begin_shutdown(connection: Connection, *, cancel_unstarted: bool = False) ->
         return
     if connection.refusal is None:
         connection.refusal = _refuse
-    for job in connection.jobs():
+    jobs = connection.jobs()
+    for job in jobs:
         job.stop_intake()
-        if cancel_unstarted:
-            job.cancel_unstarted()
         job.read_no_more()
+    if cancel_unstarted:
+        connection.background.post(partial(_cancel_soon, connection, jobs))
     connection.background.post(connection.close)
+
+
+def _cancel_soon(connection: Connection, jobs: Iterable[Job]) -> None:
+    for job in jobs:
+        connection.background.loop.call_later(CANCEL_DELAY, job.cancel_unstarted)
 
 
 def dropped(connection: Connection) -> None:

@@ -16,25 +16,19 @@ from collections.abc import Callable, Coroutine
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from manyhands.wire.eventloop import loop_factory
+
 T = TypeVar("T")
 Action = Callable[[], None]
 
 logger = logging.getLogger("manyhands.client")
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
-
-
 class Background:
     """The loop thread and how other threads reach it. Get it from `background()`, never construct it."""
 
     def __init__(self) -> None:
-        self.loop = _new_loop()
+        self.loop = loop_factory()()
         self._posted: deque[Action] = deque()
         self._woken = False
         #: Called on the loop's thread with the cause, should the loop itself die.

@@ -35,8 +35,15 @@ def connect(
         raise NestedClient
     address = address or os.environ.get("MANYHANDS_ADDRESS")
     if address:
+        _check_address(address)
         return join(partial(dial, address), address, **timeouts)
     return _start_embedded(slots or default_slots(), workers, **timeouts)
+
+
+def _check_address(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if not (address.startswith("unix:") or (host and port.isdecimal() and 0 < int(port) < 1 << 16)):
+        raise ValueError(f'the master\'s address must look like "host:7077", not {address!r}')
 
 
 def join(

@@ -83,7 +83,6 @@ class Job:
         "client",
         "consumed_bytes",
         "count",
-        "crash_counts",
         "crash_reports",
         "delivered_bytes",
         "done",
@@ -122,10 +121,9 @@ class Job:
         #: Tasks in the workers' deques, and under leases (a task under two counts twice).
         self.staged = 0
         self.leased = 0
-        #: Every failure, crash and loss, the failures alone (against retries), the crashes alone.
+        #: Every failure, crash and loss; the failures alone, against retries.
         self.attempts = Counts()
         self.failure_counts = Counts()
-        self.crash_counts = Counts()
         self.crash_reports: dict[int, list[pb.CrashReport]] = {}
         self.succeeded = self.failed = self.cancelled = 0
         self.delivered_bytes = 0
@@ -179,13 +177,12 @@ class Job:
         """Tasks [lo, hi), none of them done before, have their outcome."""
         self.done.add(lo, hi)
         self.blocks.finish(lo, hi)
-        if self.attempts:
-            self.attempts.forget(lo, hi)
-            self.failure_counts.forget(lo, hi)
-            self.crash_counts.forget(lo, hi)
-            if self.crash_reports:
-                for index in [index for index in self.crash_reports if lo <= index < hi]:
-                    del self.crash_reports[index]
+        for counts in (self.attempts, self.failure_counts):
+            if counts:
+                counts.forget(lo, hi)
+        if self.crash_reports:
+            for index in [index for index in self.crash_reports if lo <= index < hi]:
+                del self.crash_reports[index]
         if self.cancelling:
             self.cancelling.remove(lo, hi)
 

@@ -78,7 +78,7 @@ class Planner:
                 self._hungry[worker.number] = worker
                 return
             profile = self._pool.profile(job)
-            room = self._room(worker, job, profile, len(job.queued))
+            room = self._room(worker, job, profile, self._pool.startable(job))
             if room <= 0:
                 break
             self._hand_out(worker, job, profile, room, out)
@@ -97,7 +97,7 @@ class Planner:
                     if want_free and not worker.free_slots:
                         continue
                     profile = self._pool.profile(job)
-                    room = self._room(worker, job, profile, len(job.queued))
+                    room = self._room(worker, job, profile, self._pool.startable(job))
                     del self._hungry[worker.number]
                     if room > 0:
                         # To the end of the line, still hungry: the next round finds out.
@@ -113,14 +113,17 @@ class Planner:
             if job not in self._pool.fair or not (fresh or lowest < job.priority):
                 return
             profile = self._pool.profile(job)
-            room = self._room(worker, job, profile, len(job.queued))
+            room = self._room(worker, job, profile, self._pool.startable(job))
             if room <= 0 and fresh:
                 room = min(worker.slots - worker.leased_of(job), self._pool.startable(job))
             if room > 0:
                 self._hand_out(worker, job, profile, room, out)
 
     def _room(self, worker: Worker, job: Job, profile: Profile, available: int) -> int:
-        """How many of a job's `available` tasks fit the worker's window now; lower priorities do not count."""
+        """How many of a job's `available` tasks fit the worker's window now; lower priorities do not count.
+
+        What is set aside has passed the job's own limits, and may be what everything waits for.
+        """
         slots, mean = worker.slots, profile.mean
         free = max(0, slots - worker.leased_from(job.priority))
         room = free
@@ -137,7 +140,7 @@ class Planner:
         room = min(room, max(math.ceil(share / 2) - max(0, held), min(free, math.ceil(share))))
         if worker.leased_bytes >= self._pool.config.worker_bytes:
             room = min(room, free)
-        return min(room, self._pool.startable(job)) if job.queued else room
+        return min(room, available)
 
     def _hand_out(self, worker: Worker, job: Job, profile: Profile, room: int, out: list[Command]) -> None:
         """Dispatch up to `room` tasks of the job's head function, and set as many aside if plenty is left."""
@@ -158,6 +161,9 @@ class Planner:
             if job.queued and job.blocks.at(job.queued.first).function != function:
                 break
         else:
+            # Never beside a free slot: nobody looks at the deque again before the next report.
+            if worker.free_slots:
+                spare = 0
             while spare > 0 and job.queued and not job.options.max_parallel:
                 spans = job.take(spare, limit_bytes)
                 count = sum(hi - lo for lo, hi in spans)

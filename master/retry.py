@@ -18,8 +18,10 @@ def retry_delay(options: RetryOptions, failures: int, rng: Random) -> float | No
     """Seconds until the next attempt after `failures` (>= 1) failed ones; None if there is none."""
     if failures > options.retries:
         return None
-    # An exponent this large is far beyond any delay_max; without the bound the power overflows.
-    delay = options.delay * options.backoff ** min(failures - 1, 64)
+    try:
+        delay = options.delay * options.backoff ** (failures - 1)
+    except OverflowError:  # far beyond any delay_max, and no client may stop the master with it
+        delay = options.delay_max if options.delay else 0.0
     return min(delay, options.delay_max) * rng.uniform(1 - JITTER, 1 + JITTER)
 
 

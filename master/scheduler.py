@@ -20,6 +20,7 @@ from manyhands.master.retry import Wakes, retry_delay
 from manyhands.master.tuning import SchedulerConfig
 from manyhands.master.workers import Worker
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import results_size
 from manyhands.wire.spans import SpanSet
 
 
@@ -217,23 +218,30 @@ class Scheduler:
 
     def _on_run_succeeded(self, event: ev.RunSucceeded, now: float) -> list[Command]:
         lo, hi = event.first, event.first + event.count
-        fenced = self._reported(event.worker, event.lease, event.job, lo, hi, event.seconds, now)
         job = self._pool.jobs.get(event.job)
-        if job is None or hi > job.count:
+        if job is not None and hi > job.count:
+            self.stale += event.count
+            return []
+        fenced = self._reported(event.worker, event.lease, event.job, lo, hi, event.seconds, now)
+        if job is None:
             self.stale += event.count
             return []
         parts = job.done.missing(lo, hi)
         new = sum(b - a for a, b in parts)
         self.stale += event.count - new
         if not parts:
+            self._pool.refresh(job)
             return []
         if fenced != event.count:
             self._pool.withdraw(job, parts)
         for a, b in parts:
             job.finish(a, b)
         job.succeeded += new
-        job.delivered_bytes += len(event.message.payload)
-        out: list[Command] = [DeliverRun(job.number, job.client, event.message, tuple(parts))]
+        message = event.message
+        job.delivered_bytes += (
+            len(message.payload) if new == event.count else sum(results_size(message, a, b) for a, b in parts)
+        )
+        out: list[Command] = [DeliverRun(job.number, job.client, message, tuple(parts))]
         self._pool.refresh(job)
         self._pool.close_if_finished(job, out)
         return out
@@ -275,25 +283,15 @@ class Scheduler:
         index = event.index
         fenced = self._reported(event.worker, event.lease, event.job, index, index + 1, seconds, now)
         job = self._pool.jobs.get(event.job)
-        if job is None or index >= job.count or index in job.done:
+        if job is None:
             self.stale += 1
             return None
-        if not fenced:
-            if isinstance(event, ev.TaskCrashed) or index not in self._leased_anywhere(job):
-                # Requeued already when the lease was lost: that attempt decides.
-                self.stale += 1
-                return None
-            self._pool.withdraw(job, [(index, index + 1)])
+        if not fenced or index in job.done:
+            # Queued again when the lease was lost: that attempt decides.
+            self.stale += 1
+            self._pool.refresh(job)
+            return None
         return job
-
-    def _leased_anywhere(self, job: Job) -> SpanSet:
-        return SpanSet(
-            span
-            for worker in self._pool.workers.values()
-            for lease in worker.leases.values()
-            if lease.job is job
-            for span in lease.open
-        )
 
     def _fail(self, job: Job, message: pb.Failure) -> list[Command]:
         job.finish(message.index, message.index + 1)

@@ -85,6 +85,13 @@ class Block:
         return end_at(self.ends, b - 1) - start
 
 
+def results_size(message: pb.Results, lo: int, hi: int) -> int:
+    """Payload bytes of the results of tasks [lo, hi), which the message holds."""
+    a, b = lo - message.first, hi - message.first
+    start = end_at(message.ends, a - 1) if a else message.base
+    return end_at(message.ends, b - 1) - start
+
+
 def read_block(message: pb.Block) -> Block:
     """A received block, checked as far as splitting needs it. Raises BlockError with a sentence.
 

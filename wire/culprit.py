@@ -48,20 +48,21 @@ def _find(root: Any, error: Exception, dump: Callable[[Any], object]) -> tuple[s
     """From the root, descend into the first child that cannot be pickled, until none of them is to blame."""
     path, current = "", root
     tried: dict[int, object] = {id(root): root}
-    while True:
+    while not (isinstance(error, Unsendable) and error.culprit is current):
         for step, child in _children(current):
             if id(child) in tried:
                 continue
             tried[id(child)] = child
             if len(tried) > _MAX_TRIALS:
-                return path, current, error
+                return path.strip(), current, error
             try:
                 dump(child)
             except Exception as reason:  # noqa: BLE001 - whatever a user's __reduce__ raises
                 path, current, error = path + step, child, reason
                 break
         else:
-            return path.strip(), current, error
+            break
+    return path.strip(), current, error
 
 
 def _children(obj: Any) -> Iterator[tuple[str, Any]]:

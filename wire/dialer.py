@@ -8,9 +8,8 @@ import os
 import random
 from collections.abc import Callable, Sequence
 
-from manyhands.wire.errors import Refused
-
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.errors import Refused
 from manyhands.wire.links import Link, LinkLost, OpenLink
 from manyhands.wire.pump import Pump
 from manyhands.wire.session import Flow, ProtocolError, Session
@@ -151,7 +150,7 @@ class Dialer:
         """Wait until the master has acknowledged everything, at most `timeout` seconds; whether it has."""
         deadline = asyncio.get_running_loop().time() + timeout
         while not self._session.is_idle and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.002)  # noqa: ASYNC110 - once, at the end; an event would burden every frame
+            await asyncio.sleep(0.002)
         return self._session.is_idle
 
     async def close(self) -> None:

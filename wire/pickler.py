@@ -73,10 +73,12 @@ class ValuePickler(Pickler):  # type: ignore[misc] # cloudpickle has no types
     def __init__(self, file: io.BytesIO, is_by_value: Callable[[object], bool]) -> None:
         super().__init__(file, protocol=5)
         self._is_by_value = is_by_value
-        self._handlers: dict[type, _Handler | None] = {}
+        # No bound methods here: a cycle would keep what was pickled, and the memo, until the next collection.
+        self._handlers: dict[type, Callable[[Any, Any], Any] | None] = {}
         self._by_name: dict[int, object] = {}
-        #: `dump` without cloudpickle's wrapper.
-        self.dump_raw: Callable[[Any], None] = functools.partial(pickle.Pickler.dump, self)
+
+    #: `dump` without cloudpickle's wrapper.
+    dump_raw = pickle.Pickler.dump
 
     def forget(self) -> bool:
         """Drop what a reloaded module may have made untrue. False: there was nothing."""
@@ -109,22 +111,10 @@ class ValuePickler(Pickler):  # type: ignore[misc] # cloudpickle has no types
         except KeyError:
             if len(self._handlers) > _MAX_KNOWN:
                 self._handlers.clear()
-            handler = self._handlers[kind] = self._find_handler(kind)
-        return NotImplemented if handler is None else handler(obj)
+            handler = self._handlers[kind] = _find_handler(kind)
+        return NotImplemented if handler is None else handler(self, obj)
 
-    def _find_handler(self, kind: type) -> _Handler | None:
-        if kind is FunctionType or kind is CachedFunction or kind is TypeVar or issubclass(kind, ModuleType):
-            return self._reduce_named
-        if issubclass(kind, type):
-            return self._reduce_class
-        if issubclass(kind, io.TextIOWrapper):
-            return _reduce_file
-        way_out = getattr(kind, UNSENDABLE, None)
-        if way_out is None and any(c.__name__ == "Future" and c.__module__ in _FUTURES for c in kind.__mro__):
-            way_out = "pass future.result() instead"
-        return None if way_out is None else functools.partial(_refuse, way_out=way_out)
-
-    def _reduce_named(self, obj: Any) -> Any:
+    def reduce_named(self, obj: Any) -> Any:
         if id(obj) in self._by_name or obj is definitions.load:
             return NotImplemented
         if self._is_by_value(obj):
@@ -132,7 +122,7 @@ class ValuePickler(Pickler):  # type: ignore[misc] # cloudpickle has no types
         self._remember(obj)
         return NotImplemented
 
-    def _reduce_class(self, cls: type) -> Any:
+    def reduce_class(self, cls: type) -> Any:
         if id(cls) in self._by_name:
             return NotImplemented
         if self._is_by_value(cls):
@@ -148,11 +138,24 @@ class ValuePickler(Pickler):  # type: ignore[misc] # cloudpickle has no types
         self._by_name[id(obj)] = obj
 
 
-def _refuse(culprit: object, way_out: str) -> NoReturn:
+def _find_handler(kind: type) -> Callable[[Any, Any], Any] | None:
+    if kind is FunctionType or kind is CachedFunction or kind is TypeVar or issubclass(kind, ModuleType):
+        return ValuePickler.reduce_named
+    if issubclass(kind, type):
+        return ValuePickler.reduce_class
+    if issubclass(kind, io.TextIOWrapper):
+        return _reduce_file
+    way_out = getattr(kind, UNSENDABLE, None)
+    if way_out is None and any(c.__name__ == "Future" and c.__module__ in _FUTURES for c in kind.__mro__):
+        way_out = "pass future.result() instead"
+    return None if way_out is None else functools.partial(_refuse, way_out=way_out)
+
+
+def _refuse(pickler: ValuePickler, culprit: object, way_out: str) -> NoReturn:
     raise Unsendable(culprit, way_out)
 
 
-def _reduce_file(file: io.TextIOWrapper) -> Any:
+def _reduce_file(pickler: ValuePickler, file: io.TextIOWrapper) -> Any:
     for name in ("stdout", "stderr"):
         if file is getattr(sys, name):
             return getattr, (sys, name)

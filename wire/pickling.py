@@ -183,7 +183,7 @@ class Encoder:
         ends = array("I")
         end = self._take_held(feed, ends)
         count = len(ends)
-        if count < max_items and end < max_bytes:
+        if not count or (count < max_items and end < max_bytes):
             try:
                 for item in feed.iterator:
                     start = end

@@ -69,7 +69,7 @@ def reachable_host(host: str) -> str:
     name = socket.gethostname()
     with contextlib.suppress(OSError):
         for *_, address in socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM):
-            if not address[0].startswith("127."):
+            if not str(address[0]).startswith("127."):
                 return str(address[0])
     return name
 
@@ -149,7 +149,7 @@ async def serve_embedded(directory: Path, workers: int, slots: int, parent: int,
         agents = [Agent(master.link, name=name, slots=slots) for name in names]
         async with _running(agents, stop):
             while len(master.engine.scheduler.workers) < workers and not stop.is_set():
-                await asyncio.sleep(0.002)  # noqa: ASYNC110 - for some milliseconds, once
+                await asyncio.sleep(0.002)
             with os.fdopen(ready_fd, "w") as ready:
                 ready.write(json.dumps({"address": address}) + "\n")
             await stop.wait()

@@ -18,13 +18,14 @@ _TIMEOUT = 5.0
 def fetch_status(address: str) -> dict[str, Any]:
     """The master's status as plain values. Raises MasterUnreachable."""
     with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
-        stub = pb_grpc.MasterStub(channel)  # type: ignore[no-untyped-call]
+        stub = pb_grpc.MasterStub(channel)
         try:
             reply = stub.GetStatus(pb.StatusRequest(), timeout=_TIMEOUT)
         except grpc.RpcError as error:
             raise MasterUnreachable(address, error.details() or str(error.code())) from None
     status = MessageToDict(reply, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-    return _with_numbers(status)
+    numbered: dict[str, Any] = _with_numbers(status)
+    return numbered
 
 
 def _with_numbers(value: Any) -> Any:

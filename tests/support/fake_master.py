@@ -38,7 +38,7 @@ class _FakeJob:
 
 
 class FakeMaster:
-    """Runs what it is sent, `slots` tasks at a time, in the order it came. Everything it saw is there to be looked at."""
+    """Runs what it is sent, `slots` tasks at a time, in the order it came; keeps everything it saw."""
 
     def __init__(self, slots: int = 2, *, workers: int = 1, run_count: int = 1000) -> None:
         self.slots = slots
@@ -53,6 +53,8 @@ class FakeMaster:
         #: Cleared: nothing new is started.
         self.running = threading.Event()
         self.running.set()
+        #: Set: reads nothing, and so acknowledges nothing.
+        self.deaf = threading.Event()
         self._session = Session()
         self._session_id = b""
         self._pump: Pump | None = None
@@ -97,7 +99,11 @@ class FakeMaster:
             self.send_cluster(self.workers, self.slots)
         self._session.resume(hello.received)
         welcome = pb.Welcome(
-            epoch=1, received=self._session.received, resumed=hello.resume, heartbeat_interval=1.0, heartbeat_timeout=30.0
+            epoch=1,
+            received=self._session.received,
+            resumed=hello.resume,
+            heartbeat_interval=1.0,
+            heartbeat_timeout=30.0,
         )
         await link.write(pb.Frame(welcome=welcome))
         self._pump = Pump(self._session, link, self._on_bodies, 1.0, 30.0)
@@ -134,6 +140,8 @@ class FakeMaster:
     # ------------------------------------------------------------ jobs
 
     def _on_bodies(self, bodies: Sequence[pb.Body]) -> None:
+        if self.deaf.is_set():
+            raise RuntimeError("deaf")
         for body in bodies:
             self.received.append(body)
             kind = body.WhichOneof("kind")
@@ -198,8 +206,8 @@ class FakeMaster:
         base, packed, items = block.slice(lo, hi)
         start = 0
         failure = None
-        for end in unpack_ends(packed):
-            end -= base
+        for absolute in unpack_ends(packed):
+            end = absolute - base
             with self._lock:
                 if lo in job.cancelled:
                     break
@@ -208,7 +216,10 @@ class FakeMaster:
                 result = cloudpickle.dumps(_call(function, block.call, self.loaded.loads(items[start:end])))
             except BaseException as error:
                 failure = pb.Failure(
-                    job=job.opening.job, index=lo, kind=pb.Failure.KIND_EXCEPTION, payload=encode_exception(error, Encoder(self.loaded), self.loaded)[0]
+                    job=job.opening.job,
+                    index=lo,
+                    kind=pb.Failure.KIND_EXCEPTION,
+                    payload=encode_exception(error, Encoder(self.loaded), self.loaded)[0],
                 )
                 break
             size += len(result)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from manyhands.errors import TaskCrashed
 from tests.support.daemons import Daemon, start_master, wait_until
 
 from manyhands import Client
+from manyhands.errors import TaskCrashed
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def worker(address: str, name: str, slots: int = 2) -> Daemon:
 
 def log_run(folder: str, index: int) -> int:
     """Leave a trace for each run: one appended line, which concurrent writers do not tear."""
-    with open(f"{folder}/runs", "a") as file:
+    with Path(folder, "runs").open("a") as file:
         file.write(f"{index}\n")
     time.sleep(0.01)
     return index * index

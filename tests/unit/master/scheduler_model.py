@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from tests.support.builders import items_of, make_results
+
 from manyhands.master import commands as cmd
 from manyhands.master import events as ev
 from manyhands.master.retry import JITTER
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import Block
 from manyhands.wire.spans import Span
-from tests.support.builders import items_of, make_results
 
 
 def item_of(job: int, index: int) -> bytes:

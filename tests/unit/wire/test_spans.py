@@ -1,5 +1,7 @@
 """SpanSet against a set of integers."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,8 +33,10 @@ def test_follows_a_set_through_any_operations(steps):
             first = ours.first
             assert first == min(model)
             taken = set(range(*ours.pop_first(lo + 1)))
-            assert taken and len(taken) <= lo + 1 and min(taken) == first
-            assert taken <= model and (len(taken) == lo + 1 or max(taken) + 1 not in model)
+            assert taken <= model
+            assert min(taken) == first
+            assert len(taken) <= lo + 1
+            assert len(taken) == lo + 1 or max(taken) + 1 not in model
             model -= taken
         elif kind == "clear" and lo < 3:
             ours.clear()
@@ -54,7 +58,7 @@ def test_overlap_and_missing_split_a_range(given_spans, lo, hi):
     for parts in (inside, outside):
         assert parts == sorted(parts)
         assert all(a < b for a, b in parts)
-        assert all(left[1] < right[0] for left, right in zip(parts, parts[1:], strict=False)), "maximal ranges"
+        assert all(left[1] < right[0] for left, right in pairwise(parts)), "maximal ranges"
 
 
 @given(spans)

@@ -6,12 +6,13 @@ import ast
 from collections import Counter
 from collections.abc import Callable, Iterable
 
+from tests.support.builders import items_of, packed
+from tests.unit.worker.model_slot import ModelSlot, TaskKey
+
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.worker.commands import Command, Complain, Feed, Send, SendCut, SendDefinition, SetLimit, Spawn
 from manyhands.worker.core import AgentCore
 from manyhands.worker.slot_state import Sight
-from tests.support.builders import items_of, packed
-from tests.unit.worker.model_slot import ModelSlot, TaskKey
 
 UNSEEN = Sight(0, busy=False, since=0.0)
 
@@ -48,8 +49,16 @@ class AgentModel:
     # ------------------------------------------------------------ events
 
     def dispatch(
-        self, lease: int, ranges: Iterable[tuple[int, int]], function: bytes = b"f" * 16, *, priority: int = 0,
-        tag: float = 0.0, retry_on: bytes = b"", job: int | None = None, definitions: Iterable[bytes] = (),
+        self,
+        lease: int,
+        ranges: Iterable[tuple[int, int]],
+        function: bytes = b"f" * 16,
+        *,
+        priority: int = 0,
+        tag: float = 0.0,
+        retry_on: bytes = b"",
+        job: int | None = None,
+        definitions: Iterable[bytes] = (),
     ) -> None:
         self.jobs[lease] = job = lease if job is None else job
         message = pb.Dispatch(lease=lease, job=job, priority=priority, tag=tag, retry_on=retry_on)
@@ -57,7 +66,11 @@ class AgentModel:
             ends, payload = packed([b"x"] * (hi - lo))
             message.pieces.append(
                 pb.Piece(
-                    first=lo, ends=ends, payload=payload, function=function, call=pb.CALL_ITEM,
+                    first=lo,
+                    ends=ends,
+                    payload=payload,
+                    function=function,
+                    call=pb.CALL_ITEM,
                     definitions=list(definitions),
                 )
             )
@@ -142,9 +155,7 @@ class AgentModel:
                     self._judge(body)
                 case Spawn(number):
                     assert self.slots[number] is None
-                    self.slots[number] = ModelSlot(
-                        self._on_run, self.seconds, self.fails, self.slot_definitions
-                    )
+                    self.slots[number] = ModelSlot(self._on_run, self.seconds, self.fails, self.slot_definitions)
                 case SetLimit(number, limit):
                     if (slot := self.slots[number]) is not None:
                         slot.limit.store(limit, self.now)
@@ -168,9 +179,7 @@ class AgentModel:
             case "results":
                 results = body.results
                 assert self.jobs[results.lease] == results.job
-                for index, item in items_of(
-                    results.first, results.base, results.ends, results.payload
-                ).items():
+                for index, item in items_of(results.first, results.base, results.ends, results.payload).items():
                     self._end((results.lease, index), "succeeded")
                     assert ast.literal_eval(item.decode()) == (results.lease, index)
             case "failure":
@@ -218,10 +227,15 @@ class AgentModel:
             times = [time for time in times if time > self.now]
             if not times and due is None:
                 break
-            assert self.now < until, f"not quiet after {limit} s: {self.held()}"
+            assert self.now < until, f"not quiet after {limit} s: {self.story()}"
             self.advance(max(1e-6, min(times, default=self.now) - self.now))
-        assert not self.held(), self.held()
+        assert not self.held(), self.story()
         assert not self.revokes
+
+    def story(self) -> str:
+        held = sorted(self.held())
+        states = [None if slot is None else (slot.state, slot.position, len(slot.pipe)) for slot in self.slots]
+        return f"{len(held)} held, {held[:5]}; slots {states}; {self.core.unstarted} unstarted"
 
     def held(self) -> set[TaskKey]:
         return {task for task in self.dispatched if task not in self.fate}

@@ -67,7 +67,7 @@ class ModelSlot:
         self._base = 0
         self._run: list[TaskKey] = []
         self._run_seconds = 0.0
-        self._reading_sent = False
+        self._asked: tuple[bytes, ...] = ()
 
     # ------------------------------------------------------------ the agent's side
 
@@ -139,11 +139,11 @@ class ModelSlot:
         missing = tuple(hash for hash in self.feed.piece.needs if hash not in self.definitions)
         if not missing:
             self.state = "publishing"
-            self._reading_sent = False
+            self._asked = ()
             return True
-        if self._reading_sent:
+        if self._asked == missing:
             return False
-        self._reading_sent = True
+        self._asked = missing
         self._close_run()
         self.unsent.append(Wanted(missing))
         self.send()
@@ -199,9 +199,7 @@ class ModelSlot:
             ends.append(self._base + len(payload))
         count = len(self._run)
         # `position` is one past the run: it is closed before the next task is counted.
-        self.unsent.append(
-            Done(self.position - count, count, self._base, pack_ends(ends), payload, self._run_seconds)
-        )
+        self.unsent.append(Done(self.position - count, count, self._base, pack_ends(ends), payload, self._run_seconds))
         self._base += len(payload)
         self._run, self._run_seconds = [], 0.0
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
-
-from manyhands.protos import manyhands_pb2 as pb
 from tests.support.builders import hashed
 from tests.unit.worker.agent_model import AgentModel
 from tests.unit.worker.model_slot import TaskKey
+
+from manyhands.protos import manyhands_pb2 as pb
 
 FUNCTIONS = [hashed(name) for name in "fgh"]
 DURATIONS = [0.0, 1e-6, 1e-5, 0.001, 0.003, 0.02, 0.3]
@@ -23,11 +23,9 @@ class AgentMachine(RuleBasedStateMachine):
         speeds=st.lists(st.sampled_from(DURATIONS), min_size=1, max_size=5),
         failing=st.integers(2, 9),
         store_bytes=st.sampled_from([1 << 20, 5]),
-        slot_definitions=st.sampled_from([1000, 2]),
+        slot_definitions=st.sampled_from([1000, 4]),
     )
-    def begin(
-        self, slots: int, speeds: list[float], failing: int, store_bytes: int, slot_definitions: int
-    ) -> None:
+    def begin(self, slots: int, speeds: list[float], failing: int, store_bytes: int, slot_definitions: int) -> None:
         def seconds(task: TaskKey) -> float:
             return speeds[hash(task) % len(speeds)]
 
@@ -48,7 +46,14 @@ class AgentMachine(RuleBasedStateMachine):
         further=st.lists(st.sampled_from([hashed("a"), hashed("b")]), max_size=2, unique=True),
     )
     def dispatch(
-        self, sizes: list[int], gap: int, function: bytes, priority: int, tag: float, retry_on: bytes, further: list[bytes]
+        self,
+        sizes: list[int],
+        gap: int,
+        function: bytes,
+        priority: int,
+        tag: float,
+        retry_on: bytes,
+        further: list[bytes],
     ) -> None:
         lease, self.next = self.next, self.next + 1
         self.leases.append(lease)
@@ -56,9 +61,7 @@ class AgentMachine(RuleBasedStateMachine):
         for size in sizes:
             ranges.append((lo, lo + size))
             lo += size + gap
-        self.model.dispatch(
-            lease, ranges, function, priority=priority, tag=tag, retry_on=retry_on, definitions=further
-        )
+        self.model.dispatch(lease, ranges, function, priority=priority, tag=tag, retry_on=retry_on, definitions=further)
 
     @precondition(lambda self: self.leases)
     @rule(
@@ -120,4 +123,4 @@ class AgentMachine(RuleBasedStateMachine):
 
 
 TestAgentMachine = AgentMachine.TestCase
-TestAgentMachine.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestAgentMachine.settings = settings(max_examples=150, stateful_step_count=60, deadline=None, phases=[Phase.generate])
