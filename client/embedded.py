@@ -77,7 +77,7 @@ class EmbeddedCluster:
             )
             os.close(told)
             told = -1
-            self.address = self._read_address(ready)
+            self.path = self._read_path(ready)
         except BaseException:
             self.kill()
             raise
@@ -86,7 +86,7 @@ class EmbeddedCluster:
             if told >= 0:
                 os.close(told)
 
-    def _read_address(self, ready: int) -> str:
+    def _read_path(self, ready: int) -> str:
         """The daemon's one line."""
         line = b""
         deadline = time.monotonic() + START_TIMEOUT
@@ -102,8 +102,8 @@ class EmbeddedCluster:
         answer = json.loads(line)
         if "error" in answer:
             raise ClusterError(f"the embedded cluster could not start: {answer['error']}")
-        address: str = answer["address"]
-        return address
+        path: str = answer["socket"]
+        return path
 
     def kill(self) -> None:
         """From any thread: the start failed, so leave nothing behind."""

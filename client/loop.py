@@ -101,8 +101,8 @@ class Background:
             with _starting:
                 if self._caller is None:
                     caller = threading.Thread(target=self._call_all, name="manyhands-callbacks", daemon=True)
+                    self._caller = caller  # before it starts: what it runs asks whether it is current
                     caller.start()
-                    self._caller = caller
 
     def _call_all(self) -> None:
         while True:

@@ -9,8 +9,9 @@ from manyhands.client import lifecycle
 from manyhands.client.connection import Connection
 from manyhands.client.embedded import EmbeddedCluster, default_slots
 from manyhands.client.loop import background
+from manyhands.wire import socket_link
 from manyhands.wire.errors import MasterUnreachable, NestedClient, SessionLost
-from manyhands.wire.links import OpenLink, dial
+from manyhands.wire.links import OpenLink
 
 
 def connect(
@@ -36,13 +37,15 @@ def connect(
     address = address or os.environ.get("MANYHANDS_ADDRESS")
     if address:
         _check_address(address)
+        from manyhands.wire.grpc_links import dial
+
         return join(partial(dial, address), address, **timeouts)
     return _start_embedded(slots or default_slots(), workers, **timeouts)
 
 
 def _check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
-    if not (address.startswith("unix:") or (host and port.isdecimal() and 0 < int(port) < 1 << 16)):
+    if not (host and port.isdecimal() and 0 < int(port) < 1 << 16):
         raise ValueError(f'the master\'s address must look like "host:7077", not {address!r}')
 
 
@@ -67,7 +70,7 @@ def join(
 def _start_embedded(slots: int, workers: int, **timeouts: float) -> Connection:
     embedded = EmbeddedCluster(slots, workers)
     try:
-        connection = join(partial(dial, embedded.address), embedded.address, **timeouts)
+        connection = join(partial(socket_link.dial, embedded.path), embedded.path, **timeouts)
     except BaseException:
         embedded.kill()
         raise

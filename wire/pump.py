@@ -32,7 +32,7 @@ class Pump:
         self._interval = heartbeat_interval
         self._loop = asyncio.get_running_loop()
         self.liveness = Liveness(heartbeat_interval / 2, heartbeat_timeout, self._loop.time())
-        self._wakened = asyncio.Event()
+        self._sleeping: asyncio.Future[None] | None = None  # the writer, while there is nothing to write
         self._ack_timer: asyncio.TimerHandle | None = None
         self._beat_timer: asyncio.TimerHandle | None = None
         #: See ACK_DELAY; a master with many workers raises it to save messages.
@@ -43,17 +43,18 @@ class Pump:
 
     def wake(self) -> None:
         """The session has something to write."""
-        self._wakened.set()
+        if self._sleeping is not None and not self._sleeping.done():
+            self._sleeping.set_result(None)
 
     def acknowledge(self) -> None:
         """Send the acknowledgement of what was applied without waiting for content."""
         self._bare = True
-        self._wakened.set()
+        self.wake()
 
     async def end(self, reason: str) -> None:
         """Close the link; `run` then returns with this reason."""
         self._lost(reason)
-        self._wakened.set()
+        self.wake()
         await self._link.close()
 
     def _lost(self, reason: str) -> None:
@@ -70,7 +71,7 @@ class Pump:
             return self._ending or self._link.reason
         finally:
             self._lost("the connection was closed")
-            self._wakened.set()
+            self.wake()
             for timer in (self._ack_timer, self._beat_timer):
                 if timer is not None:
                     timer.cancel()
@@ -89,7 +90,7 @@ class Pump:
             if session.ack_urgent:
                 self.acknowledge()
             elif session.has_frame:
-                self._wakened.set()  # the acknowledgement may have opened the window
+                self.wake()  # the acknowledgement may have opened the window
             elif session.ack_due and self._ack_timer is None:
                 self._ack_timer = loop.call_later(self.ack_delay, self._ack_now)
 
@@ -108,18 +109,18 @@ class Pump:
             return
         if now - self._written_at >= self._interval / 2:
             self._bare = True
-            self._wakened.set()
+            self.wake()
         self._beat_timer = self._loop.call_later(self._interval / 2, self._beat)
 
     async def _write(self) -> None:
-        session, link, wakened = self._session, self._link, self._wakened
+        session, link = self._session, self._link
         while self._ending is None:
             frame = session.next_frame()
             if frame is None and self._bare:
                 frame = session.bare_frame()
             if frame is None:
-                wakened.clear()
-                await wakened.wait()
+                self._sleeping = self._loop.create_future()
+                await self._sleeping
                 continue
             self._bare = False
             self._written_at = self._loop.time()

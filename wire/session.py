@@ -126,9 +126,11 @@ class Session:
     def _fill(self) -> pb.Frame:
         frame = pb.Frame(sequence=self._next_sequence)
         room = self._frame_bytes
+        fragment_bytes = 0
         bodies = frame.bodies
         flows = self._flows
-        while flows and room > 0:
+        full = False
+        while flows and room > 0 and not full:
             key, line = next(iter(flows.items()))
             waiting = line.waiting
             if line.cut is None:
@@ -143,27 +145,28 @@ class Session:
                         self._waiting_bytes += len(line.cut.data) - size
                         break
                     if size > room and bodies:
-                        share = room = 0
+                        full = True
                         break
                     bodies.append(body)
                     waiting.popleft()
                     share -= size
                     room -= size
                     self._waiting_bytes -= size
-            if line.cut is not None and room > 0:
-                room = self._add_fragment(frame, line, room)
+            if line.cut is not None and room > 0 and not full:
+                fragment_bytes = self._add_fragment(frame, line, room)
+                full = True  # a frame holds one fragment
             if line.cut is None and not waiting:
                 del flows[key]
             else:
                 flows.move_to_end(key)
-        size = self._frame_bytes - room + _OVERHEAD_BYTES
+        size = self._frame_bytes - room + fragment_bytes + _OVERHEAD_BYTES
         self._next_sequence += 1
         self._unacknowledged.append((frame.sequence, size, frame))
         self._unacknowledged_bytes += size
         return frame
 
     def _add_fragment(self, frame: pb.Frame, line: _Flow, room: int) -> int:
-        """Put the flow's next fragment into the frame; a frame holds one, so it is then full."""
+        """Put the flow's next fragment, of `room` bytes at most, into the frame; return its bytes."""
         cut = line.cut
         assert cut is not None
         data = cut.data[cut.offset : cut.offset + room]
@@ -175,8 +178,7 @@ class Session:
         self._waiting_bytes -= len(data)
         if last:
             line.cut = None
-        # The bytes count, but no second fragment fits: report the frame as full.
-        return min(0, room - len(data))
+        return len(data)
 
     def drop_flow(self, flow: int) -> None:
         """Forget what waits in `flow` and was not begun: the receiver no longer needs it."""

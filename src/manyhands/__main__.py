@@ -145,8 +145,6 @@ def _log(verbose: bool) -> None:
 
 def _check_address(address: str) -> str:
     """A master's "host:port", with the default port filled in; the host must resolve."""
-    if address.startswith("unix:"):
-        return address
     host, colon, port = address.rpartition(":")
     if not colon:
         host, port = address, str(DEFAULT_PORT)

@@ -16,7 +16,6 @@ from typing import Any
 from manyhands._version import __version__
 from manyhands.master.server import Master
 from manyhands.wire.eventloop import loop_factory
-from manyhands.wire.links import dial
 from manyhands.worker.agent import Agent
 
 #: Seconds that an orderly end may take before the process leaves regardless.
@@ -116,6 +115,8 @@ def _print_addresses(address: str, host: str) -> None:
 
 async def serve_worker(address: str, name: str, slots: int) -> int:
     """`manyhands worker`."""
+    from manyhands.wire.grpc_links import dial
+
     stop = _stop_event()
     agent = Agent(lambda: dial(address), name=name, slots=slots)
     async with _running([agent], stop):
@@ -142,8 +143,8 @@ async def serve_embedded(directory: Path, workers: int, slots: int, parent: int,
     try:
         _watch_parent(parent, stop)
         master = Master()
-        address = f"unix:{directory / 'master'}"
-        await master.listen(address)
+        path = str(directory / "master")
+        await master.listen_locally(path)
         # A name only where it tells something: tags of printed lines stay short with one worker.
         names = [""] if workers == 1 else [f"worker-{i}" for i in range(workers)]
         agents = [Agent(master.link, name=name, slots=slots) for name in names]
@@ -151,7 +152,7 @@ async def serve_embedded(directory: Path, workers: int, slots: int, parent: int,
             while len(master.engine.scheduler.workers) < workers and not stop.is_set():
                 await asyncio.sleep(0.002)
             with os.fdopen(ready_fd, "w") as ready:
-                ready.write(json.dumps({"address": address}) + "\n")
+                ready.write(json.dumps({"socket": path}) + "\n")
             await stop.wait()
         await master.close(grace=0.2)
         return 0

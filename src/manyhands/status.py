@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToDict
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.protos import manyhands_pb2_grpc as pb_grpc
 from manyhands.wire.errors import MasterUnreachable
-from manyhands.wire.links import CHANNEL_OPTIONS
+from manyhands.wire.grpc_links import CHANNEL_OPTIONS
 
 _TIMEOUT = 5.0
 

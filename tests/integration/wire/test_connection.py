@@ -4,18 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from manyhands.master.config import MasterConfig
-from manyhands.master.server import AddressInUse, Master
+from manyhands.master.grpc_server import AddressInUse
+from manyhands.master.server import Master
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.dialer import Dialer
 from manyhands.wire.errors import Refused
 from manyhands.wire.eventloop import loop_factory
+from manyhands.wire.grpc_links import dial
 from manyhands.wire.handshake import make_hello
-from manyhands.wire.links import Link, dial
+from manyhands.wire.links import Link
 
 CONFIG = MasterConfig(heartbeat_interval=0.4, heartbeat_timeout=1.2, reconnect_timeout=0.6, client_timeout=0.6)
 
@@ -169,18 +170,6 @@ def test_proxy_variables_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     test_bodies_arrive_and_are_acknowledged()
-
-
-def test_unix_socket(tmp_path: Path) -> None:
-    async def story() -> None:
-        master = Master(CONFIG)
-        await master.listen(f"unix:{tmp_path / 'master'}")
-        caller = Caller(f"unix:{tmp_path / 'master'}")
-        await wait_until(lambda: caller.dialer.is_connected)
-        await caller.close()
-        await master.close()
-
-    run(story)
 
 
 def test_plain_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,16 +1,45 @@
-"""The gRPC face: converts calls to links and lookups; decides nothing."""
+"""The master's gRPC face: converts calls to links and lookups; decides nothing."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import Any
 
+import grpc.aio
+
 from manyhands.master.engine import Engine
 from manyhands.master.sessions import Sessions
 from manyhands.master.status import snapshot
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.protos import manyhands_pb2_grpc as pb_grpc
-from manyhands.wire.links import AcceptedLink
+from manyhands.wire.grpc_links import SERVER_OPTIONS, AcceptedLink
+
+
+class AddressInUse(OSError):
+    """The master cannot listen where it was told to."""
+
+
+class GrpcServer:
+    """What serves one address."""
+
+    def __init__(self, sessions: Sessions, engine: Engine) -> None:
+        self._server = grpc.aio.server(options=SERVER_OPTIONS)
+        pb_grpc.add_MasterServicer_to_server(Servicer(sessions, engine), self._server)
+
+    async def start(self, address: str) -> int:
+        """Serve at "host:port" (port 0: any); return the port. Raises AddressInUse."""
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise AddressInUse(f"cannot listen on {address}: is another master running there?") from error
+        if not port:
+            raise AddressInUse(f"cannot listen on {address}: is another master running there?")
+        await self._server.start()
+        return port
+
+    async def stop(self, grace: float) -> None:
+        """Stop serving; open calls may take `grace` seconds to end."""
+        await self._server.stop(grace)
 
 
 class Servicer(pb_grpc.MasterServicer):

@@ -1,0 +1,122 @@
+"""Links over gRPC: how masters, workers and clients on different machines talk."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.protos import manyhands_pb2_grpc as pb_grpc
+from manyhands.wire.links import LinkLost
+
+#: For every channel and server. Why each: docs/architecture.md, "gRPC settings".
+CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.enable_http_proxy", 0),  # a proxy variable in the environment breaks even loopback
+    ("grpc.use_local_subchannel_pool", 1),  # otherwise a new channel inherits the old one's backoff
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.max_send_message_length", 4 << 20),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.so_reuseport", 0),  # otherwise a second master on the port starts, silently
+    ("grpc.max_receive_message_length", 4 << 20),
+    ("grpc.max_send_message_length", 4 << 20),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Strictly below the client's interval, or its pings count as abuse.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
+)
+
+
+class DialledLink:
+    """The end that dialled a master over gRPC."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+        self._call: Any = pb_grpc.MasterStub(channel).Connect()
+        self._closed = False
+        self.reason = "the master closed the connection"
+
+    async def read(self) -> pb.Frame | None:
+        """See Link."""
+        try:
+            frame = await self._call.read()
+        except grpc.aio.AioRpcError as error:
+            self.reason = error.details() or str(error.code())
+            return None
+        except asyncio.CancelledError:
+            # gRPC reports a call that `close` cancelled in the same way as our own task's cancellation.
+            if self._closed:
+                return None
+            raise
+        return None if frame is grpc.aio.EOF else frame
+
+    async def write(self, frame: pb.Frame) -> None:
+        """See Link."""
+        try:
+            await self._call.write(frame)
+        except grpc.aio.AioRpcError as error:
+            raise LinkLost(error.details() or str(error.code())) from error
+        except (asyncio.InvalidStateError, grpc.aio.UsageError) as error:
+            raise LinkLost(str(error) or "the connection was closed") from error
+        except asyncio.CancelledError:
+            if self._closed or self._call.cancelled():
+                raise LinkLost("the connection was closed") from None
+            raise
+
+    async def close(self) -> None:
+        """See Link."""
+        if self._closed:
+            return
+        self._closed = True
+        self._call.cancel()
+        await self._channel.close()
+
+
+async def dial(address: str) -> DialledLink:
+    """Begin a connection to the master at "host:port".
+
+    Nothing is awaited here: whether the master is there shows in the first read or write.
+    """
+    return DialledLink(grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS))
+
+
+class AcceptedLink:
+    """The master's end of a gRPC connection: lives inside the RPC's handler."""
+
+    reason = "the connection was lost"
+
+    def __init__(self, context: Any) -> None:  # grpc.aio.ServicerContext, which has no usable stubs
+        self._context = context
+        self._over = asyncio.Event()
+
+    async def read(self) -> pb.Frame | None:
+        """See Link."""
+        try:
+            frame = await self._context.read()
+        except (grpc.aio.AioRpcError, grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError):
+            return None
+        return None if frame is grpc.aio.EOF else frame
+
+    async def write(self, frame: pb.Frame) -> None:
+        """See Link."""
+        if self._over.is_set():
+            raise LinkLost("the connection was closed")
+        try:
+            await self._context.write(frame)
+        except (grpc.aio.AioRpcError, grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError) as error:
+            raise LinkLost(str(error) or "the connection was closed") from error
+
+    async def close(self) -> None:
+        """Let the handler return, which ends the call."""
+        self._over.set()
+
+    async def wait_closed(self) -> None:
+        """For the handler: returns once `close` was called."""
+        await self._over.wait()
