@@ -1,0 +1,48 @@
+"""The README's Python, run: the first example as it stands, the one for several machines against real daemons."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.daemons import Daemon, start_master
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+SNIPPETS = re.findall(r"^```python\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def run_script(text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    path = folder / "script.py"
+    path.write_text(text)
+    return subprocess.run(
+        [sys.executable, "-W", "error", path], capture_output=True, text=True, timeout=50, check=False, cwd=folder
+    )
+
+
+def test_the_first_example(tmp_path: Path) -> None:
+    done = run_script(SNIPPETS[0], tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    power, pi, count = done.stdout.splitlines()
+    assert power == "1024"
+    assert re.fullmatch(r"pi is about 3\.1[34]\d", pi)
+    assert count == "10501 tasks done"
+
+
+def test_the_example_for_several_machines(tmp_path: Path) -> None:
+    """On this machine's loopback instead of three hosts; otherwise word for word, with the first one's function."""
+    function = re.search(r"^def simulate.*?\n\n\n", SNIPPETS[0], re.MULTILINE | re.DOTALL)
+    assert function
+    master, address = start_master()
+    with master:
+        join = master.wait_for(r"manyhands (worker \S+)")[1]
+        workers = [Daemon(*join.split(), "--slots", "1") for _ in range(3)]
+        try:
+            snippet = SNIPPETS[1].replace("192.0.2.7:7077", address).replace("range(100_000)", "range(300)")
+            assert address in snippet
+            assert "range(300)" in snippet
+            lines = f"from manyhands import Client\n{function[0]}{snippet}"
+            done = run_script(f"{lines}print(len(estimates), min(estimates) > 3, max(estimates) < 3.3)\n", tmp_path)
+        finally:
+            assert [worker.stop() for worker in workers] == [0, 0, 0]
+    assert done.stdout == "300 True True\n", done.stderr
+    assert done.stderr.startswith("simulate: 300 of 300 done")
