@@ -112,8 +112,7 @@ class Engine:
     def _tune(self, peer: Peer) -> None:
         interval = self.scheduler.flush_interval
         peer.send(pb.Body(tuning=pb.Tuning(flush_interval=interval)))
-        if peer.pump is not None:
-            peer.pump.ack_delay = max(peer.pump.ack_delay, 2 * interval)
+        peer.acknowledge_rarely(2 * interval)
 
     # ------------------------------------------------------------ what peers send
 
@@ -161,9 +160,7 @@ class Engine:
 
     def _on_close(self, peer: Peer, body: pb.Body) -> None:
         peer.leaving = True
-        if peer.pump is not None:
-            peer.session.applied()
-            peer.pump.acknowledge()
+        peer.acknowledge()
 
     def _on_define(self, peer: Peer, body: pb.Body) -> None:
         try:

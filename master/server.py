@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 from manyhands.master.config import MasterConfig
 from manyhands.master.engine import Engine
 from manyhands.master.sessions import Sessions
+from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire import socket_link
-from manyhands.wire.links import Link, MemoryLink
+from manyhands.wire.links import Link
+from manyhands.wire.local import LocalEnd
 
 if TYPE_CHECKING:
     from manyhands.master.grpc_server import GrpcServer
@@ -40,11 +42,9 @@ class Master:
         """Serve at a Unix socket, for one user on this machine."""
         self._socket = await socket_link.listen(path, self._accept)
 
-    async def link(self) -> Link:
-        """A connection for a worker in this process."""
-        ours, theirs = MemoryLink.pair()
-        self._accept(ours)
-        return theirs
+    def join(self, hello: pb.Hello, end: LocalEnd) -> None:
+        """For a worker in this process; see LocalUplink."""
+        self._sessions.join(hello, end)
 
     def _accept(self, link: Link) -> None:
         serving = asyncio.create_task(self._sessions.accept(link), name="local-link")

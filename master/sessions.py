@@ -6,12 +6,14 @@ import asyncio
 import logging
 import platform
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 from manyhands.master.config import MasterConfig
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.handshake import refusal, skew
 from manyhands.wire.links import Link, LinkLost
+from manyhands.wire.local import LocalEnd
 from manyhands.wire.pump import Pump
 from manyhands.wire.session import Flow, ProtocolError, Session
 
@@ -47,6 +49,48 @@ class Peer:
         if self.pump is not None:
             self.pump.wake()
 
+    def acknowledge(self) -> None:
+        """Confirm at once what was received so far."""
+        if self.pump is not None:
+            self.session.applied()
+            self.pump.acknowledge()
+
+    def acknowledge_rarely(self, delay: float) -> None:
+        """Acknowledgements may wait `delay` seconds for content to travel with."""
+        if self.pump is not None:
+            self.pump.ack_delay = max(self.pump.ack_delay, delay)
+
+    def silent(self, now: float) -> float:
+        """Seconds since the last sign of life."""
+        return self.pump.liveness.silent(now) if self.pump is not None else now - self.lost_at
+
+    async def disconnect(self, reason: str) -> None:
+        """End its connection."""
+        if self.grace is not None:
+            self.grace.cancel()
+        if self.pump is not None:
+            await self.pump.end(reason)
+
+
+class LocalPeer(Peer):
+    """A worker in this very process: no session, no connection that could break."""
+
+    def __init__(self, number: int, hello: pb.Hello, end: LocalEnd) -> None:
+        super().__init__(number, hello)
+        self._end = end
+
+    def send(self, body: pb.Body, flow: Flow = None) -> None:
+        """Hand `body` over."""
+        self._end.send(body)
+
+    def silent(self, now: float) -> float:
+        """It lives as long as we do."""
+        return 0.0
+
+    async def disconnect(self, reason: str) -> None:
+        """Let it go."""
+        self._end.close()
+
 
 class PeerEvents(Protocol):
     """Who wants to know; see `engine.py`."""
@@ -70,6 +114,19 @@ class Sessions:
     def of_role(self, role: pb.Role) -> list[Peer]:
         """All peers of one role."""
         return [peer for peer in self._peers.values() if peer.role == role]
+
+    def join(self, hello: pb.Hello, end: LocalEnd) -> None:
+        """A worker of this process has come; `end` is ours."""
+        self._last_number += 1
+        peer = self._peers[hello.session] = LocalPeer(self._last_number, hello, end)
+        end.on_bodies = partial(self.events.received, peer)
+        end.on_end = partial(self._on_local_end, peer)
+        self.events.joined(peer)
+
+    def _on_local_end(self, peer: Peer, error: Exception | None) -> None:
+        if error is not None:
+            log.error("serving %s failed", peer, exc_info=error)
+        self._forget(peer, "it was stopped" if error is None else f"internal error: {error!r}")
 
     async def accept(self, link: Link) -> None:
         """One connection's whole life, from hello to its end."""
@@ -184,7 +241,4 @@ class Sessions:
         """End every connection; nobody may join or resume any more."""
         self._closing = True
         for peer in list(self._peers.values()):
-            if peer.grace is not None:
-                peer.grace.cancel()
-            if peer.pump is not None:
-                await peer.pump.end("the master is shutting down")
+            await peer.disconnect("the master is shutting down")

@@ -23,7 +23,7 @@ def snapshot(engine: Engine, now: float, started_at: float) -> pb.StatusReply:
             slots=worker.slots,
             outstanding=worker.leased,
             completed=peer.completed,
-            silent=peer.pump.liveness.silent(now) if peer.pump is not None else now - peer.lost_at,
+            silent=peer.silent(now),
         )
     for job in scheduler.jobs:
         record = engine.records[job.number]

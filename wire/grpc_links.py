@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -34,7 +36,20 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-class DialledLink:
+class _GrpcLink(ABC):
+    """What both ends share."""
+
+    @abstractmethod
+    async def read(self) -> pb.Frame | None:
+        """See Link."""
+
+    async def read_all(self, on_frame: Callable[[pb.Frame], None]) -> None:
+        """See Link."""
+        while (frame := await self.read()) is not None:
+            on_frame(frame)
+
+
+class DialledLink(_GrpcLink):
     """The end that dialled a master over gRPC."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
@@ -87,7 +102,7 @@ async def dial(address: str) -> DialledLink:
     return DialledLink(grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS))
 
 
-class AcceptedLink:
+class AcceptedLink(_GrpcLink):
     """The master's end of a gRPC connection: lives inside the RPC's handler."""
 
     reason = "the connection was lost"

@@ -21,6 +21,10 @@ class Link(Protocol):
         """The next frame, or None when the connection has ended, for whatever reason."""
         ...
 
+    async def read_all(self, on_frame: Callable[[pb.Frame], None]) -> None:
+        """Call `on_frame` with each further frame until the connection ends. Raises what that raises."""
+        ...
+
     async def write(self, frame: pb.Frame) -> None:
         """Hand `frame` to the transport. Raises LinkLost."""
         ...
@@ -44,12 +48,22 @@ class Inbox:
     def __init__(self) -> None:
         self._frames: deque[pb.Frame] = deque()
         self._reader: asyncio.Future[None] | None = None
+        self._on_frame: Callable[[pb.Frame], None] | None = None
         self._ended = False
 
     def put(self, frame: pb.Frame) -> None:
         """For the transport: a frame has come."""
-        self._frames.append(frame)
-        self._wake()
+        if self._on_frame is None:
+            self._frames.append(frame)
+            self._wake()
+        elif not self._ended:
+            try:
+                self._on_frame(frame)
+            except Exception as error:  # noqa: BLE001 - for whoever awaits `get_all`
+                self._ended = True
+                assert self._reader is not None
+                if not self._reader.done():
+                    self._reader.set_exception(error)
 
     def end(self) -> None:
         """For the transport: none will come any more."""
@@ -69,6 +83,15 @@ class Inbox:
             await self._reader
         return self._frames.popleft()
 
+    async def get_all(self, on_frame: Callable[[pb.Frame], None]) -> None:
+        """Have `on_frame` called with each frame as it comes; return after the last. Raises what that raises."""
+        while self._frames:
+            on_frame(self._frames.popleft())
+        if not self._ended:
+            self._reader = asyncio.get_running_loop().create_future()
+            self._on_frame = on_frame
+            await self._reader
+
 
 class MemoryLink:
     """One end of a connection inside a process: frames are handed over, not copied."""
@@ -79,6 +102,7 @@ class MemoryLink:
         self._inbox = Inbox()
         self._peer: MemoryLink | None = None
         self.read = self._inbox.get
+        self.read_all = self._inbox.get_all
 
     @classmethod
     def pair(cls) -> tuple[MemoryLink, MemoryLink]:

@@ -67,7 +67,7 @@ class Pump:
         writer = asyncio.create_task(self._write(), name="pump-writer")
         self._beat()
         try:
-            await self._read()
+            await self._link.read_all(self._on_frame)
             return self._ending or self._link.reason
         finally:
             self._lost("the connection was closed")
@@ -78,21 +78,20 @@ class Pump:
             await self._link.close()
             await writer
 
-    async def _read(self) -> None:
-        session, link, loop = self._session, self._link, self._loop
-        while (frame := await link.read()) is not None:
-            self.liveness.heard(loop.time())
-            bodies = session.receive(frame)
-            if bodies:
-                self._on_bodies(bodies)
-            # Also without bodies: fragments of a body beyond the window must be acknowledged one by one.
-            session.applied()
-            if session.ack_urgent:
-                self.acknowledge()
-            elif session.has_frame:
-                self.wake()  # the acknowledgement may have opened the window
-            elif session.ack_due and self._ack_timer is None:
-                self._ack_timer = loop.call_later(self.ack_delay, self._ack_now)
+    def _on_frame(self, frame: pb.Frame) -> None:
+        session = self._session
+        self.liveness.heard(self._loop.time())
+        bodies = session.receive(frame)
+        if bodies:
+            self._on_bodies(bodies)
+        # Also without bodies: fragments of a body beyond the window must be acknowledged one by one.
+        session.applied()
+        if session.ack_urgent:
+            self.acknowledge()
+        elif session.has_frame:
+            self.wake()  # the acknowledgement may have opened the window
+        elif session.ack_due and self._ack_timer is None:
+            self._ack_timer = self._loop.call_later(self.ack_delay, self._ack_now)
 
     def _ack_now(self) -> None:
         self._ack_timer = None

@@ -29,6 +29,7 @@ class SocketLink(asyncio.Protocol):
         self._received = bytearray()
         self._room: asyncio.Future[None] | None = None  # while the other side reads too slowly
         self.read = self._inbox.get
+        self.read_all = self._inbox.get_all
         self.reason = "the connection was closed"
 
     # ------------------------------------------------------------ the transport's calls

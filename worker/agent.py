@@ -8,12 +8,11 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire.dialer import Dialer
 from manyhands.wire.handshake import make_hello
-from manyhands.wire.links import OpenLink
+from manyhands.wire.session import Flow
 from manyhands.worker import slot_frames as frames
 from manyhands.worker.commands import (
     Command,
@@ -35,15 +34,26 @@ from manyhands.worker.slots import SlotShell
 FAREWELL_TIMEOUT = 1.0
 
 
+class Uplink(Protocol):
+    """The way to the master: a `Dialer`, or a `LocalUplink` where the master is in this process."""
+
+    @property
+    def is_connected(self) -> bool: ...
+    def send(self, body: pb.Body, flow: Flow = None) -> None: ...
+    async def run(self) -> None: ...
+    async def flush(self, timeout: float) -> bool: ...
+    async def close(self) -> None: ...
+
+
 class Agent:
-    """A worker: `slots` processes, one session with the master that `open_link` reaches.
+    """A worker: `slots` processes, one session with the master that the `connect`ed uplink reaches.
 
     All methods belong to the loop's thread. on_welcome, on_link_lost: for the user's information.
     """
 
     def __init__(
         self,
-        open_link: OpenLink,
+        connect: Callable[..., Uplink],
         *,
         name: str,
         slots: int,
@@ -52,8 +62,7 @@ class Agent:
     ) -> None:
         self._name = name
         self._slot_count = slots
-        self._dialer = Dialer(
-            open_link,
+        self._uplink = connect(
             lambda: make_hello(pb.ROLE_WORKER, name, slots),
             self._on_bodies,
             on_welcome,
@@ -76,7 +85,7 @@ class Agent:
         self._broken = loop.create_future()
         self._streams = [OutputStream(sys.stdout.buffer, "stdout"), OutputStream(sys.stderr.buffer, "stderr")]
         self._slots = [SlotShell(number, self._name, self, *self._streams) for number in range(self._slot_count)]
-        session = asyncio.create_task(self._dialer.run(), name="agent-session")
+        session = asyncio.create_task(self._uplink.run(), name="agent-session")
         try:
             self._do(self._core.start(time.monotonic()))
             await asyncio.wait((session, self._broken), return_when=asyncio.FIRST_COMPLETED)
@@ -88,10 +97,10 @@ class Agent:
 
     async def stop(self, reason: str = "the worker was stopped") -> None:
         """Say goodbye to the master and end `run`."""
-        self._dialer.send(pb.Body(close_session=pb.CloseSession(reason=reason)))
-        if self._dialer.is_connected:
-            await self._dialer.flush(FAREWELL_TIMEOUT)
-        await self._dialer.close()
+        self._uplink.send(pb.Body(close_session=pb.CloseSession(reason=reason)))
+        if self._uplink.is_connected:
+            await self._uplink.flush(FAREWELL_TIMEOUT)
+        await self._uplink.close()
 
     async def _end(self, session: asyncio.Task[None]) -> None:
         self._stopping = True
@@ -99,7 +108,7 @@ class Agent:
             self._timer.cancel()
         if self._broken is not None and not self._broken.done():
             self._broken.cancel()
-        await self._dialer.close()
+        await self._uplink.close()
         await asyncio.gather(session, return_exceptions=True)
         await asyncio.gather(*(slot.stop() for slot in self._slots))
         for stream in self._streams:
@@ -159,11 +168,12 @@ class Agent:
                 case Feed():
                     writes.setdefault(command.slot, []).extend(_chunk_frame(command))
                 case Send():
-                    self._dialer.send(command.body)
+                    self._uplink.send(command.body)
                 case SendDefinition():
                     writes.setdefault(command.slot, []).extend(frames.write_define(command.hash, command.blob))
                 case SetLimit():
                     self._slots[command.slot].set_limit(command.limit)
+                    self._core.limit_set(command.slot, command.limit, time.monotonic())
                 case SendCut():
                     writes.setdefault(command.slot, []).extend(frames.write_cut(command.cut))
                 case Spawn():

@@ -10,12 +10,15 @@ import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from manyhands._version import __version__
 from manyhands.master.server import Master
+from manyhands.wire.dialer import Dialer
 from manyhands.wire.eventloop import loop_factory
+from manyhands.wire.local import LocalUplink
 from manyhands.worker.agent import Agent
 
 #: Seconds that an orderly end may take before the process leaves regardless.
@@ -118,7 +121,7 @@ async def serve_worker(address: str, name: str, slots: int) -> int:
     from manyhands.wire.grpc_links import dial
 
     stop = _stop_event()
-    agent = Agent(lambda: dial(address), name=name, slots=slots)
+    agent = Agent(partial(Dialer, partial(dial, address)), name=name, slots=slots)
     async with _running([agent], stop):
         await stop.wait()
     return 0
@@ -129,7 +132,7 @@ async def serve_local(host: str, port: int, workers: int, slots: int) -> int:
     stop = _stop_event()
     master = Master()
     port = await master.listen(f"{host}:{port}")
-    agents = [Agent(master.link, name=f"local-{i}", slots=slots) for i in range(workers)]
+    agents = [Agent(partial(LocalUplink, master.join), name=f"local-{i}", slots=slots) for i in range(workers)]
     async with _running(agents, stop):
         _print_addresses(f"{reachable_host(host)}:{port}", host)
         await stop.wait()
@@ -147,7 +150,7 @@ async def serve_embedded(directory: Path, workers: int, slots: int, parent: int,
         await master.listen_locally(path)
         # A name only where it tells something: tags of printed lines stay short with one worker.
         names = [""] if workers == 1 else [f"worker-{i}" for i in range(workers)]
-        agents = [Agent(master.link, name=name, slots=slots) for name in names]
+        agents = [Agent(partial(LocalUplink, master.join), name=name, slots=slots) for name in names]
         async with _running(agents, stop):
             while len(master.engine.scheduler.workers) < workers and not stop.is_set():
                 await asyncio.sleep(0.002)

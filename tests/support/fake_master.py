@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
 import cloudpickle
@@ -52,6 +52,10 @@ class _Ear:
         while self._deaf.is_set():
             await asyncio.sleep(0.002)
         return frame
+
+    async def read_all(self, on_frame: Callable[[pb.Frame], None]) -> None:
+        while (frame := await self.read()) is not None:
+            on_frame(frame)
 
 
 class FakeMaster:

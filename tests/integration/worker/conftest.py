@@ -9,6 +9,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import cloudpickle
@@ -16,6 +17,7 @@ import pytest
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import pack_ends, unpack_ends
+from manyhands.wire.dialer import Dialer
 from manyhands.wire.links import MemoryLink
 from manyhands.wire.pump import Pump
 from manyhands.wire.session import Session
@@ -165,7 +167,7 @@ async def wait_until(condition: Callable[[], Any], what: Callable[[], Any] = lam
 @contextlib.asynccontextmanager
 async def running(slots: int = 2, name: str = "w") -> AsyncIterator[tuple[PlayedMaster, Agent]]:
     master = PlayedMaster()
-    agent = Agent(master.open_link, name=name, slots=slots)
+    agent = Agent(partial(Dialer, master.open_link), name=name, slots=slots)
     run = asyncio.create_task(agent.run())
     try:
         yield master, agent
