@@ -12,6 +12,7 @@ from typing import Any, Generic, ParamSpec, Self, TypeVar
 from manyhands.client import lifecycle
 from manyhands.client.bridge import Bridge
 from manyhands.client.client import Client
+from manyhands.client.encoding import undecodable
 from manyhands.client.mapping import begin_map, check_map
 from manyhands.client.progress import Progress
 from manyhands.client.reading import Reader
@@ -195,16 +196,19 @@ class AsyncResultIterator(AsyncIterator[T], Generic[T]):
     async def __anext__(self) -> T:
         self._was_read = True
         try:
-            for value in self._values:
-                return value
-            return await self._next_run()
+            return await self._next()
         except BaseException:
             self.close()
             raise
 
-    async def _next_run(self) -> T:
+    async def _next(self) -> T:
         reader = self._reader
         while True:
+            try:
+                for value in self._values:
+                    return value
+            except Exception as error:
+                raise undecodable(error) from error
             if self._entry is not None:
                 entry, self._entry = self._entry, None
                 count = reader.done_with(entry)
@@ -219,8 +223,6 @@ class AsyncResultIterator(AsyncIterator[T], Generic[T]):
                 continue
             self._values = reader.values(entry)
             self._entry = entry
-            for value in self._values:
-                return value
 
     def close(self) -> None:
         """Cancel what has not been read."""

@@ -33,8 +33,12 @@ class Bridge:
 
     def _drain(self) -> None:
         self._woken = False  # before popping: whoever appends later wakes us again
-        while self._crossing:
-            self._crossing.popleft()()
+        try:
+            while self._crossing:
+                self._crossing.popleft()()
+        except BaseException:  # user code that decoding runs may end with SystemExit
+            self.loop.call_soon(self._drain)  # the others are not to blame
+            raise
 
     def awaitable(self, future: Future[Any]) -> asyncio.Future[Any]:
         """A future of the user's loop that ends as `future` does, and is decoded there."""

@@ -221,6 +221,8 @@ class Client(concurrent.futures.Executor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._connection.forked is not None:
+            return  # a forked child leaves its parent's block: the client is the parent's to shut down
         # Who pressed Ctrl-C does not want to see a million more tasks through.
         self.shutdown(wait=True, cancel_futures=kind is KeyboardInterrupt)
 

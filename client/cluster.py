@@ -24,6 +24,7 @@ class ClusterView:
         self._has_work = False
         self._timer: asyncio.TimerHandle | None = None
         self._warned = False
+        self._failure: BaseException | None = None
 
     def update(self, workers: int, slots: int) -> None:
         """The master reports a change."""
@@ -35,9 +36,12 @@ class ClusterView:
         self._watch()
 
     def wait_for(self, count: int, future: concurrent.futures.Future[None]) -> None:
-        """Complete `future` once there are `count` workers."""
+        """Complete `future` once there are `count` workers, or will never be."""
         self._waiting.append((count, future))
-        self.update(self.workers, self.slots)
+        if self._failure is None:
+            self.update(self.workers, self.slots)
+        else:
+            self.fail(self._failure)
 
     def shortage(self, count: int, timeout: float | None) -> str:
         """From any thread: the sentence for somebody who waited in vain."""
@@ -45,6 +49,7 @@ class ClusterView:
 
     def fail(self, cause: BaseException) -> None:
         """No news will come any more."""
+        self._failure = cause
         waiting, self._waiting = self._waiting, []
         for _, future in waiting:
             if future.set_running_or_notify_cancel():

@@ -264,7 +264,7 @@ class Connection:
 
     def _on_want(self, digests: Iterable[bytes]) -> None:
         for digest in digests:
-            blob = next((job.blobs[digest] for job in self._jobs.values() if digest in job.blobs), None)
+            blob = next((job.blobs[digest] for job in self.jobs() if digest in job.blobs), None)
             if blob is not None:  # otherwise the job that needed it is over
                 self._send(pb.Body(define=pb.Define(hash=digest, blob=blob)))
 
@@ -309,16 +309,17 @@ class Connection:
             self._send(pb.Body(cancel=pb.Cancel(job=job.number)), job.number)
             del self._jobs[job.number]
             self.count_ended(job, job.opened - job.ended)
+            self.check_settled()
 
     # ------------------------------------------------------------ ending
 
     def check_settled(self) -> None:
         """While closing: see whether every task has ended."""
-        if self._closing and all(job.is_settled for job in self._jobs.values()):
+        if self._closing and all(job.is_settled for job in self.jobs()):
             self._settled.set()
 
     def jobs(self) -> list[Job]:
-        """From any thread: the jobs that are known right now."""
+        """From any thread: the jobs that are known right now; a copy, as other threads add theirs."""
         return list(self._jobs.values())
 
     def close(self) -> None:
@@ -328,17 +329,19 @@ class Connection:
             self._spawn(self._close())
 
     async def _close(self) -> None:
-        self.check_settled()
-        await self._settled.wait()
-        dialer = self._dialer
-        if self._failure is None and dialer is not None and dialer.is_connected:
-            dialer.send(pb.Body(close_session=pb.CloseSession(reason="the client shut down")))
-            if not await dialer.flush(CLOSE_TIMEOUT):
-                logger.debug("the master at %s did not acknowledge our end", self.address)
-        self.die(SessionLost("the client was shut down"))
-        if self.after_close is not None:
-            await self.after_close()
-        self.closed.set()
+        try:
+            self.check_settled()
+            await self._settled.wait()
+            dialer = self._dialer
+            if self._failure is None and dialer is not None and dialer.is_connected:
+                dialer.send(pb.Body(close_session=pb.CloseSession(reason="the client shut down")))
+                if not await dialer.flush(CLOSE_TIMEOUT):
+                    logger.debug("the master at %s did not acknowledge our end", self.address)
+            self.die(SessionLost("the client was shut down"))
+            if self.after_close is not None:
+                await self.after_close()
+        finally:
+            self.closed.set()  # whatever failed above: somebody waits for this
 
     def _fail_job(self, job: Job, cause: BaseException) -> None:
         self._jobs.pop(job.number, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import pickle
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -160,3 +161,8 @@ def undecodable(error: Exception) -> Exception:
 def encoding() -> Encoding:
     """This process's."""
     return Encoding()
+
+
+if hasattr(os, "register_at_fork"):
+    # A forked child makes its own: another thread may have held a lock of this one.
+    os.register_at_fork(after_in_child=encoding.cache_clear)

@@ -96,7 +96,7 @@ class Feeder:
         Slow inputs are pulled one block at a time, so that results that are there do not wait for them.
         """
         job = self._job
-        if self._feed is None or job.failure is not None:
+        if self._feed is None or job.failure is not None or job.is_sealed:
             return
         started = time.monotonic()
         per_input = self._fed_bytes / job.posted if job.posted else 64.0

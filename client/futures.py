@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -70,6 +71,8 @@ class Future(concurrent.futures.Future[T]):
 
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]  # what wait() and asyncio use
+        if self._state not in _ENDED:
+            self._owner.check_forked()  # or wait() would never return there
         if self._own_condition is not None:
             return self._own_condition
         made, ours = threading.Condition(), self.__dict__
@@ -121,7 +124,6 @@ class Future(concurrent.futures.Future[T]):
 
     def _wait(self, timeout: float | None) -> None:
         """Return once finished; raises CancelledError or TimeoutError otherwise."""
-        self._owner.check_forked()
         deadline = None if timeout is None else time.monotonic() + timeout
         condition = self._condition
         with condition:
@@ -202,6 +204,11 @@ class Future(concurrent.futures.Future[T]):
             if self._state not in _ENDED:
                 self._become_cancelled()
 
+    def __repr__(self) -> str:
+        if self._outcome is None:
+            return super().__repr__()
+        return f"<{type(self).__name__} at {id(self):#x} state=finished, not looked at yet>"  # decoding runs user code
+
     def __reduce__(self) -> Any:
         raise TypeError(self.__manyhands_unsendable__)
 
@@ -238,3 +245,13 @@ def settle(ended: Iterable[tuple[Future[Any], Outcome]]) -> None:
                 watched.append((future, outcome))
     for future, outcome in watched:
         future._finish(outcome)  # noqa: SLF001
+
+
+def _forget() -> None:
+    """In a forked child: whoever held the gate is not here to open it."""
+    global _gate  # noqa: PLW0603
+    _gate = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

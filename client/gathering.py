@@ -51,6 +51,12 @@ class OpenBlock:
         if blobs:
             self._blobs.update(blobs)
 
+    def cut_to(self, count: int) -> None:
+        """Keep only the first `count` tasks, all of them added one by one."""
+        del self._ends[count:]
+        del self._parts[count:]
+        self.size = self._ends[-1] if count else 0
+
     def add_run(self, ends: array[int], payload: bytes, blobs: Sequence[Blob]) -> None:
         """Append many encoded tasks; `ends` count from the payload's start."""
         base = self.size

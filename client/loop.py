@@ -53,12 +53,19 @@ class Background:
                 self.loop.call_soon_threadsafe(self._drain)
             except RuntimeError as closed:  # the loop is closed: it died, and whoever waited has been told
                 raise self._death or closed from None
+            except BaseException:  # Ctrl-C in there: whoever posts next relies on this call
+                self.loop.call_soon_threadsafe(self._drain)
+                raise
 
     def _drain(self) -> None:
         self._woken = False  # before popping: whoever appends later wakes us again
         posted = self._posted
-        while posted:
-            posted.popleft()()
+        try:
+            while posted:
+                posted.popleft()()
+        except BaseException:
+            self.loop.call_soon(self._drain)  # the others' actions are not to blame
+            raise
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
         """Start `coroutine` on the loop; the future is for another thread to wait on."""
@@ -74,6 +81,7 @@ class Background:
             self._death = error
         for told in list(self.on_death):
             told(self._death)
+        self.loop.close()  # from now on `post` raises
 
     def _on_exception(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """A callback of ours failed: what it served may be inconsistent, so everything that waits is failed."""
@@ -109,7 +117,7 @@ class Background:
             action = self._calls.get()
             try:
                 action()
-            except Exception:
+            except BaseException:  # sys.exit() in a callback must not end everybody's callbacks
                 logger.exception("in a future's callback")
             del action  # keeps nothing alive while waiting for the next
 

@@ -35,6 +35,7 @@ class Reader:
 
     def poll(self) -> Entry | None:
         """What has arrived next; None if nothing has. Raises what ended the map early; see `is_ended` for its end."""
+        self._connection.check_forked()
         job, feeder = self._job, self._feeder
         if not feeder.is_exhausted:
             try:
@@ -47,13 +48,17 @@ class Reader:
         if job.failure is not None:
             self._is_ended = True
             raise job.failure
-        if job.is_sealed and self.taken == job.posted:
+        if self._has_taken_all:
             self._is_ended = True
             if feeder.error is not None:
                 raise feeder.error
             if not feeder.is_exhausted:
                 raise RuntimeError("the client was shut down before all inputs of this map were pulled")
         return None
+
+    @property
+    def _has_taken_all(self) -> bool:
+        return self._job.is_sealed and self.taken == self._job.posted
 
     @property
     def is_ended(self) -> bool:
@@ -83,11 +88,11 @@ class Reader:
 
     def wake_on_arrival(self, wake: Callable[[], None]) -> bool:
         """See MapJob.wake_on_arrival."""
-        return self._job.wake_on_arrival(wake)
+        # The seal once more, as a shutdown in another thread may have come after `poll`.
+        return self._job.wake_on_arrival(wake) and not self._has_taken_all
 
     def wait(self, deadline: float | None) -> None:
         """Block until `poll` is worth another try. Raises TimeoutError at `deadline`, a monotonic time."""
-        self._connection.check_forked()
         arrival = threading.Lock()
         arrival.acquire()
         if not self.wake_on_arrival(arrival.release):

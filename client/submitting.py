@@ -91,17 +91,12 @@ class SubmitJob(Job):
                 if self._is_over:
                     return None
                 index = self.posted
-                blocks = self._blocks
-                if not blocks or blocks[-1].size >= BLOCK_BYTES or blocks[-1].target is not target:
-                    blocks.append(OpenBlock(target, index))
-                future: Future[Any] = Future(self, index)
                 alone = not self._pending
-                self._pending[index] = future
-                self.posted = index + 1
-                blocks[-1].add(item, blobs)
-                if not self._is_posted:
-                    self._is_posted = True
-                    self._connection.background.post(self._flush)
+                try:
+                    future = self._add(target, item, blobs)
+                except BaseException:
+                    self._take_back(index)
+                    raise
             finally:
                 self._adding = False
         self._connection.count_unsent(len(item))
@@ -109,11 +104,35 @@ class SubmitJob(Job):
             self._connection.hand_over()
         return future
 
+    def _add(self, target: Target, item: bytes, blobs: Sequence[Blob]) -> Future[Any]:
+        index = self.posted
+        blocks = self._blocks
+        if not blocks or blocks[-1].size >= BLOCK_BYTES or blocks[-1].target is not target:
+            blocks.append(OpenBlock(target, index))
+        blocks[-1].add(item, blobs)
+        future: Future[Any] = Future(self, index)
+        self._pending[index] = future
+        self.posted = index + 1
+        if not self._is_posted:
+            self._is_posted = True
+            self._connection.background.post(self._flush)
+        return future
+
+    def _take_back(self, index: int) -> None:
+        """Ctrl-C struck in the middle of `_add`: undo what it did, or all later indices would be off by one."""
+        self._is_posted = False  # perhaps it is; flushing once more does no harm
+        self.posted = index
+        self._pending.pop(index, None)
+        blocks = self._blocks
+        if blocks:
+            blocks[-1].cut_to(index - blocks[-1].first)
+            if not blocks[-1].count:
+                blocks.pop()
+
     def cancel(self, index: int) -> None:
         """From any thread: a future was cancelled."""
-        if self._pending.pop(index, None) is not None:
-            self._cancelled.append(index)
-            self._connection.background.post(self._send_cancelled)
+        self._cancelled.append(index)
+        self._connection.background.post(self._send_cancelled)
 
     def decode(self, outcome: Outcome) -> tuple[Any, BaseException | None]:
         """See Owner."""
@@ -149,7 +168,9 @@ class SubmitJob(Job):
     def _send_cancelled(self) -> None:
         indices = []
         while self._cancelled:
-            indices.append(self._cancelled.popleft())
+            index = self._cancelled.popleft()
+            if self._pending.pop(index, None) is not None:  # otherwise it has ended meanwhile
+                indices.append(index)
         if indices:
             indices.sort()
             self._flush()  # a cancel must not overtake its block

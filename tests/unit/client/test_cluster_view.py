@@ -67,6 +67,9 @@ def test_those_who_wait_hear_of_the_end() -> None:
     given_up.cancel()
     view.fail(OSError("gone"))
     assert isinstance(waiting.exception(0), OSError)
+    late: concurrent.futures.Future[None] = concurrent.futures.Future()
+    view.wait_for(1, late)
+    assert isinstance(late.exception(0), OSError)
 
 
 def test_the_warning_comes_once_and_names_the_command(caplog: pytest.LogCaptureFixture) -> None:

@@ -38,6 +38,15 @@ def test_result_and_exception(client: Client) -> None:
     assert not future.cancelled()
 
 
+def test_repr_does_not_decode(client: Client) -> None:
+    future = client.submit(abs, -1)
+    wait_until(future.done, 5)
+    assert "finished" in repr(future)
+    assert "NoneType" not in repr(future)
+    future.result()
+    assert "returned int" in repr(future)
+
+
 def test_timeout(client: Client, master: FakeMaster) -> None:
     master.running.clear()
     future = client.submit(abs, 1)

@@ -1,0 +1,169 @@
+"""shutdown in every phase: it returns, nothing that waits hangs, and nothing new is taken."""
+
+import concurrent.futures
+import itertools
+import logging
+import threading
+import time
+
+import pytest
+from tests.support.daemons import wait_until
+from tests.support.fake_master import FakeMaster, make_client
+
+from manyhands import Client
+from manyhands.wire.errors import SessionLost
+
+
+def ended(work: threading.Thread) -> bool:
+    work.join(5)
+    return not work.is_alive()
+
+
+def test_what_was_submitted_is_done_first(client: Client, master: FakeMaster) -> None:
+    master.running.clear()
+    futures = [client.submit(abs, -n) for n in range(5)]
+    stopping = threading.Thread(target=client.shutdown)
+    stopping.start()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        while True:
+            futures.append(client.submit(abs, -len(futures)))
+    assert not futures[0].done()
+    master.running.set()
+    assert ended(stopping)
+    assert [future.result(0) for future in futures] == list(range(len(futures)))
+    for refused in (client.map, client.map_unordered):
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            refused(abs, [1])
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        client.with_options(priority=1).submit(abs, 1)
+
+
+def test_twice_and_in_two_threads(client: Client) -> None:
+    client.submit(abs, 1)
+    threads = [threading.Thread(target=client.shutdown) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    client.shutdown()
+    assert all(ended(thread) for thread in threads)
+    client.shutdown(wait=False, cancel_futures=True)
+
+
+def test_cancel_futures_spares_what_runs(client: Client, master: FakeMaster) -> None:
+    running = [client.submit(time.sleep, 0.2) for _ in range(2)]
+    waiting = [client.submit(abs, n) for n in range(5)]
+    results = client.map(abs, range(3))
+    wait_until(lambda: sum(hi - lo for job in master.jobs.values() for lo, hi in job.started) == 2, 5)
+    client.shutdown(cancel_futures=True)
+    assert [future.result(0) for future in running] == [None, None]
+    assert all(future.cancelled() for future in waiting)
+    with pytest.raises(concurrent.futures.CancelledError):
+        next(results)
+
+
+def test_cancel_as_an_afterthought(client: Client, master: FakeMaster) -> None:
+    master.running.clear()
+    futures = [client.submit(abs, n) for n in range(20)]
+    client.shutdown(wait=False)
+    client.shutdown(wait=False, cancel_futures=True)
+    wait_until(lambda: sum(future.cancelled() for future in futures) >= 18, 5)
+    master.running.set()
+    client.shutdown()
+    assert all(future.done() for future in futures)
+
+
+def test_from_a_callback(client: Client, master: FakeMaster) -> None:
+    master.running.clear()
+    first, second = client.submit(abs, -1), client.submit(abs, -2)
+    first.add_done_callback(lambda _: client.shutdown())
+    master.running.set()
+    assert second.result(5) == 2
+    assert client._connection.closed.wait(5)
+
+
+def test_while_a_generator_is_mapped(client: Client) -> None:
+    results = client.map(abs, itertools.count())
+    assert next(results) == 0
+    client.shutdown()
+    seen = [0]
+    with pytest.raises(RuntimeError, match="shut down before all inputs"):
+        seen.extend(results)
+    assert len(seen) > 1, "what had been pulled was done"
+    assert seen == list(range(len(seen)))
+
+
+def test_results_of_a_map_outlive_the_client(master: FakeMaster) -> None:
+    with make_client(master) as client:
+        results = client.map(abs, range(1000))
+    del client
+    assert list(results) == list(range(1000))
+
+
+def test_after_the_master_died(master: FakeMaster) -> None:
+    client = make_client(master, reconnect_timeout=0.1)
+    master.running.clear()
+    future = client.submit(abs, 1)
+    results = client.map(abs, itertools.count())
+    master.accepting = False
+    master.break_link()
+    client.shutdown()
+    with pytest.raises(SessionLost):
+        future.result(0)
+    with pytest.raises(SessionLost):
+        next(results)
+    with pytest.raises(SessionLost):
+        client.wait_for_workers(100)
+
+
+def test_waiting_for_workers_ends_with_the_client(client: Client) -> None:
+    errors: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            client.wait_for_workers(100)
+        except SessionLost as error:
+            errors.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    client.shutdown()
+    assert ended(waiting)
+    assert len(errors) == 1
+    with pytest.raises(SessionLost):
+        client.wait_for_workers(100)
+
+
+def test_an_exception_leaves_the_block_as_itself(master: FakeMaster) -> None:
+    with pytest.raises(ZeroDivisionError), make_client(master) as client:
+        future = client.submit(abs, -1)
+        raise ZeroDivisionError
+    assert future.result(0) == 1
+
+
+def test_ctrl_c_leaves_the_block_without_the_rest(client: Client, master: FakeMaster) -> None:
+    master.running.clear()
+    with pytest.raises(KeyboardInterrupt), client:
+        futures = [client.submit(abs, n) for n in range(50)]
+        threading.Timer(0.2, master.running.set).start()
+        raise KeyboardInterrupt
+    assert sum(future.cancelled() for future in futures) >= 48
+
+
+def test_a_cluster_that_cannot_be_stopped_ends_the_shutdown(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    async def fail() -> None:
+        raise OSError("no such process")
+
+    client._connection.after_close = fail
+    with caplog.at_level(logging.CRITICAL, "asyncio"):
+        client.shutdown()
+    assert client._connection.closed.is_set()
+
+
+def test_a_dropped_client_does_what_it_was_given(master: FakeMaster) -> None:
+    client = make_client(master)
+    connection = client._connection
+    master.running.clear()
+    future = client.submit(abs, -1)
+    del client
+    master.running.set()
+    assert future.result(5) == 1
+    assert connection.closed.wait(5)
