@@ -44,7 +44,7 @@ class SendDefinition:
 
 @dataclass(frozen=True, slots=True)
 class SetLimit:
-    """Publish in the slot's page that it may start only positions below `limit`."""
+    """Publish in the slot's page that it may start only positions below `limit`; then tell the core."""
 
     slot: int
     limit: int

@@ -1,7 +1,7 @@
 """The agent's decisions: what each slot runs next, what goes back, what is reported when; pure, no clock, no I/O.
 
-Every event takes `now` (monotonic seconds) and returns the commands to carry out, in order. The only sense
-the core has is `look`, which reads the page that a slot shares with the agent.
+Every event takes `now` (monotonic seconds) and returns the commands to carry out, in order; of a SetLimit it
+is told when that was. The only sense the core has is `look`, which reads the page that a slot shares with the agent.
 """
 
 from __future__ import annotations
@@ -135,8 +135,12 @@ class AgentCore:
         self._reporting.reset()
         for slot in self._roster.slots:
             if slot.outstanding > 1:
-                self._cutting.begin(slot, now, out)
+                self._cutting.begin(slot, out)
         return out
+
+    def limit_set(self, number: int, limit: int, now: float) -> None:
+        """A SetLimit has been carried out."""
+        self._cutting.limit_set(self._roster.slots[number], limit, now)
 
     def tick(self, now: float) -> list[Command]:
         """Time has passed: do what was due by `now`."""
@@ -248,7 +252,7 @@ class AgentCore:
             self._intake.release(piece, hi - lo)
         for slot in self._roster.slots:
             if slot.fed and holds_asked(slot, lease, revoke.asked, self._look(slot.number).started):
-                self._cutting.begin(slot, now, out)
+                self._cutting.begin(slot, out)
                 revoke.waiting.add(slot.number)
         if revoke.waiting:
             self._revokes.add(revoke)

@@ -4,7 +4,7 @@ Every task fed to a slot has a position; positions of a slot only grow and none 
 two tasks. Before it runs a task the slot writes its position to the shared word `started`, THEN reads the
 shared word `limit`, and runs the task only if position < limit. To take work back the agent
 
-1. reads `started`, writes limit = started + 1 and waits at least a millisecond;
+1. reads `started`, writes limit = started + 1 and waits at least a millisecond from the writing on;
 2. reads `started` again, writes limit = cut := max(limit, started + 1), and sends Cut(cut) down the pipe;
 3. feeds the slot nothing until it answers CutDone, and then lifts the limit.
 
@@ -19,6 +19,13 @@ microseconds; a preempted slot's are drained by the switch), so the agent read s
 chose cut > p: a contradiction. If it read the limit after step 1's write, it saw step 1's limit or the cut,
 and both are <= cut <= p: it does not run p. It reads a higher limit only after step 3, when it has said
 that it dropped p. Nothing is sent between Cut and CutDone, so what the lifted limit admits was fed later.
+
+The millisecond counts from the writing of the limit (`limit_set`), not from when that was decided: the agent
+may be preempted in between.
+
+Nor does a slot wait for a Cut that never comes: it meets a limit only at a position that it read from its pipe,
+and whatever limit was in force when that was written (limits are written at once, pipes after them) it sees, for
+the pipe's lock orders memory. Only a limit lowered since can stop it, and that one's Cut follows.
 
 Because positions are not reused, a `started` word that names a dropped task (published, then blocked by
 the limit) names nothing the agent still counts as the slot's, and a death then charges nobody.
@@ -48,15 +55,19 @@ class Cutting:
         self._look = look
         self._timers = timers
 
-    def begin(self, slot: Slot, now: float, out: list[Command]) -> None:
-        """Step 1, unless it was taken already. A "cut" timer calls for step 2."""
+    def begin(self, slot: Slot, out: list[Command]) -> None:
+        """Step 1, unless it was taken already."""
         if slot.cut is not None:
             return
         limit = self._look(slot.number).started + 1
         slot.cut = Cut(limit)
         self._roster.idle.pop(slot.number, None)
         out.append(SetLimit(slot.number, limit))
-        self._timers.set(now + CUT_DELAY, "cut", slot)
+
+    def limit_set(self, slot: Slot, limit: int, now: float) -> None:
+        """The slot's page has this limit. If that is step 1's, a "cut" timer will call for step 2."""
+        if slot.cut == Cut(limit):
+            self._timers.set(now + CUT_DELAY, "cut", slot)
 
     def publish(self, slot: Slot, out: list[Command]) -> list[Fed]:
         """Step 2: returns what is the agent's again."""
@@ -84,7 +95,7 @@ class Cutting:
             other.ready and other.cut is None and other is not slot and not self._is_stuck(other, now)
             for other in self._roster.slots
         ):
-            self.begin(slot, now, out)
+            self.begin(slot, out)
         else:
             self.watch_later(slot, now)
 

@@ -45,7 +45,7 @@ class Fed:
 
 @dataclass(slots=True)
 class Cut:
-    """Work is being taken back from a slot; see `reclaiming`."""
+    """Work is being taken back from a slot; see `cutting`."""
 
     limit: int
     #: The cut has been published and sent; only the slot's `CutDone` is missing.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from manyhands.wire.blocks import pack_ends
 from manyhands.worker.commands import Feed, SendCut, SendDefinition
@@ -24,19 +23,36 @@ def key_of(piece: Piece, index: int) -> TaskKey:
     return piece.lease.number, index
 
 
-@dataclass
 class Word:
-    """A shared word: the writer sees its store at once, the other side up to STORE_DELAY later."""
+    """A shared word: the writer sees its store at once, the other side up to STORE_DELAY later.
 
-    value: int = 0
-    old: int = 0
-    at: float = -1.0
+    But not later than a frame that was written after it: the pipe's lock orders the memory of both.
+    """
+
+    def __init__(self, value: int = 0) -> None:
+        self._stores = [(-1.0, value)]
+        self._known = 0  # the first store that the other side may still see
+
+    @property
+    def value(self) -> int:
+        return self._stores[-1][1]
+
+    @property
+    def stores(self) -> int:
+        return len(self._stores)
 
     def store(self, value: int, now: float) -> None:
-        self.old, self.value, self.at = self.value, value, now
+        self._stores.append((now, value))
+
+    def know(self, stores: int) -> None:
+        """The other side has read a frame that was written after so many stores."""
+        self._known = max(self._known, stores - 1)
 
     def load(self, now: float, late: bool) -> int:
-        return self.old if late and now < self.at + STORE_DELAY else self.value
+        at = len(self._stores) - 1
+        while late and at > self._known and now < self._stores[at][0] + STORE_DELAY:
+            at -= 1
+        return self._stores[at][1]
 
 
 class ModelSlot:
@@ -52,9 +68,10 @@ class ModelSlot:
         self._on_run, self._seconds, self._fails = on_run, seconds, fails
         self.started = Word()
         self.busy = Word()
-        self.limit = Word(NO_LIMIT, NO_LIMIT)
+        self.limit = Word(NO_LIMIT)
         self.since = 0.0
-        self.pipe: deque[Feed | SendCut] = deque()
+        #: Frames, each with the number of stores to `limit` before it was written.
+        self.pipe: deque[tuple[Feed | SendCut, int]] = deque()
         self.definitions: dict[bytes, None] = {}
         self.max_definitions = max_definitions
         self.unsent: list[Report] = [Ready()]
@@ -81,7 +98,7 @@ class ModelSlot:
             while len(self.definitions) > self.max_definitions:
                 del self.definitions[next(iter(self.definitions))]
         else:
-            self.pipe.append(command)
+            self.pipe.append((command, self.limit.stores))
 
     # ------------------------------------------------------------ its own
 
@@ -124,7 +141,8 @@ class ModelSlot:
             if moved:
                 self.busy.store(0, now)
             return moved
-        frame = self.pipe.popleft()
+        frame, stores = self.pipe.popleft()
+        self.limit.know(stores)
         if isinstance(frame, SendCut):
             self._close_run()
             self.unsent.append(CutDone(frame.cut))
@@ -151,7 +169,8 @@ class ModelSlot:
         return True
 
     def _look_for_cut(self, now: float) -> bool:
-        for frame in self.pipe:
+        for frame, stores in self.pipe:
+            self.limit.know(stores)
             if isinstance(frame, SendCut):
                 if self.position < frame.cut:
                     self.busy.store(1, now)

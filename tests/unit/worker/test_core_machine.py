@@ -100,6 +100,10 @@ class AgentMachine(RuleBasedStateMachine):
         self.model.late = late
         self.model.advance(seconds)
 
+    @rule(seconds=st.sampled_from([0.0, 0.002]))
+    def lag(self, seconds: float) -> None:
+        self.model.lag = seconds
+
     @rule(slot=st.integers(0, 3))
     def kill(self, slot: int) -> None:
         self.model.die(slot % len(self.model.slots))
@@ -119,8 +123,9 @@ class AgentMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "model"):
+            self.model.hurry()
             self.model.run_until_quiet(limit=600.0)
 
 
 TestAgentMachine = AgentMachine.TestCase
-TestAgentMachine.settings = settings(max_examples=150, stateful_step_count=60, deadline=None, phases=[Phase.generate])
+TestAgentMachine.settings = settings(max_examples=100, stateful_step_count=50, deadline=None, phases=[Phase.generate])
