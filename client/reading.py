@@ -73,7 +73,10 @@ class Reader:
             raise concurrent.futures.CancelledError
         _, exception = self._encoding.decode_outcome(entry)
         assert exception is not None
-        raise exception
+        try:
+            raise exception
+        finally:
+            del exception  # or its traceback and this frame keep each other alive
 
     def done_with(self, entry: Entry) -> int:
         """The entry's values have been taken; return how many."""
