@@ -7,6 +7,7 @@ import os
 import threading
 import time
 from array import array
+from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 
@@ -35,6 +36,7 @@ class _FakeJob:
         self.consumed = 0
         self.unlimited = False
         self.closed = False
+        self.inbox: deque[pb.Body] = deque()
 
 
 class _Ear:
@@ -167,20 +169,37 @@ class FakeMaster:
             if kind == "define":
                 self.definitions[body.define.hash] = body.define.blob
                 self.loaded.add_blob(body.define.hash, body.define.blob)
+                for waiting in list(self.jobs.values()):
+                    self._work_off(waiting)
             elif kind == "open_job":
                 self.jobs[body.open_job.job] = _FakeJob(body.open_job)
-            elif kind == "block":
-                self._on_block(body.block)
-            elif kind == "seal_job":
-                job = self.jobs[body.seal_job.job]
-                assert body.seal_job.total == job.count
-                job.sealed_at = job.count
+            elif kind in ("block", "seal_job"):
+                number = body.block.job if kind == "block" else body.seal_job.job
+                if number in self.jobs:  # else its beginning was dropped, as it was cancelled
+                    self.jobs[number].inbox.append(body)
+                    self._work_off(self.jobs[number])
             elif kind == "consumed":
-                job = self.jobs[body.consumed.job]
-                job.consumed = max(job.consumed, body.consumed.bytes)
-                job.unlimited |= body.consumed.unlimited
+                if (metered := self.jobs.get(body.consumed.job)) is not None:
+                    metered.consumed = max(metered.consumed, body.consumed.bytes)
+                    metered.unlimited |= body.consumed.unlimited
             elif kind == "cancel":
                 self._on_cancel(body.cancel)
+
+    def _work_off(self, job: _FakeJob) -> None:
+        """Blocks and seal, in order, as far as their definitions are here; asks for what is not."""
+        while job.inbox:
+            body = job.inbox[0]
+            needed = [body.block.function, *body.block.definitions] if body.HasField("block") else []
+            missing = [each for each in needed if each and each not in self.definitions]
+            if missing:
+                self._send(pb.Body(want=pb.Want(hashes=missing)))
+                return
+            job.inbox.popleft()
+            if body.HasField("block"):
+                self._on_block(body.block)
+            else:
+                assert body.seal_job.total == job.count
+                job.sealed_at = job.count
 
     def _on_block(self, message: pb.Block) -> None:
         block = read_block(message)
