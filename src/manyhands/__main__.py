@@ -5,37 +5,52 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import socket
+import signal
 import sys
 from pathlib import Path
 
 from manyhands._version import __version__
-
-DEFAULT_PORT = 7077
-
-
-class _Fault(Exception):
-    """The user can mend this; the text says how."""
+from manyhands.addresses import DEFAULT_PORT, check_address
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return the process's exit code."""
-    arguments = _parser().parse_args(argv)
+    _open_standard_streams()
+    argv = sys.argv[1:] if argv is None else argv
+    # Started by Client(), not by people, who do not see it listed.
+    arguments = _embedded_parser().parse_args(argv[1:]) if argv[:1] == ["embedded"] else _parser().parse_args(argv)
     # gRPC's own log lines about refused connections repeat what we say in a sentence.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
-        return 130
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        # `| head` has read enough. What is still buffered goes nowhere, or the interpreter's end would complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except Exception as error:
         # Loaded only now: `--help` should not wait for gRPC.
         from manyhands.wire.errors import ManyhandsError
 
-        if isinstance(error, (_Fault, ManyhandsError, OSError)):
+        if isinstance(error, (ManyhandsError, OSError)):
             print(f"manyhands: {error}", file=sys.stderr)
             return 1
         raise
+
+
+def _open_standard_streams() -> None:
+    """Open those that the caller closed (`>&-`): otherwise the next socket takes a number that is written to."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - as long as the process
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - likewise
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,18 +93,24 @@ def _parser() -> argparse.ArgumentParser:
     _add_verbose(local)
     local.set_defaults(run=_local)
 
-    status = commands.add_parser("status", help="show a master's workers and jobs")
+    status = commands.add_parser(
+        "status", help="show a master's workers and jobs", description="Show a master's workers and jobs."
+    )
     status.add_argument("address", metavar="HOST:PORT", help="where the master serves")
     status.add_argument("--json", action="store_true", help="for programs")
     status.set_defaults(run=_status)
 
-    embedded = commands.add_parser("embedded")  # started by Client(), not by people: no help, not listed
-    embedded.add_argument("--dir", type=Path, required=True)
-    embedded.add_argument("--workers", type=_positive, required=True)
-    embedded.add_argument("--slots", type=_positive, required=True)
-    embedded.add_argument("--parent", type=int, required=True)
-    embedded.add_argument("--ready-fd", type=int, required=True)
-    embedded.set_defaults(run=_embedded, verbose=False)
+    return parser
+
+
+def _embedded_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="manyhands embedded")
+    parser.add_argument("--dir", type=Path, required=True)
+    parser.add_argument("--workers", type=_positive, required=True)
+    parser.add_argument("--slots", type=_positive, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--ready-fd", type=int, required=True)
+    parser.set_defaults(run=_embedded)
     return parser
 
 
@@ -120,17 +141,15 @@ def usable_cores() -> int:
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text!r}")
+    return int(text)
 
 
 def _port(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 65536:
-        raise argparse.ArgumentTypeError(f"must be from 0 to 65535, not {value}")
-    return value
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 65535, not {text!r}")
+    return int(text)
 
 
 def _log(verbose: bool) -> None:
@@ -141,20 +160,6 @@ def _log(verbose: bool) -> None:
         datefmt="%H:%M:%S",
         level=logging.INFO if verbose else logging.WARNING,
     )
-
-
-def _check_address(address: str) -> str:
-    """A master's "host:port", with the default port filled in; the host must resolve."""
-    host, colon, port = address.rpartition(":")
-    if not colon:
-        host, port = address, str(DEFAULT_PORT)
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise _Fault(f"{address!r} is not an address: write HOST:PORT, such as 192.0.2.7:{DEFAULT_PORT}")
-    try:
-        socket.getaddrinfo(host.strip("[]"), int(port))
-    except OSError as error:
-        raise _Fault(f"the host {host!r} is unknown ({error.strerror}): check the name, or use its address") from None
-    return f"{host}:{port}"
 
 
 def _master(arguments: argparse.Namespace) -> int:
@@ -168,7 +173,7 @@ def _worker(arguments: argparse.Namespace) -> int:
     from manyhands.daemons import run_daemon, serve_worker
 
     _log(arguments.verbose)
-    return run_daemon(serve_worker(_check_address(arguments.address), arguments.name, arguments.slots))
+    return run_daemon(serve_worker(check_address(arguments.address), arguments.name, arguments.slots))
 
 
 def _local(arguments: argparse.Namespace) -> int:
@@ -190,11 +195,12 @@ def _embedded(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from manyhands.status import fetch_status, print_status
 
-    reply = fetch_status(_check_address(arguments.address))
+    address = check_address(arguments.address)
+    reply = fetch_status(address)
     if arguments.json:
         print(json.dumps(reply, indent=2))
     else:
-        print_status(arguments.address, reply)
+        print_status(address, reply)
     return 0
 
 

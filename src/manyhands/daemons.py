@@ -8,14 +8,14 @@ import json
 import os
 import shutil
 import signal
-import socket
 from collections.abc import AsyncIterator, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from manyhands._version import __version__
+from manyhands.addresses import host_port, why_not_listening
 from manyhands.master.server import Master
+from manyhands.notices import WorkerNotices, print_how_to_join
 from manyhands.wire.dialer import Dialer
 from manyhands.wire.eventloop import loop_factory
 from manyhands.wire.local import LocalUplink
@@ -31,20 +31,23 @@ def run_daemon(main: Coroutine[Any, Any, int]) -> int:
         return runner.run(main)
 
 
-def _stop_event() -> asyncio.Event:
+class _Stop(asyncio.Event):
     """Set by SIGTERM or SIGINT. A second signal, or an end that takes too long, leaves at once."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
 
-    def on_signal() -> None:
-        if stop.is_set():
+    def __init__(self) -> None:
+        super().__init__()
+        #: What the process then ends with: as a shell reports an interrupt, so that scripts stop there.
+        self.exit_code = 0
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self.is_set():
             os._exit(1)
-        stop.set()
-        loop.call_later(_STOP_TIMEOUT, os._exit, 1)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    return stop
+        self.exit_code = 128 + number if number == signal.SIGINT else 0
+        self.set()
+        asyncio.get_running_loop().call_later(_STOP_TIMEOUT, os._exit, 1)
 
 
 @contextlib.asynccontextmanager
@@ -64,85 +67,77 @@ async def _running(agents: list[Agent], stop: asyncio.Event) -> AsyncIterator[li
             task.result()
 
 
-def reachable_host(host: str) -> str:
-    """What others may call the address that a master is bound to."""
-    if host not in ("0.0.0.0", "::", "[::]"):  # noqa: S104 - compared, not bound
-        return host
-    name = socket.gethostname()
-    with contextlib.suppress(OSError):
-        for *_, address in socket.getaddrinfo(name, None, socket.AF_INET, socket.SOCK_STREAM):
-            if not str(address[0]).startswith("127."):
-                return str(address[0])
-    return name
-
-
 def _next_epoch(data_dir: Path) -> int:
-    """Number this start of the master; durable before anybody is served."""
-    data_dir.mkdir(parents=True, exist_ok=True)
+    """Number this start of the master; durable before anybody is served. Raises OSError, saying what to do."""
     path = data_dir / "epoch"
-    epoch = int(path.read_text()) + 1 if path.exists() else 1
     fresh = path.with_suffix(".new")
-    with fresh.open("w") as file:
-        file.write(f"{epoch}\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        epoch = int(path.read_text()) + 1 if path.exists() else 1
+        with fresh.open("w") as file:
+            file.write(f"{epoch}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else f"there is no number in {path}"
+        raise OSError(f"cannot keep state in {data_dir}: {reason}; name another folder with --data-dir") from error
     return epoch
 
 
 async def serve_master(host: str, port: int, data_dir: Path | None) -> int:
     """`manyhands master`."""
-    stop = _stop_event()
+    stop = _Stop()
     master = Master(epoch=_next_epoch(data_dir) if data_dir is not None else None)
-    port = await master.listen(f"{host}:{port}")
-    _print_addresses(f"{reachable_host(host)}:{port}", host)
+    port = await _listen(master, host, port)
+    print_how_to_join(host, port)
     await stop.wait()
     await master.close()
-    return 0
+    return stop.exit_code
 
 
-def _print_addresses(address: str, host: str) -> None:
-    lines = [
-        f"manyhands {__version__}: the master serves at {address}",
-        f"  start a worker on any host:   manyhands worker {address}",
-        f'  use it from Python:           Client("{address}")',
-        f"  look at it:                   manyhands status {address}",
-    ]
-    if host not in {"127.0.0.1", "localhost", "::1", "[::1]"}:
-        lines.append(
-            f"warning: anybody who can reach {address} can run code on its workers, for access control is not there "
-            "yet; use it only on a network you trust, or bind 127.0.0.1"
-        )
-    print("\n".join(lines), flush=True)  # noqa: T201 - what the commands are for
+async def _listen(master: Master, host: str, port: int) -> int:
+    """The port (0: any) that `master` listens on from now on. Raises AddressFault."""
+    try:
+        return await master.listen(host_port(host, port))
+    except OSError as error:
+        raise why_not_listening(host, port) from error
 
 
 async def serve_worker(address: str, name: str, slots: int) -> int:
     """`manyhands worker`."""
     from manyhands.wire.grpc_links import dial
 
-    stop = _stop_event()
-    agent = Agent(partial(Dialer, partial(dial, address)), name=name, slots=slots)
+    stop = _Stop()
+    notices = WorkerNotices(address, slots)
+    agent = Agent(
+        partial(Dialer, partial(dial, address)),
+        name=name,
+        slots=slots,
+        on_welcome=notices.on_welcome,
+        on_link_lost=notices.on_link_lost,
+    )
     async with _running([agent], stop):
         await stop.wait()
-    return 0
+    return stop.exit_code
 
 
 async def serve_local(host: str, port: int, workers: int, slots: int) -> int:
     """`manyhands local`: a master and workers in this process, for others on this machine to use."""
-    stop = _stop_event()
+    stop = _Stop()
     master = Master()
-    port = await master.listen(f"{host}:{port}")
+    port = await _listen(master, host, port)
     agents = [Agent(partial(LocalUplink, master.join), name=f"local-{i}", slots=slots) for i in range(workers)]
     async with _running(agents, stop):
-        _print_addresses(f"{reachable_host(host)}:{port}", host)
+        print_how_to_join(host, port)
         await stop.wait()
     await master.close()
-    return 0
+    return stop.exit_code
 
 
 async def serve_embedded(directory: Path, workers: int, slots: int, parent: int, ready_fd: int) -> int:
     """The daemon behind `Client()`: lives as long as the process that started it."""
-    stop = _stop_event()
+    stop = _Stop()
     try:
         _watch_parent(parent, stop)
         master = Master()

@@ -1,28 +1,18 @@
-"""The command line with real processes: what it says, and how it ends."""
+"""The command line with real processes: what it accepts, what it says, and what it says when that fails."""
 
-import json
-import signal
+import os
+import re
 import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.support.daemons import Daemon, start_master, wait_until
+from tests.support.command_line import MODULE, free_port, run_cli, status
+from tests.support.daemons import Daemon, start_master
 
-
-def run_cli(*arguments: str, timeout: float = 30) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "manyhands", *arguments],
-        capture_output=True, text=True, timeout=timeout, check=False,
-    )  # fmt: skip
-    return done.returncode, done.stdout + done.stderr
-
-
-def status(address: str) -> dict:
-    code, output = run_cli("status", address, "--json")
-    assert code == 0, output
-    return json.loads(output)
+from manyhands import Client, __version__
 
 
 def test_master_says_how_to_join_and_ends_on_sigterm() -> None:
@@ -30,42 +20,18 @@ def test_master_says_how_to_join_and_ends_on_sigterm() -> None:
     with master:
         master.wait_for(f"manyhands worker {address}")
         master.wait_for(rf'Client\("{address}"\)')
+        master.wait_for(f"manyhands status {address}")
+        assert "on this machine" in master.output
         assert "warning" not in master.output
         assert master.stop() == 0
 
 
 def test_other_addresses_than_loopback_are_warned_of() -> None:
     with Daemon("master", "--host", "0.0.0.0", "--port", "0") as master:
+        address = master.wait_for(r"serves at (\S+)")[1]
+        assert not address.startswith("0.0.0.0")
+        master.wait_for(f"start a worker on any host: +manyhands worker {address}")
         master.wait_for("warning: anybody who can reach")
-
-
-@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
-def test_worker_waits_for_its_master_and_shows_in_status(loop: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    address = f"127.0.0.1:{port}"
-    env = {"MANYHANDS_LOOP": loop}
-    with (
-        Daemon("worker", address, "--slots", "3", "--name", "patient", env=env) as worker,
-        Daemon("master", "--port", str(port), env=env) as master,
-    ):
-        master.wait_for("serves at")
-        workers = wait_until(lambda: status(address)["workers"])
-        assert [(w["name"], w["slots"], w["outstanding"]) for w in workers] == [("patient", 3, 0)]
-        assert worker.stop() == 0
-        wait_until(lambda: not status(address)["workers"])
-
-
-def test_worker_comes_back_to_a_restarted_master() -> None:
-    master, address = start_master()
-    with Daemon("worker", address, "--slots", "1") as worker:
-        wait_until(lambda: status(address)["workers"])
-        master.kill()
-        master.stop()
-        with Daemon("master", "--port", address.rpartition(":")[2]) as again:
-            again.wait_for("serves at")
-            wait_until(lambda: status(address)["workers"], what="the worker in the new master's status")
-        assert worker.process.poll() is None
 
 
 def test_port_in_use() -> None:
@@ -73,48 +39,85 @@ def test_port_in_use() -> None:
     with master:
         code, output = run_cli("master", "--port", address.rpartition(":")[2])
         assert code == 1
-        assert output.strip() == f"manyhands: cannot listen on {address}: is another master running there?"
+        assert output.strip() == (
+            f"manyhands: cannot listen on {address}: is another master running there? If so, choose another with --port"
+        )
 
 
-def test_unknown_host_and_bad_address() -> None:
-    code, output = run_cli("worker", "no-such-host.invalid:7077")
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["worker", "no-such-host.invalid:7077"], "the host 'no-such-host.invalid' is unknown"),
+        (["status", "no-such-host.invalid"], "the host 'no-such-host.invalid' is unknown"),
+        (["worker", "a..b:7077"], "the host 'a..b' is unknown"),
+        (["worker", "127.0.0.1:port"], "'127.0.0.1:port' is not an address: write HOST:PORT, such as "),
+        (["worker", ":7077"], "':7077' is not an address: write HOST:PORT, such as "),
+        (["worker", "127.0.0.1:70777"], "'127.0.0.1:70777' is not an address: write HOST:PORT, such as "),
+        (["master", "--host", "no-such-host.invalid"], "--host takes an address of this machine, or 0.0.0.0 for all"),
+        (["local", "--host", "192.0.2.177"], "this machine has no such address; --host 0.0.0.0 means all that it has"),
+        (
+            ["master", "--port", "0", "--data-dir", __file__],
+            f"cannot keep state in {__file__}: File exists; name anoth",
+        ),
+    ],
+)
+def test_what_the_user_can_mend_is_said_in_one_sentence(arguments: list[str], sentence: str) -> None:
+    code, output = run_cli(*arguments)
     assert code == 1
-    assert "the host 'no-such-host.invalid' is unknown" in output
-    assert "Traceback" not in output
-    code, output = run_cli("worker", "127.0.0.1:port")
-    assert code == 1
-    assert "write HOST:PORT" in output
+    assert sentence in output
+    assert output.startswith("manyhands: ")
+    assert output.count("\n") == 1
 
 
 def test_status_without_a_master() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     code, output = run_cli("status", f"127.0.0.1:{port}")
     assert code == 1
-    assert f"127.0.0.1:{port}" in output
-    assert "Traceback" not in output
+    assert output.startswith(f"manyhands: no master answers at 127.0.0.1:{port}: ")
+    assert output.count("\n") == 1
 
 
-def test_local_serves_others_and_leaves_nothing() -> None:
-    with Daemon("local", "--port", "0", "--workers", "2", "--slots", "1") as local:
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_output_that_nobody_reads(arguments: list[str]) -> None:
+    """As with `| head`: no complaint."""
+    master, address = start_master()
+    with master:
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = subprocess.run(
+            [*MODULE, "status", address, *arguments],
+            stdout=writing, stderr=subprocess.PIPE, text=True, timeout=30, check=False,
+        )  # fmt: skip
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (1, "")
+
+
+def test_address_of_the_other_kind() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    with Daemon("local", "--host", "::1", "--port", "0", "--slots", "1") as local:
+        address = local.wait_for(r"serves at (\[::1\]:\d+)")[1]
+        assert "warning" not in local.output
+        assert status(address)["workers"][0]["slots"] == 1
+        with Client(address) as client:
+            assert client.submit(pow, 2, 10).result(timeout=20) == 1024
+
+
+@pytest.mark.parametrize("command", [MODULE, [str(Path(sys.executable).with_name("manyhands"))]], ids=["-m", "script"])
+def test_both_ways_to_start_it(command: Sequence[str]) -> None:
+    assert run_cli("--version", command=command) == (0, f"manyhands {__version__}\n")
+
+
+def test_status_for_programs_and_for_people() -> None:
+    with Daemon("local", "--port", "0", "--slots", "1") as local:
         address = local.wait_for(r"serves at (\S+)")[1]
-        wait_until(lambda: len(status(address)["workers"]) == 2)
-        code, output = run_cli("status", address)
-        assert code == 0
-        assert "2 workers, 2 slots" in output
-        local.kill(signal.SIGINT)
-        assert local.wait() == 0
-
-
-def test_epochs_are_counted_in_the_data_directory(tmp_path: Path) -> None:
-    for epoch in (1, 2):
-        master, _ = start_master("--data-dir", str(tmp_path / "state"))
-        master.stop()
-        assert (tmp_path / "state" / "epoch").read_text() == f"{epoch}\n"
-
-
-def test_help_suffices() -> None:
-    for command in ("", "master", "worker", "local", "status"):
-        code, output = run_cli(*([command] if command else []), "--help")
-        assert code == 0
-        assert "usage: manyhands" in output
+        with Client(address) as client:
+            results = client.with_options(name="halves").map(lambda x: x / 2, range(100))
+            assert len(list(results)) == 100
+            found = status(address)
+            assert found["clients"] == 1
+            assert [(w["name"], w["slots"], w["completed"]) for w in found["workers"]] == [("local-0", 1, 100)]
+            code, output = run_cli("status", address)
+            assert code == 0
+            assert "1 workers, 1 slots, 1 clients" in output
+            assert re.search(r"local-0 .* 100 ", output)

@@ -1,0 +1,27 @@
+"""The command line for tests: run to its end, its exit code and output at hand."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+MODULE = (sys.executable, "-P", "-m", "manyhands")
+
+
+def run_cli(*arguments: str | Path, command: Sequence[str] = MODULE, timeout: float = 30) -> tuple[int, str]:
+    done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=timeout, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def status(address: str) -> dict:
+    code, output = run_cli("status", address, "--json")
+    assert code == 0, output
+    return json.loads(output)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
