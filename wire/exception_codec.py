@@ -12,6 +12,10 @@ from manyhands.wire.pickling import Encoder
 
 #: Exceptions of one chain that travel; the text of the traceback tells of the others.
 _MAX_CHAIN = 16
+#: Characters of a message or traceback; of a longer one the middle is left out. The exception itself stays whole.
+_MAX_TEXT = 256 << 10
+#: Pickled bytes of one exception; a message holds 2 GiB at most, and the chain has others.
+_MAX_DATA = 100 << 20
 
 
 class _Link(NamedTuple):
@@ -39,12 +43,12 @@ def encode_exception(
     links: list[tuple[Any, ...]] = []
     needed: set[bytes] = set()
     for each in chain:
-        data, definitions, reason = _encode(each, encoder, loaded)
+        _, data, definitions, reason = _encode(each, encoder, loaded)
         needed |= definitions
         cause, context = indices.get(id(each.__cause__)), indices.get(id(each.__context__))
         name = _type_name(each)
-        links.append((name, _text(each), data, reason, cause, context, each.__suppress_context__))
-    return pickle.dumps((links, _format(error)), 5), frozenset(needed)
+        links.append((name, _shortened(_text(each)), data, reason, cause, context, bool(each.__suppress_context__)))
+    return pickle.dumps((links, _shortened(_format(error))), 5), frozenset(needed)
 
 
 def decode_exception(data: bytes, loaded: LoadedDefinitions) -> BaseException:
@@ -74,28 +78,51 @@ def _chain(error: BaseException) -> list[BaseException]:
     return chain
 
 
-def _encode(error: BaseException, encoder: Encoder, loaded: LoadedDefinitions) -> tuple[bytes, frozenset[bytes], str]:
+class _Encoded(NamedTuple):
+    """What is pickled in an exception's place, its bytes (empty if nothing can be), and why nothing can be."""
+
+    form: object
+    data: bytes
+    needed: frozenset[bytes]
+    reason: str
+
+
+def _encode(error: BaseException, encoder: Encoder, loaded: LoadedDefinitions) -> _Encoded:
     """As its class pickles it; else without calling its __init__ and without attributes that cannot be pickled."""
     reason = ""
-    for attempt in (lambda: error, lambda: _Rebuilt(error, encoder)):
+    for make in (lambda: error, lambda: _Rebuilt(error, encoder, loaded)):
         try:
-            data, needed = encoder.encode_one(attempt())
+            form = make()
+            data, needed = encoder.encode_one(form)
             copy = loaded.loads(data)
         except UnknownDefinition as unknown:  # dropped here meanwhile; the client has it
             reason = reason or str(unknown)
         except (EncodeError, DecodeError) as failure:
             reason = reason or getattr(failure, "reason", "") or str(failure)
         else:
-            if type(copy) is type(error) and _text(copy) == _text(error):
-                return data, needed, ""
+            if len(data) > _MAX_DATA:
+                reason = f"it is {len(data)} bytes long when pickled"
+                break
+            if _is_same(copy, error):
+                return _Encoded(form, data, needed, "")
             reason = reason or "it is not the same after a round trip through pickle"
-    return b"", frozenset(), reason
+    stand_in = RemoteError(_type_name(error), _shortened(_text(error)), reason)
+    return _Encoded(stand_in, b"", frozenset(), reason)
+
+
+def _is_same(copy: object, error: BaseException) -> bool:
+    if type(copy) is not type(error) or _text(copy) != _text(error):
+        return False
+    if not isinstance(copy, BaseExceptionGroup) or not isinstance(error, BaseExceptionGroup):
+        return True
+    members = zip(copy.exceptions, error.exceptions, strict=True)
+    return all(isinstance(one, RemoteError) or _is_same(one, other) for one, other in members)
 
 
 class _Rebuilt:
-    """Pickled as what `_rebuild` makes."""
+    """Pickled as what `_rebuild` makes; a group's members each in the best way there is."""
 
-    def __init__(self, error: BaseException, encoder: Encoder) -> None:
+    def __init__(self, error: BaseException, encoder: Encoder, loaded: LoadedDefinitions) -> None:
         state = {}
         for name, value in vars(error).items():
             try:
@@ -103,7 +130,10 @@ class _Rebuilt:
             except EncodeError:
                 continue
             state[name] = value
-        self._arguments = type(error), error.args, state
+        args = error.args
+        if isinstance(error, BaseExceptionGroup):
+            args = error.message, [_encode(each, encoder, loaded).form for each in error.exceptions]
+        self._arguments = type(error), args, state
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, self._arguments
@@ -138,9 +168,17 @@ def _type_name(error: BaseException) -> str:
 
 def _text(error: object) -> str:
     try:
-        return str(error)
+        return str.__str__(str(error))  # a __str__ may return an instance of a subclass, which others do not have
     except Exception as failure:  # noqa: BLE001 - a user's __str__
         return f"<{type(failure).__name__} in __str__>"
+
+
+def _shortened(text: str) -> str:
+    left_out = len(text) - _MAX_TEXT
+    if left_out <= 0:
+        return text
+    half = _MAX_TEXT // 2
+    return f"{text[:half]}\n... {left_out} characters left out ...\n{text[-half:]}"
 
 
 def _format(error: BaseException) -> str:
