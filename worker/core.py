@@ -130,7 +130,7 @@ class AgentCore:
     def reset(self, now: float) -> list[Command]:
         """The session is lost: forget all work. Running tasks finish, and their results are discarded."""
         out: list[Command] = []
-        self._intake.reset()
+        self._intake.reset(out)
         self._revokes.clear()
         self._reporting.reset()
         for slot in self._roster.slots:

@@ -105,14 +105,15 @@ class Intake:
         if not lease.open and not lease.dead:
             del self.leases[lease.number]
 
-    def reset(self) -> None:
-        """Drop what is held; what slots still run of it is dead."""
+    def reset(self, out: list[Command]) -> None:
+        """Drop what is held; what slots still run of it is dead, but what it waits for is asked for again."""
         for lease in self.leases.values():
             lease.dead = True
         self.leases.clear()
         for piece, count in self._held.clear():
             self.release(piece, count)
         self._wanted.clear()
+        self._want([hash for slot in self._roster.slots for hash in slot.wanted], out)
 
     def check_invariants(self) -> None:
         """Assert that each lease's open tasks are the ones in the queue and in slots."""

@@ -96,14 +96,20 @@ class OutputStream:
     def put(self, lines: list[bytes]) -> None:
         """Write lines, from the loop's thread; never waits."""
         dropped = self.limit.take_dropped()
-        if dropped:
-            lines = [f"... {dropped} lines dropped\n".encode(), *lines]
+        if dropped and not self._enqueue(f"... {dropped} lines dropped\n".encode()):
+            self.limit.drop(dropped + len(lines))
+            return
         for k, line in enumerate(lines):
-            try:
-                self._queue.put_nowait(line)
-            except queue.Full:
+            if not self._enqueue(line):
                 self.limit.drop(len(lines) - k)
                 return
+
+    def _enqueue(self, line: bytes) -> bool:
+        try:
+            self._queue.put_nowait(line)
+        except queue.Full:
+            return False
+        return True
 
     def _write(self) -> None:
         while (line := self._queue.get()) is not None:

@@ -33,7 +33,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, lambda *_: None)
     loop = SlotLoop(inbox, outbox, Page(page), SlotCodec(place))
     os.close(page)
-    # A child that user code forks must not speak for the slot: its first report fails, and ends it.
+    # A child that user code forks must not speak for the slot.
     os.register_at_fork(after_in_child=loop.disown)
     gc.freeze()
     try:

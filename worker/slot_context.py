@@ -23,7 +23,7 @@ class CurrentTask:
 class _Place:
     """Where the slot is: tasks of a chunk differ only by their position, which is in the page anyway."""
 
-    words: memoryview
+    words: memoryview | list[int]
     position: int
     first: int
     job: int
@@ -37,6 +37,12 @@ def enter(words: memoryview, position: int, first: int, job: int, attempt: int) 
     """For the slot's loop: the task at `position` has index `first`, those after it follow."""
     global _place  # noqa: PLW0603 - one slot a process
     _place = _Place(words, position, first, job, attempt)
+
+
+def leave_page() -> None:
+    """In a forked child, which goes on in the present task but without the page."""
+    if _place is not None:
+        _place.words = list(_place.words)
 
 
 def current_task() -> CurrentTask | None:

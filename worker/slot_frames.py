@@ -46,6 +46,11 @@ _SHARE_BYTES = 1 << 20
 #: Offsets have 32 bits.
 OFFSET_MAX = (1 << 32) - 1
 
+#: A longer frame than anybody writes. Rubbish must not pass for the head of a frame that never ends.
+FRAME_BYTES_MAX = 1 << 35
+
+_KINDS = frozenset((CHUNK, DEFINE, CUT, READY, DONE, FAILED, WANTED, CUT_DONE))
+
 Buffer = bytes | memoryview
 
 
@@ -101,7 +106,7 @@ class FrameCutter:
         return max(0, self._need - self._have)
 
     def feed(self, data: bytes) -> list[tuple[int, memoryview]]:
-        """Add what arrived; return the (kind, body) of each frame that is now complete."""
+        """Add what arrived; return the (kind, body) of each frame that is now complete. Raises FrameError."""
         if self._parts:
             self._parts.append(data)
             self._have += len(data)
@@ -116,6 +121,8 @@ class FrameCutter:
         need = _HEAD.size
         while size - offset >= _HEAD.size:
             length, kind = _HEAD.unpack_from(data, offset)
+            if kind not in _KINDS or length > FRAME_BYTES_MAX:
+                raise FrameError(f"its pipe holds no frame but {bytes(view[offset : offset + 32])!r}")
             start = offset + _HEAD.size
             if start + length > size:
                 need = _HEAD.size + length

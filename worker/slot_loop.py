@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import pickle
+import sys
 from collections.abc import Callable
 from time import monotonic
 from typing import Any
@@ -11,10 +13,10 @@ from manyhands.wire.definitions import UnknownDefinition
 from manyhands.worker import slot_context
 from manyhands.worker import slot_frames as frames
 from manyhands.worker.page import BUSY, LIMIT, SINCE, STARTED, Page
-from manyhands.worker.slot_calls import AsyncRunner, caller
+from manyhands.worker.slot_calls import COROUTINE, AsyncRunner, caller
 from manyhands.worker.slot_codec import ATOMS, TEXT_MAX, SlotCodec
 from manyhands.worker.slot_frames import unpack_offsets
-from manyhands.worker.slot_pipes import Inbox, Outbox
+from manyhands.worker.slot_pipes import AgentGone, Inbox, Outbox
 
 #: Before it starts a task the slot sends what is finished, if the last time was so many seconds ago:
 #: finished work never waits longer behind a slow task.
@@ -25,6 +27,7 @@ class SlotLoop:
     """One slot. `run` returns only by exception: AgentGone."""
 
     def __init__(self, inbox_fd: int, outbox_fd: int, page: Page, codec: SlotCodec) -> None:
+        self._page = page
         self._words = page.words
         self._times = page.times
         self._codec = codec
@@ -32,19 +35,38 @@ class SlotLoop:
         self._outbox = Outbox(outbox_fd)
         self._inbox = Inbox(inbox_fd, codec.definitions.add_blob, self._before_wait)
         self._run_coroutine = AsyncRunner().run
+        self._is_disowned = False
+        self._child_error: BaseException | None = None
 
     def disown(self) -> None:
-        """In a forked child: the pipes are its parent's."""
+        """In a forked child: page and pipes are its parent's."""
+        self._is_disowned = True
+        slot_context.leave_page()
+        # The loop, should the child come back to it, stops at the page: it runs no task of its parent's.
+        self._page.close()
         self._inbox.close()
         self._outbox.close()
 
     def run(self) -> None:
-        """Serve until the agent is gone."""
+        """Serve until the agent is gone. In a forked child that comes back here, there is none from the start;
+        what the child's part of the task raises comes out of here.
+        """
+        try:
+            self._serve()
+        except Exception as error:
+            if self._is_disowned and error is not self._child_error:
+                raise AgentGone("a forked child has no agent") from error
+            raise
+
+    def _serve(self) -> None:
         self._outbox.ready()
         while True:
             kind, body = self._inbox.next()
             if kind == frames.CHUNK:
-                self._run_chunk(frames.read_chunk(body))
+                chunk = frames.read_chunk(body)
+                del body  # while the slot waits for the next frame it should not hold the last one's bytes
+                self._run_chunk(chunk)
+                del chunk
             elif kind == frames.CUT:
                 # Chunks above it were skipped, those below have run: see `cutting`.
                 self._outbox.cut_done(frames.read_cut(body))
@@ -52,9 +74,12 @@ class SlotLoop:
                 raise frames.FrameError(f"frames of kind {kind} are unknown")
 
     def _before_wait(self) -> None:
-        """Nothing to do until the agent writes: it must see that, and have what is finished."""
+        """Nothing to do until the agent writes: it must see that, and have what is finished and printed."""
         self._words[BUSY] = 0
         self._outbox.send()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # closed, None, or whatever a task put there
+                stream.flush()
 
     # ------------------------------------------------------------ a chunk
 
@@ -72,13 +97,13 @@ class SlotLoop:
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is these tasks' fault and theirs only
             self._fail_chunk(chunk, error)
             return
-        self._run_tasks(chunk, caller(chunk.call, function, self._run_coroutine))
+        self._run_tasks(chunk, caller(chunk.call, function))
 
     def _run_tasks(self, chunk: frames.Chunk, function: Callable[[Any], Any]) -> None:
         """The hot loop: publish, read the limit, decode, call, encode; each task fails for itself."""
         words, times = self._words, self._times
         clock, loads = monotonic, pickle.loads
-        encode, dump, atoms, text = self._codec.encode, self._codec.dump_atom, ATOMS, str
+        encode, dump, atoms, text, coroutine = self._codec.encode, self._codec.dump_atom, ATOMS, str, COROUTINE
         outbox = self._outbox
         send_due = outbox.sent + SEND_INTERVAL
         payload = chunk.payload
@@ -113,12 +138,15 @@ class SlotLoop:
                 if kind in atoms or (kind is text and len(result) < TEXT_MAX):
                     dump(result)
                 else:
+                    if kind is coroutine:
+                        result = self._run_coroutine(result)
                     finished.append(encode(result))
             except BaseException as error:  # noqa: BLE001 - SystemExit too ends this task, not the slot
                 ended = clock()
                 outbox.done(position, finished, now - begun)
                 self._fail(chunk, position, error, ended - now)
                 begun = clock()
+            item = result = None  # the next task's may be large, too
             position += 1
         outbox.done(position, finished, clock() - begun)
 
@@ -141,6 +169,9 @@ class SlotLoop:
             self._words[BUSY] = 1
 
     def _fail(self, chunk: frames.Chunk, position: int, error: BaseException, seconds: float) -> None:
+        if self._is_disowned:
+            self._child_error = error
+            raise error
         retryable = self._is_retryable(chunk, error)
         self._outbox.failed(position, self._codec.encode_exception(error), retryable, seconds)
 
@@ -149,8 +180,12 @@ class SlotLoop:
         words = self._words
         retryable = self._is_retryable(chunk, error)
         payload = self._codec.encode_exception(error)
-        seconds = monotonic() - self._times[SINCE]
+        now = monotonic()
+        seconds = now - self._times[SINCE]
         for position in range(chunk.position, chunk.position + chunk.count):
+            if now >= self._outbox.sent + SEND_INTERVAL:
+                self._outbox.send()
+            now = monotonic()
             words[STARTED] = position
             if position >= words[LIMIT] and position >= self._inbox.cut_ahead():
                 return

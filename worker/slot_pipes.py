@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable
@@ -31,7 +32,7 @@ class Outbox:
 
     def close(self) -> None:
         """Make every later `send` fail."""
-        os.close(self._fd)
+        _close(self._fd)
         self._fd = -1
 
     def ready(self) -> None:
@@ -92,7 +93,7 @@ class Inbox:
 
     def close(self) -> None:
         """Make every later `read` fail."""
-        os.close(self._fd)
+        _close(self._fd)
         self._fd = -1
 
     def next(self) -> tuple[int, memoryview]:
@@ -125,3 +126,8 @@ class Inbox:
                 self._define(*frames.read_define(body))
             else:
                 self._pending.append((kind, body))
+
+
+def _close(fd: int) -> None:
+    with contextlib.suppress(OSError):  # a task has closed it already
+        os.close(fd)

@@ -21,11 +21,17 @@ from manyhands.worker.slot_state import Sight, SlotFault
 
 _READ_BYTES = 256 << 10
 _OUTPUT_BYTES = 64 << 10
-_PARTS_MAX = 64
+#: Buffers that go into one system call; it takes 1024 at most.
+_PARTS_MAX = 256
+#: More reads than a pipe's content can need.
+_LAST_READS = 64
 _UNSEEN = Sight(0, busy=False, since=0.0)
 
 #: Seconds for killed slots to be gone: only the kernel can delay that.
 KILL_TIMEOUT = 5.0
+
+#: Seconds from the end of a slot's reports to its own end; longer, and it closed the pipe and lives on.
+CLOSED_TIMEOUT = 0.5
 
 
 class SlotEvents(Protocol):
@@ -53,6 +59,7 @@ class SlotShell:
         self._unwritten: deque[memoryview] = deque()
         self._last_sight = _UNSEEN
         self._pidfd = -1
+        self._killed_for = ""
         self._ended = asyncio.Event()
         self._ended.set()
 
@@ -68,6 +75,7 @@ class SlotShell:
             return
         self._process = process
         self._cutter = FrameCutter()
+        self._killed_for = ""
         tag = f"[{self._name}/{self._number}]" if self._name else f"[{self._number}]"
         self._taggers = (LineTagger(tag), LineTagger(tag))
         self._ended.clear()
@@ -101,7 +109,7 @@ class SlotShell:
             return
         fd = self._process.inbox
         try:
-            written = os.writev(fd, parts)
+            written = os.writev(fd, parts if len(parts) <= _PARTS_MAX else parts[:_PARTS_MAX])
         except BlockingIOError:
             written = 0
         except BrokenPipeError:
@@ -143,9 +151,9 @@ class SlotShell:
         except BlockingIOError:
             return False
         if not data:
-            # It closed the pipe: it is dead, or user code went where it should not.
+            # It is dying, or user code closed what is not its own: what its tasks return is lost then.
             self._loop.remove_reader(fd)
-            self.kill()
+            self._loop.call_later(CLOSED_TIMEOUT, self._kill_deaf, self._process)
             return False
         try:
             reports = [frames.read_report(kind, body) for kind, body in self._cutter.feed(data)]
@@ -153,10 +161,13 @@ class SlotShell:
                 self._events.on_reports(self._number, reports)
         except (SlotFault, FrameError) as fault:
             self._loop.remove_reader(fd)
-            self._streams[1].put([f"manyhands: killing slot {self._number}: {fault}\n".encode()])
-            self.kill()
+            self.kill(str(fault))
             return False
         return True
+
+    def _kill_deaf(self, process: SlotProcess) -> None:
+        if process is self._process:
+            self.kill(f"slot {self._number} closed the pipe to its agent")
 
     def _read_output(self, which: int) -> bool:
         """One read's worth of stdout (0) or stderr (1); whether there may be more."""
@@ -196,10 +207,13 @@ class SlotShell:
             waiting = self._loop.run_in_executor(None, process.popen.wait)
             waiting.add_done_callback(lambda _: self._end())
 
-    def kill(self) -> None:
-        """Kill the process and whatever else is in its group; `on_death` follows."""
+    def kill(self, fault: str = "") -> None:
+        """Kill the process and whatever else is in its group; `on_death` follows, and tells the fault."""
         process = self._process
         if process is not None and process.popen.returncode is None:
+            if fault:
+                self._killed_for = f"manyhands killed this process: {fault}"
+                self._streams[1].put([f"{self._killed_for}\n".encode()])
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.popen.pid, signal.SIGKILL)
 
@@ -215,11 +229,9 @@ class SlotShell:
             os.close(self._pidfd)
             self._pidfd = -1
         # What it wrote before its end counts.
-        while self._read_reports():
-            pass
+        _repeat(self._read_reports)
         for which in (0, 1):
-            while self._read_output(which):
-                pass
+            _repeat(self._read_output, which)
             self._finish_output(which)
         for fd in (process.outbox, process.stdout, process.stderr):
             loop.remove_reader(fd)
@@ -229,9 +241,17 @@ class SlotShell:
         self._process = None
         process.close()
         self._ended.set()
-        self._events.on_death(self._number, exit_code, self._taggers[1].tail_text())
+        last_words = "\n".join(filter(None, (self._taggers[1].tail_text(), self._killed_for)))
+        self._events.on_death(self._number, exit_code, last_words)
 
     async def stop(self) -> None:
         """Kill the process and wait until it is gone."""
         self.kill()
         await asyncio.wait_for(self._ended.wait(), KILL_TIMEOUT)
+
+
+def _repeat(read: Callable[..., bool], *arguments: int) -> None:
+    """Read what a dead process left in a pipe; not for ever, since what it started may hold the pipe and write on."""
+    for _ in range(_LAST_READS):
+        if not read(*arguments):
+            return
