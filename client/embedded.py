@@ -115,8 +115,9 @@ class EmbeddedCluster:
     def announce(self) -> None:
         """One line on a terminal: where, how many slots."""
         if sys.stderr is not None and sys.stderr.isatty():
-            each = f"{self.workers} workers, {self.slots} slots" if self.workers > 1 else f"{self.slots} slots"
-            print(f"manyhands: started a cluster on this machine ({each})", file=sys.stderr)  # noqa: T201
+            slots = "1 slot" if self.slots == 1 else f"{self.slots} slots"
+            size = f"{self.workers} workers, {slots} each" if self.workers > 1 else slots
+            print(f"manyhands: started a cluster on this machine ({size})", file=sys.stderr)  # noqa: T201
 
     def watch(self, on_end: Callable[[str], None]) -> None:
         """On the loop's thread: have `on_end` called with a sentence when the daemon ends."""

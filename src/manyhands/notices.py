@@ -9,6 +9,11 @@ from manyhands.addresses import host_port, is_loopback, reachable_host
 from manyhands.protos import manyhands_pb2 as pb
 
 
+def counted(number: int, noun: str) -> str:
+    """As people say it: 1 slot, 2 slots."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def print_how_to_join(host: str, port: int) -> None:
     """On stdout: the commands for workers and clients, to be copied."""
     address = host_port(reachable_host(host), port)
@@ -34,7 +39,7 @@ class WorkerNotices:
 
     def __init__(self, address: str, slots: int) -> None:
         self._address = address
-        self._slots = "1 slot" if slots == 1 else f"{slots} slots"
+        self._slots = counted(slots, "slot")
         self._was_welcomed = False
         self._has_complained = False
         self._warnings: set[str] = set()

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 from google.protobuf.json_format import MessageToDict
 
+from manyhands.notices import counted
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.protos import manyhands_pb2_grpc as pb_grpc
 from manyhands.wire.errors import MasterUnreachable
@@ -55,7 +56,8 @@ def print_status(address: str, status: dict[str, Any]) -> None:
     workers, jobs = status["workers"], status["jobs"]
     console.print(
         f"[bold]{address}[/] manyhands {status['package_version']}, up {status['uptime']:.0f} s, "
-        f"{len(workers)} workers, {sum(worker['slots'] for worker in workers)} slots, {status['clients']} clients"
+        f"{counted(len(workers), 'worker')}, {counted(sum(worker['slots'] for worker in workers), 'slot')}, "
+        f"{counted(status['clients'], 'client')}"
     )
     if workers:
         table = Table("worker", "host", "slots", "running or sent", "completed", "silent for", box=None)

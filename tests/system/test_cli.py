@@ -119,5 +119,5 @@ def test_status_for_programs_and_for_people() -> None:
             assert [(w["name"], w["slots"], w["completed"]) for w in found["workers"]] == [("local-0", 1, 100)]
             code, output = run_cli("status", address)
             assert code == 0
-            assert "1 workers, 1 slots, 1 clients" in output
+            assert "1 worker, 1 slot, 1 client" in output
             assert re.search(r"local-0 .* 100 ", output)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 from tests.support.daemons import wait_until
+from tests.support.processes import is_alive
 
 
 def script(tmp_path: Path, text: str) -> Path:
@@ -98,12 +99,8 @@ def test_killed_interpreter_leaves_no_process_and_no_file(tmp_path: Path) -> Non
     time.sleep(0.3)  # the slots now hold their GIL
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=20)
-    wait_until(lambda: not any(alive(member) for member in family), 10, "the cluster's processes are gone")
+    wait_until(lambda: not any(is_alive(member) for member in family), 10, "the cluster's processes are gone")
     wait_until(lambda: not list((tmp_path / "tmp").iterdir()), 10, "the socket's directory is gone")
-
-
-def alive(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 def test_client_inside_a_task_is_refused(tmp_path: Path) -> None:
