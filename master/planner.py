@@ -51,11 +51,18 @@ class Planner:
         self.recheck_at = None
         pool = self._pool
         touched, self._touched = self._touched, {}
-        for worker in touched.values():
-            self._serve(worker, out)
         came_ready, pool.came_ready = pool.came_ready, []
+        # Free slots before windows, or what a busy worker has just given back for an idle one would go to it again.
+        busy = [worker for worker in touched.values() if not worker.free_slots]
+        for worker in touched.values():
+            if worker.free_slots:
+                self._serve(worker, out)
         if pool.fair:
-            self._serve_hungry(out)
+            self._serve_hungry(out, want_free=True)
+        for worker in busy:
+            self._serve(worker, out)
+        if pool.fair:
+            self._serve_hungry(out, want_free=False)
         for job in came_ready:
             if job in pool.fair:
                 self._overtake(job, out)
@@ -84,26 +91,25 @@ class Planner:
             self._hand_out(worker, job, profile, room, out)
         self._hungry.pop(worker.number, None)
 
-    def _serve_hungry(self, out: list[Command]) -> None:
-        """Give new work to those who lacked it: free slots first, in turns."""
-        for want_free in (True, False):
-            progress = True
-            while progress:
-                progress = False
-                for worker in list(self._hungry.values()):
-                    job = self._pool.fair.best()
-                    if job is None:
-                        return
-                    if want_free and not worker.free_slots:
-                        continue
-                    profile = self._pool.profile(job)
-                    room = self._room(worker, job, profile, self._pool.startable(job))
-                    del self._hungry[worker.number]
-                    if room > 0:
-                        # To the end of the line, still hungry: the next round finds out.
-                        self._hungry[worker.number] = worker
-                        self._hand_out(worker, job, profile, room, out)
-                        progress = True
+    def _serve_hungry(self, out: list[Command], *, want_free: bool) -> None:
+        """Give new work to those who lacked it, in turns; `want_free`: only to those with free slots."""
+        progress = True
+        while progress:
+            progress = False
+            for worker in list(self._hungry.values()):
+                job = self._pool.fair.best()
+                if job is None:
+                    return
+                if want_free and not worker.free_slots:
+                    continue
+                profile = self._pool.profile(job)
+                room = self._room(worker, job, profile, self._pool.startable(job))
+                del self._hungry[worker.number]
+                if room > 0:
+                    # To the end of the line, still hungry: the next round finds out.
+                    self._hungry[worker.number] = worker
+                    self._hand_out(worker, job, profile, room, out)
+                    progress = True
 
     def _overtake(self, job: Job, out: list[Command]) -> None:
         """Work that has just come up goes ahead of unstarted work of lower rank; agents run it first."""
@@ -194,21 +200,21 @@ class Planner:
 
     def _steal(self, now: float, out: list[Command]) -> None:
         """No job has queued work: idle workers take from others' deques, then ask for unstarted leases."""
-        idle = [worker for worker in self._hungry.values() if worker.free_slots]
-        wanted = 0
-        for worker in idle:
-            victim = stealing.richest(self._pool.workers.values())
-            if victim is not None and victim is not worker:
-                for staged in stealing.steal_half(victim):
-                    worker.stage(staged)
-                self._serve(worker, out)
-            wanted += worker.free_slots
-        if wanted <= 0:
+        pool, config = self._pool, self._pool.config
+        idle = [worker for worker in self._hungry.values() if worker.leased < worker.slots]
+        if any(job.staged for job in pool.jobs.values()):
+            self._steal_staged(idle, out)
+        wanted = sum(worker.free_slots for worker in idle)
+        if not wanted:
             return
-        config = self._pool.config
-        asked = sum(len(worker.revokes) for worker in self._pool.workers.values())
-        victims = [worker for worker in self._pool.workers.values() if worker.unstarted]
-        victims.sort(key=lambda worker: -worker.unstarted / worker.slots)
+        asked = 0
+        victims = []
+        for worker in pool.workers.values():
+            if worker.leased > worker.slots:
+                victims.append(worker)
+            asked += len(worker.revokes)
+        # Of equals the one that has been silent longest: it is more likely to sit behind a long task.
+        victims.sort(key=lambda worker: (-worker.unstarted / worker.slots, worker.progress_at))
         patience = config.revoke_patience + 2 * self.flush_interval
         for victim in victims:
             if asked >= wanted:
@@ -218,9 +224,26 @@ class Planner:
                 continue
             count = (victim.unstarted + 1) // 2
             for lease, spans in stealing.give_back(victim, count):
-                self._pool.ask_back(victim, lease, spans, out)
+                pool.ask_back(victim, lease, spans, out)
             victim.revoke_after = now + config.revoke_pause
             asked += count
+
+    def _steal_staged(self, idle: list[Worker], out: list[Command]) -> None:
+        """Each idle worker takes from the richest deque, while there is one."""
+        rich = [worker for worker in self._pool.workers.values() if worker.staged]
+        for worker in idle:
+            victim = stealing.richest(rich)
+            if victim is None:
+                return
+            if victim is worker:
+                continue
+            for staged in stealing.steal_half(victim):
+                worker.stage(staged)
+            self._serve(worker, out)
+            if not victim.staged:
+                rich.remove(victim)
+            if worker.staged:
+                rich.append(worker)
 
     def check_invariants(self) -> None:
         """Assert that nobody is remembered who is gone. For tests."""
