@@ -90,8 +90,11 @@ class Dialer:
                 self._on_link_lost(reason)
 
     async def _connect(self) -> pb.Welcome | None:
-        """One attempt; None if the master has forgotten our session and a new one was begun."""
+        """One attempt; None if we were closed, or the master has forgotten our session and a new one was begun."""
         link = self._link = await self._open_link()
+        if self._closing.is_set():  # `close` came while there was nothing to close
+            await link.close()
+            return None
         hello = self._make_hello()
         hello.session = self._session_id
         hello.resume = self._welcomed

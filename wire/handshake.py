@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
+from functools import cache
 from importlib import metadata
 
 from manyhands._version import __version__
@@ -17,6 +18,7 @@ PROTOCOL = 1
 WATCHED_LIBRARIES = ("cloudpickle", "numpy")
 
 
+@cache  # it reads files, and a master asks for every peer
 def _versions() -> dict[str, str]:
     found = {}
     for name in WATCHED_LIBRARIES:
