@@ -1,0 +1,227 @@
+"""A simulated client: speaks the protocol over the shipped dialer, and counts what it gets for each task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from tests.simulation.items import definition, error_of, item_of, result_of
+from tests.simulation.network import Network
+from tests.simulation.scenario import CancelPlan, ClientPlan, JobPlan
+from tests.simulation.story import Violation
+from tests.simulation.world import World
+from tests.support.builders import items_of, packed
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.dialer import Dialer
+
+#: Seconds until a metered job's reader has read what has come.
+READ_DELAY = 0.003
+
+
+@dataclass
+class JobView:
+    """What the client knows of a job: `outcomes` by index."""
+
+    number: int
+    plan: JobPlan
+    items: list[bytes] = field(default_factory=list)
+    outcomes: dict[int, str] = field(default_factory=dict)
+    cancel_asked: set[int] = field(default_factory=set)
+    cancelled: bool = False  # the whole job
+    complete: bool = False  # everything has been sent
+    delivered_bytes: int = 0
+    reads: bool = False
+
+    @property
+    def is_over(self) -> bool:
+        return self.cancelled or (self.complete and len(self.outcomes) == len(self.items))
+
+
+class SimulatedClient:
+    """`finished`: every task has its end."""
+
+    def __init__(self, plan: ClientPlan, world: World, network: Network) -> None:
+        self.plan = plan
+        self._world = world
+        self.jobs = {number: JobView(number, job) for number, job in enumerate(plan.jobs, 1)}
+        self.finished = asyncio.Event()
+        self.finished_at = 0.0
+        self.left = False
+        self._definitions = dict(definition(plan.name, function) for function in range(2))
+        self.dialer = Dialer(
+            network.opener(plan.name),
+            lambda: world.hello(pb.ROLE_CLIENT, plan.name),
+            self._on_bodies,
+            lambda _: None,
+            self._on_session_lost,
+        )
+        world.spawn(self.dialer.run())
+        for job in self.jobs.values():
+            world.spawn(self._feed(job))
+        if plan.leaves_at is not None:
+            world.spawn(self._leave(plan.leaves_at))
+        self._look()
+
+    # ------------------------------------------------------------ what it does
+
+    async def _feed(self, job: JobView) -> None:
+        plan, number = job.plan, job.number
+        await asyncio.sleep(plan.at)
+        if self.left:
+            return
+        for cancel in plan.cancels:
+            self._world.spawn(self._cancel(job, cancel))
+        options, retry = plan.options, plan.options.retry
+        opening = pb.OpenJob(
+            job=number,
+            name=options.name,
+            priority=options.priority,
+            max_parallel=options.max_parallel,
+            metered=options.metered,
+            retry=pb.Retry(retries=retry.retries, delay=retry.delay, backoff=retry.backoff, delay_max=retry.delay_max),
+        )
+        self.dialer.send(pb.Body(open_job=opening), number)
+        if self.plan.eager_definitions:
+            for hash, blob in self._definitions.items():
+                self.dialer.send(pb.Body(define=pb.Define(hash=hash, blob=blob)), number)
+        functions = list(self._definitions)
+        for block in plan.blocks:
+            if block.delay:
+                await asyncio.sleep(block.delay)
+            if self.left or job.cancelled:
+                return
+            first = len(job.items)
+            items = [item_of(self.plan.name, number, first + k, block.item_bytes) for k in range(block.count)]
+            job.items += items
+            # Offsets need not begin at zero: a block may be cut from a longer one.
+            base = first % 3
+            ends, payload = packed(items, base)
+            message = pb.Block(
+                job=number,
+                first=first,
+                base=base,
+                ends=ends,
+                payload=payload,
+                function=functions[block.function],
+                call=pb.CALL_ITEM,
+            )
+            self.dialer.send(pb.Body(block=message), number)
+        self.dialer.send(pb.Body(seal_job=pb.SealJob(job=number, total=len(job.items))), number)
+        job.complete = True
+        self._look()
+
+    async def _cancel(self, job: JobView, plan: CancelPlan) -> None:
+        await asyncio.sleep(plan.delay)
+        if self.left or job.is_over:
+            return
+        message = pb.Cancel(job=job.number)
+        if plan.spans is None:
+            job.cancelled = True
+        else:
+            for lo, hi in plan.spans:
+                end = min(hi, len(job.items))
+                if lo < end:
+                    message.ranges.add(lo=lo, hi=end)
+                    job.cancel_asked.update(range(lo, end))
+            if not message.ranges:
+                return
+        self.dialer.send(pb.Body(cancel=message), job.number)
+        self._look()
+
+    async def _leave(self, at: float) -> None:
+        await asyncio.sleep(at)
+        self.left = True
+        self._look()
+        self.dialer.send(pb.Body(close_session=pb.CloseSession(reason="the client was closed")))
+        await self.dialer.flush(1.0)
+        await self.dialer.close()
+
+    async def _read(self, job: JobView) -> None:
+        await asyncio.sleep(READ_DELAY)
+        job.reads = False
+        if not self.left:
+            self.dialer.send(pb.Body(consumed=pb.Consumed(job=job.number, bytes=job.delivered_bytes)))
+
+    # ------------------------------------------------------------ what it gets
+
+    def _on_session_lost(self, reason: str) -> None:
+        with self._world.guard():
+            raise Violation(f"{self.plan.name} has lost its session: {reason}")
+
+    def _on_bodies(self, bodies: Sequence[pb.Body]) -> None:
+        with self._world.guard():
+            for body in bodies:
+                self._on_body(body)
+            self._look()
+
+    def _on_body(self, body: pb.Body) -> None:
+        match body.WhichOneof("kind"):
+            case "results":
+                message = body.results
+                job = self.jobs[message.job]
+                for index, result in items_of(message.first, message.base, message.ends, message.payload).items():
+                    if result != result_of(job.items[index]):
+                        raise self._violation(job, index, f"got the result {result[:40]!r}")
+                    self._end(job, index, "succeeded")
+                job.delivered_bytes += len(message.payload)
+                if job.plan.options.metered and not job.reads:
+                    job.reads = True
+                    self._world.spawn(self._read(job))
+            case "failure":
+                message = body.failure
+                job, index = self.jobs[message.job], message.index
+                if message.kind == pb.Failure.KIND_EXCEPTION and message.payload != error_of(job.items[index]):
+                    raise self._violation(job, index, f"got the error {message.payload!r}")
+                self._end(job, index, "crashed" if message.kind == pb.Failure.KIND_CRASHED else "failed")
+            case "cancelled":
+                job = self.jobs[body.cancelled.job]
+                for span in body.cancelled.ranges:
+                    for index in range(span.lo, span.hi):
+                        if index not in job.cancel_asked:
+                            raise self._violation(job, index, "cancelled unasked")
+                        self._end(job, index, "cancelled")
+            case "want":
+                for hash in body.want.hashes:
+                    self.dialer.send(pb.Body(define=pb.Define(hash=hash, blob=self._definitions[hash])))
+            case "cluster":
+                pass
+            case kind:
+                raise Violation(f"a master does not send {kind} to an honest client")
+
+    def _end(self, job: JobView, index: int, outcome: str) -> None:
+        if index in job.outcomes:
+            raise self._violation(job, index, f"{outcome} after it had {job.outcomes[index]}")
+        job.outcomes[index] = outcome
+
+    def _violation(self, job: JobView, index: int, sentence: str) -> Violation:
+        for number, (client, theirs, _) in self._world.plans.items():
+            if (client, theirs) == (self.plan.name, job.number):
+                return Violation(f"client {client}: {sentence}", number, index)
+        return Violation(f"client {self.plan.name}, its job {job.number}, task {index}: {sentence}")
+
+    def _look(self) -> None:
+        if not self.finished.is_set() and (self.left or all(job.is_over for job in self.jobs.values())):
+            self.finished_at = asyncio.get_running_loop().time()
+            self.finished.set()
+
+    def check_rest(self, max_crashes: int) -> None:
+        """Every task came to what its fate says."""
+        if self.left:
+            return
+        for job in self.jobs.values():
+            if job.cancelled:
+                continue
+            for index, fate in enumerate(job.plan.fates):
+                outcome = job.outcomes.get(index)
+                expected = "succeeded"
+                if fate.crashes >= max_crashes:
+                    expected = "crashed"
+                elif fate.failures and (fate.final or fate.failures > job.plan.options.retry.retries):
+                    expected = "failed"
+                if outcome == expected:
+                    continue
+                # A cancelled task may end as ever, or fail where it would have been tried again.
+                if index not in job.cancel_asked or (outcome != "cancelled" and not fate.failures):
+                    raise self._violation(job, index, f"came to {outcome}, should have {expected}")

@@ -1,0 +1,187 @@
+"""A slot on virtual time: obeys the page protocol of `worker/cutting.py`, and does with a task what its fate says."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections import deque
+from collections.abc import Callable
+from typing import Literal
+
+from tests.simulation.items import error_of, result_of
+from tests.simulation.scenario import Fate
+
+from manyhands.wire.blocks import end_at, pack_ends
+from manyhands.worker.commands import Feed, SendCut
+from manyhands.worker.page import NO_LIMIT
+from manyhands.worker.reports import CutDone, Done, Failed, Ready, Report
+from manyhands.worker.slot_state import Sight
+
+#: Seconds from a slot's start to its being ready.
+START_DELAY = 0.002
+
+#: Finished tasks are sent before the next one starts, if the last were sent so long ago.
+SEND_INTERVAL = 0.0002
+
+#: What a task comes to this time.
+Turn = Literal["succeeds", "fails", "fails finally", "crashes"]
+
+
+class SimulatedSlot:
+    """One process. `run(feed, index, item)` is asked when a task starts: its fate, and how it goes this time."""
+
+    def __init__(
+        self,
+        run: Callable[[Feed, int, bytes], tuple[Fate, Turn]],
+        on_reports: Callable[[list[Report]], None],
+        on_death: Callable[[int], None],
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._run = run
+        self._on_reports = on_reports
+        self._on_death = on_death
+        self.limit = NO_LIMIT
+        self._started = 0
+        self._busy = False
+        self._since = 0.0
+        self._pipe: deque[Feed | SendCut] = deque()
+        self._feed: Feed | None = None
+        self._position = 0
+        self._blocked = False
+        self._dead = False
+        self._unsent: list[Report] = []
+        #: (job, index) of what is finished and has not been sent.
+        self.unsent_tasks: list[tuple[int, int]] = []
+        self._done: list[bytes] = []
+        self._done_seconds = 0.0
+        self._base = 0
+        self._sent_at = 0.0
+        self._timer: asyncio.Handle | None = self._loop.call_later(START_DELAY, self._come_up)
+
+    # ------------------------------------------------------------ the agent's side
+
+    def sight(self) -> Sight:
+        return Sight(self._started, self._busy, self._since)
+
+    def write(self, command: Feed | SendCut) -> None:
+        self._pipe.append(command)
+        if self._timer is None and not self._dead:
+            self._timer = self._loop.call_soon(self._go_on)
+
+    def stop(self) -> None:
+        """The process is gone."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    @property
+    def is_busy(self) -> bool:
+        return self._busy or bool(self._pipe)
+
+    # ------------------------------------------------------------ its own
+
+    def _come_up(self) -> None:
+        self._unsent.append(Ready())
+        self._send()
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """As far as no time passes."""
+        self._timer = None
+        while True:
+            if self._blocked:
+                if not self._look_for_cut():
+                    return
+            elif self._feed is not None:
+                self._started, self._since, self._busy = self._position, self._loop.time(), True
+                if self._position < self.limit:
+                    self._begin()
+                    return
+                self._pause()
+                self._blocked = True
+            elif not self._pipe:
+                self._pause()
+                return
+            else:
+                frame = self._pipe.popleft()
+                if isinstance(frame, Feed):
+                    self._feed, self._position = frame, frame.position
+                else:
+                    self._close_run()
+                    self._unsent.append(CutDone(frame.cut))
+
+    def _look_for_cut(self) -> bool:
+        """The cut always follows the limit that stopped us: what it takes is dropped, what it leaves is run."""
+        for frame in self._pipe:
+            if isinstance(frame, SendCut):
+                self._blocked = False
+                if self._position >= frame.cut:
+                    self._feed = None
+                    return True
+                self._busy = True
+                self._begin()
+                return False
+        return False
+
+    def _begin(self) -> None:
+        feed = self._feed
+        assert feed is not None
+        if (self._done or self._unsent) and self._loop.time() - self._sent_at >= SEND_INTERVAL:
+            self._close_run()
+            self._send()
+        index = feed.lo + self._position - feed.position
+        piece = feed.piece
+        base, ends, payload = piece.slice(index, index + 1)
+        item = payload[: end_at(ends, 0) - base]
+        fate, turn = self._run(feed, index, item)
+        self._timer = self._loop.call_later(fate.seconds, self._finish, item, turn)
+
+    def _finish(self, item: bytes, turn: Turn) -> None:
+        feed = self._feed
+        assert feed is not None
+        seconds = self._loop.time() - self._since
+        if turn == "crashes":
+            # What was done and not sent is lost with it, as in a real one.
+            self._dead, self._timer = True, None
+            self._on_death(-9)
+            return
+        if turn == "succeeds":
+            self._done.append(result_of(item))
+            self._done_seconds += seconds
+        else:
+            self._close_run()
+            retryable = turn == "fails"
+            self._unsent.append(Failed(self._position, error_of(item), retryable, seconds))
+        self.unsent_tasks.append((feed.piece.lease.job, feed.lo + self._position - feed.position))
+        self._position += 1
+        if self._position == feed.position + feed.hi - feed.lo:
+            self._close_run()
+            self._feed = None
+        self._go_on()
+
+    def _pause(self) -> None:
+        self._close_run()
+        self._send()
+        self._busy = False
+
+    def _close_run(self) -> None:
+        if not self._done:
+            return
+        ends, total = array("I"), self._base
+        for result in self._done:
+            total += len(result)
+            ends.append(total)
+        count = len(self._done)
+        report = Done(
+            self._position - count, count, self._base, pack_ends(ends), b"".join(self._done), self._done_seconds
+        )
+        self._unsent.append(report)
+        self._base = total
+        self._done, self._done_seconds = [], 0.0
+
+    def _send(self) -> None:
+        """Over the pipe: the agent reads it in its own turn."""
+        if self._unsent:
+            self._sent_at = self._loop.time()
+            reports, self._unsent = self._unsent, []
+            self.unsent_tasks.clear()
+            self._loop.call_soon(self._on_reports, reports)

@@ -1,0 +1,175 @@
+"""A simulated worker: the shipped agent's core and dialer, on simulated links and slots."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from tests.simulation.network import Network
+from tests.simulation.scenario import Fate, WorkerPlan
+from tests.simulation.simulated_slot import SimulatedSlot, Turn
+from tests.simulation.story import Violation
+from tests.simulation.world import World
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.dialer import Dialer
+from manyhands.worker.commands import Command, Complain, Feed, Send, SendCut, SendDefinition, SetLimit, Spawn
+from manyhands.worker.core import AgentCore
+from manyhands.worker.reports import Report
+from manyhands.worker.slot_state import Sight
+
+#: Bodies of results kept for a later session.
+LATE_BODIES = 20
+
+UNSEEN = Sight(0, busy=False, since=0.0)
+
+
+class SimulatedWorker:
+    """See `worker/agent.py`, whose place this takes: there real processes, here simulated ones."""
+
+    def __init__(self, plan: WorkerPlan, world: World, network: Network) -> None:
+        self.plan = plan
+        self._world = world
+        self._loop = asyncio.get_running_loop()
+        self._slots: list[SimulatedSlot | None] = [None] * plan.slots
+        self._last_sight = [UNSEEN] * plan.slots
+        self.core = AgentCore(plan.slots, self._look, name=plan.name)
+        self.dialer = Dialer(
+            network.opener(plan.name),
+            lambda: world.hello(pb.ROLE_WORKER, plan.name, plan.slots),
+            self._on_bodies,
+            lambda _: None,
+            self._on_session_lost,
+        )
+        self._recent: deque[pb.Body] = deque(maxlen=LATE_BODIES)
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
+        self._known: dict[int, set[bytes]] = {}
+        self.gone = False
+        self._do(self.core.start(self._loop.time()))
+        world.spawn(self.dialer.run())
+
+    # ------------------------------------------------------------ its end
+
+    async def leave(self) -> None:
+        """Say goodbye: see Agent.stop."""
+        self.dialer.send(pb.Body(close_session=pb.CloseSession(reason="the worker was stopped")))
+        if self.dialer.is_connected:
+            await self.dialer.flush(1.0)
+        await self.kill()
+
+    async def kill(self) -> None:
+        """The whole worker is gone, unsent words and all."""
+        self.gone = True
+        for slot in self._slots:
+            if slot is not None:
+                slot.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+        await self.dialer.close()
+
+    def unrest(self) -> str | None:
+        """What it still does or holds."""
+        if any(slot is not None and slot.is_busy for slot in self._slots):
+            return "a slot is busy"
+        if self.core.outstanding or self.core.unstarted:
+            return f"{self.core.outstanding} tasks in slots and {self.core.unstarted} in the queue"
+        return None if not self.dialer.pending_bytes else f"{self.dialer.pending_bytes} bytes are unacknowledged"
+
+    # ------------------------------------------------------------ what happens
+
+    def _look(self, number: int) -> Sight:
+        slot = self._slots[number]
+        return self._last_sight[number] if slot is None else slot.sight()
+
+    def _on_bodies(self, bodies: Sequence[pb.Body]) -> None:
+        with self._world.guard():
+            self._do(self.core.received(bodies, self._loop.time()))
+
+    def _on_session_lost(self, reason: str) -> None:
+        with self._world.guard():
+            self._world.story.tell("%s has lost its session: %s", self.plan.name, reason)
+            if "does not know this session" not in reason:
+                raise Violation(f"{self.plan.name} met a protocol fault: {reason}")
+            self._do(self.core.reset(self._loop.time()))
+            if self.plan.late_results:
+                for body in self._recent:
+                    self.dialer.send(body)
+            self._recent.clear()
+
+    def _on_reports(self, number: int, slot: SimulatedSlot, reports: list[Report]) -> None:
+        if self.gone or self._slots[number] is not slot:
+            return
+        with self._world.guard():
+            self._do(self.core.reported(number, reports, self._loop.time()))
+
+    def _on_death(self, number: int, slot: SimulatedSlot, exit_code: int) -> None:
+        # After what it wrote, which is on its way in the same manner.
+        self._loop.call_soon(self._bury, number, slot, exit_code)
+
+    def _bury(self, number: int, slot: SimulatedSlot, exit_code: int) -> None:
+        if self.gone or self._slots[number] is not slot:
+            return
+        with self._world.guard():
+            self._world.story.tell("%s: slot %d dies", self.plan.name, number)
+            for job, index in slot.unsent_tasks:
+                self._world.ledger.forget_start(job, index)
+            self._last_sight[number] = slot.sight()
+            self._slots[number] = None
+            self._do(self.core.died(number, exit_code, "last words", self._loop.time()))
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        with self._world.guard():
+            self._do(self.core.tick(self._loop.time()))
+
+    def _run(self, feed: Feed, index: int, item: bytes) -> tuple[Fate, Turn]:
+        """A slot starts a task."""
+        with self._world.guard():
+            lease = feed.piece.lease
+            return self._world.begin_task(self.plan.name, lease.number, lease.job, index, item)
+
+    # ------------------------------------------------------------ what is decided
+
+    def _do(self, commands: list[Command]) -> None:
+        for command in commands:
+            match command:
+                case Send(body):
+                    if self.plan.late_results and body.HasField("results"):
+                        self._recent.append(body)
+                    self.dialer.send(body)
+                case Spawn(number):
+                    self._spawn(number)
+                case SetLimit(number, limit):
+                    if (slot := self._slots[number]) is not None:
+                        slot.limit = limit
+                    self.core.limit_set(number, limit, self._loop.time())
+                case SendDefinition(number, hash):
+                    self._known[number].add(hash)
+                case Feed() | SendCut():
+                    slot = self._slots[command.slot]
+                    assert slot is not None
+                    if isinstance(command, Feed):
+                        missing = set(command.piece.needs) - self._known[command.slot]
+                        assert not missing, "fed without its definition"
+                    slot.write(command)
+                case Complain(sentence):
+                    self._world.story.tell("%s complains: %s", self.plan.name, sentence)
+        if self._world.is_check_due():
+            self.core.check_invariants()
+        deadline = self.core.next_deadline()
+        if deadline is not None and (self._timer is None or deadline < self._timer_at):
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = deadline
+            self._timer = self._loop.call_at(deadline, self._on_timer)
+
+    def _spawn(self, number: int) -> None:
+        self._known[number] = set()
+        slot = SimulatedSlot(
+            self._run,
+            lambda reports: self._on_reports(number, slot, reports),
+            lambda exit_code: self._on_death(number, slot, exit_code),
+        )
+        self._slots[number] = slot

@@ -1,0 +1,100 @@
+"""What all parts of a simulation share: the story, the ledger, the first failure, the fates of tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from tests.simulation.items import item_of
+from tests.simulation.ledger import Ledger
+from tests.simulation.scenario import Fate, JobPlan, Scenario
+from tests.simulation.simulated_slot import Turn
+from tests.simulation.story import Story, Violation
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.handshake import make_hello
+
+
+class World:
+    """Lives inside the running loop."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self._loop = asyncio.get_running_loop()
+        self.story = Story(self._loop.time)
+        self.ledger = Ledger(self.story, scenario.config.scheduler.max_crashes)
+        #: Resolves with the first thing that went wrong.
+        self.failed: asyncio.Future[BaseException] = self._loop.create_future()
+        #: The master's numbers for the jobs -> whose they are.
+        self.plans: dict[int, tuple[str, int, JobPlan]] = {}
+        self._runners: set[asyncio.Task[None]] = set()
+        self._checks = 0
+
+    def is_check_due(self) -> bool:
+        """Whether invariants are to be checked now: at every so many events."""
+        self._checks += 1
+        return self._checks % self.scenario.check_every == 0
+
+    def fail(self, error: BaseException) -> None:
+        """The first failure counts; others may be its consequences."""
+        if not self.failed.done():
+            self.failed.set_result(error)
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """What is raised inside ends the simulation, whoever may catch it on the way."""
+        try:
+            yield
+        except BaseException as error:
+            if not isinstance(error, asyncio.CancelledError):
+                self.fail(error)
+            raise
+
+    def spawn(self, runner: Coroutine[object, object, None]) -> asyncio.Task[None]:
+        """Run something beside; its failure is the simulation's."""
+        running = self._loop.create_task(runner)
+        self._runners.add(running)
+        running.add_done_callback(self._ended)
+        return running
+
+    def _ended(self, runner: asyncio.Task[None]) -> None:
+        self._runners.discard(runner)
+        if not runner.cancelled() and (error := runner.exception()) is not None:
+            self.fail(error)
+
+    async def stop(self) -> None:
+        """End everything that runs beside."""
+        runners = list(self._runners)
+        for runner in runners:
+            runner.cancel()
+        await asyncio.gather(*runners, return_exceptions=True)
+
+    def begin_task(self, worker: str, lease: int, job: int, index: int, item: bytes) -> tuple[Fate, Turn]:
+        """A slot starts a task: how long it takes, and what it comes to this time."""
+        client, number, plan = self.plans[job]
+        record = self.ledger.starts(worker, lease, job, index)
+        if item != item_of(client, number, index, len(item)):
+            raise Violation(f"was given the item {item[:40]!r}", job, index)
+        fate = plan.fates[index]
+        # By what the master has counted, not by how often it ran: what is lost was never heard of.
+        if record.crashes < fate.crashes:
+            return fate, "crashes"
+        if record.failures < fate.failures:
+            return fate, "fails finally" if fate.final else "fails"
+        return fate, "succeeds"
+
+    def hello(self, role: pb.Role, name: str, slots: int = 0) -> pb.Hello:
+        """As `make_hello`, without asking this process's surroundings a thousand times."""
+        hello = pb.Hello()
+        hello.CopyFrom(_hello())
+        hello.role, hello.name, hello.slots = role, name, slots
+        return hello
+
+
+@cache
+def _hello() -> pb.Hello:
+    hello = make_hello(pb.ROLE_WORKER)
+    hello.libraries.clear()  # the master would look up its own to compare them
+    return hello
