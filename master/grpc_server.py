@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import grpc.aio
-
 from manyhands.master.engine import Engine
 from manyhands.master.sessions import Sessions
 from manyhands.master.status import snapshot
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.protos import manyhands_pb2_grpc as pb_grpc
+from manyhands.wire.grpc_core import grpc, pb_grpc
 from manyhands.wire.grpc_links import SERVER_OPTIONS, AcceptedLink
 
 

@@ -7,11 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
-import grpc
-import grpc.aio
-
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.protos import manyhands_pb2_grpc as pb_grpc
+from manyhands.wire.grpc_core import grpc, pb_grpc
 from manyhands.wire.links import LinkLost
 
 #: For every channel and server. Why each: docs/architecture.md, "gRPC settings".

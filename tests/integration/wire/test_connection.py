@@ -1,6 +1,8 @@
 """Sessions over real gRPC: handshake, resumption, refusal, silence, refused ports."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -175,3 +177,13 @@ def test_proxy_variables_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_plain_asyncio(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MANYHANDS_LOOP", "asyncio")
     test_broken_connection_resumes_and_nothing_arrives_twice()
+
+
+def test_grpc_is_imported_quietly_and_leaves_the_environment_alone() -> None:
+    code = (
+        "import os; before = dict(os.environ); from manyhands.wire.grpc_core import grpc\n"
+        "assert dict(os.environ) == before, 'the environment changed'\n"
+        "grpc.insecure_channel('127.0.0.1:1').close()"
+    )
+    ended = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
