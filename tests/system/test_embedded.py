@@ -1,39 +1,13 @@
 """The embedded cluster: `Client()` in scripts that are run, and killed, as processes."""
 
-import os
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
 
 import psutil
 from tests.support.daemons import wait_until
 from tests.support.processes import is_alive
-
-
-def script(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "script.py"
-    path.write_text(textwrap.dedent(text))
-    return path
-
-
-def start(path: Path, tmp_path: Path) -> subprocess.Popen[str]:
-    scratch = tmp_path / "tmp"
-    scratch.mkdir(exist_ok=True)
-    return subprocess.Popen(
-        [sys.executable, str(path)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-        env={**os.environ, "TMPDIR": str(scratch)},
-    )  # fmt: skip
-
-
-def run(path: Path, tmp_path: Path) -> subprocess.CompletedProcess[str]:
-    process = start(path, tmp_path)
-    out, err = process.communicate(timeout=50)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
+from tests.support.scripts import run, scratch, start
 
 UNGUARDED = """
     from dataclasses import dataclass
@@ -57,20 +31,19 @@ UNGUARDED = """
 
 
 def test_unguarded_script_works_and_its_tasks_print_here(tmp_path: Path) -> None:
-    done = run(script(tmp_path, UNGUARDED), tmp_path)
+    done = run(tmp_path, UNGUARDED)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "fine"
     printed = [line for line in done.stdout.splitlines() if "doubling" in line]
     assert sorted(line.split("doubling ")[1] for line in printed) == list("01234")
     assert all(line.startswith("[") for line in printed)
-    assert list((tmp_path / "tmp").iterdir()) == []
+    assert list(scratch(tmp_path).iterdir()) == []
 
 
 def test_script_that_never_shuts_down_ends_and_leaves_nothing(tmp_path: Path) -> None:
-    path = script(tmp_path, "from manyhands import Client\nprint(Client(slots=1).submit(pow, 2, 10).result())\n")
-    done = run(path, tmp_path)
+    done = run(tmp_path, "from manyhands import Client\nprint(Client(slots=1).submit(pow, 2, 10).result())\n")
     assert (done.returncode, done.stdout) == (0, "1024\n"), done.stderr
-    wait_until(lambda: not list((tmp_path / "tmp").iterdir()))
+    wait_until(lambda: not list(scratch(tmp_path).iterdir()))
 
 
 LONG = """
@@ -91,7 +64,7 @@ LONG = """
 
 
 def test_killed_interpreter_leaves_no_process_and_no_file(tmp_path: Path) -> None:
-    process = start(script(tmp_path, LONG), tmp_path)
+    process = start(tmp_path, LONG)
     assert process.stdout is not None
     daemon = psutil.Process(int(process.stdout.readline()))
     family = [daemon, *daemon.children(recursive=True)]
@@ -100,47 +73,4 @@ def test_killed_interpreter_leaves_no_process_and_no_file(tmp_path: Path) -> Non
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=20)
     wait_until(lambda: not any(is_alive(member) for member in family), 10, "the cluster's processes are gone")
-    wait_until(lambda: not list((tmp_path / "tmp").iterdir()), 10, "the socket's directory is gone")
-
-
-def test_client_inside_a_task_is_refused(tmp_path: Path) -> None:
-    path = script(
-        tmp_path,
-        """
-        from manyhands import Client, errors
-
-        def nested():
-            with Client() as client:
-                return client.submit(pow, 2, 3).result()
-
-        with Client(slots=1) as client:
-            try:
-                client.submit(nested).result()
-            except errors.NestedClient as error:
-                print("refused:", error)
-        """,
-    )
-    done = run(path, tmp_path)
-    assert done.stdout.startswith("refused:"), done.stderr
-
-
-def test_local_module_travels_and_its_new_version_too(tmp_path: Path) -> None:
-    (tmp_path / "recipe.py").write_text("FACTOR = 2\ndef cook(x):\n    return x * FACTOR\n")
-    path = script(
-        tmp_path,
-        """
-        import importlib, pathlib, time
-        from manyhands import Client
-        import recipe
-
-        with Client(slots=1) as client:
-            print(list(client.map(recipe.cook, range(3))))
-            print(list(client.map(lambda x: recipe.cook(x) + 1, range(3))))
-            pathlib.Path("recipe.py").write_text("FACTOR = 30\\ndef cook(x):\\n    return x * FACTOR\\n")
-            importlib.invalidate_caches()
-            importlib.reload(recipe)
-            print(list(client.map(recipe.cook, range(3))))
-        """,
-    )
-    done = run(path, tmp_path)
-    assert done.stdout.splitlines() == ["[0, 2, 4]", "[1, 3, 5]", "[0, 30, 60]"], done.stderr
+    wait_until(lambda: not list(scratch(tmp_path).iterdir()), 10, "the socket's directory is gone")
