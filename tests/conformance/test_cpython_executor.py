@@ -1,16 +1,23 @@
-"""CPython's own executor tests, run on our Client: it is a `concurrent.futures.Executor` in all that they ask."""
+"""CPython's own executor tests, run on our Client: it is a `concurrent.futures.Executor` in all that they ask.
+
+Most of the time is their own sleeping. Each test makes a new executor: in the tests of shutdown with a cluster of its
+own, in all others as a client of one that is started once.
+"""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
 
 import cloudpickle
 import pytest
 from tests.support.cpython import import_cpython_test
+from tests.support.daemons import Daemon
 
 from manyhands import Client
 from manyhands.client.loop import background
@@ -47,14 +54,32 @@ class _ClientMixin(_module("util").ExecutorMixin):  # type: ignore[misc]  # not 
 _bases: tuple[Any, ...] = (_ClientMixin, _module("util").BaseTestCase)
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    slots = str(_ClientMixin.worker_count)
+    with Daemon("local", "--port", "0", "--slots", slots) as daemon:
+        yield daemon.wait_for(r"serves at (\S+)")[1]
+
+
+@pytest.fixture(scope="class")
+def shared(cluster: str) -> Iterator[None]:
+    """Client() joins the cluster instead of starting its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "MANYHANDS_ADDRESS", cluster)
+        yield
+
+
+@pytest.mark.usefixtures("shared")
 class ExecutorTest(_module("executor").ExecutorTest, *_bases):  # type: ignore[misc]
     pass
 
 
+@pytest.mark.usefixtures("shared")
 class WaitTest(_module("test_wait").WaitTests, *_bases):  # type: ignore[misc]
     pass
 
 
+@pytest.mark.usefixtures("shared")
 class AsCompletedTest(_module("test_as_completed").AsCompletedTests, *_bases):  # type: ignore[misc]
     pass
 
@@ -76,8 +101,8 @@ class ShutdownTest(_module("test_shutdown").ExecutorShutdownTest, *_bases):  # t
                 import time
                 time.sleep(seconds)
                 print(text, flush=True)
-            client = Client(max_workers=5)
-            client.submit(sleep_and_print, 1.0, "apple")
+            client = Client(max_workers=2)
+            client.submit(sleep_and_print, 0.5, "apple")
         """)
         assert done.stderr == ""
         assert "apple" in done.stdout
@@ -93,7 +118,7 @@ class ShutdownTest(_module("test_shutdown").ExecutorShutdownTest, *_bases):  # t
                     print("runtime-error")
                     raise
             from manyhands import Client
-            client = Client(max_workers=5)
+            client = Client(max_workers=2)
             client.submit(id, 42).result()
         """)
         assert "RuntimeError: cannot schedule new futures" in done.stderr
@@ -106,8 +131,8 @@ class ShutdownTest(_module("test_shutdown").ExecutorShutdownTest, *_bases):  # t
                 import time
                 time.sleep(seconds)
                 print(text, flush=True)
-            client = Client(max_workers=3)
-            client.submit(sleep_and_print, 1.0, "apple")
+            client = Client(max_workers=2)
+            client.submit(sleep_and_print, 0.5, "apple")
             client.shutdown(wait=False)
         """)
         assert done.stderr == ""
