@@ -237,7 +237,7 @@ class Connection:
                 message = body.results
                 job = self._jobs.get(message.job)
                 if job is not None:
-                    self.count_ended(job, job.on_results(message), seconds=message.seconds, completed=True)
+                    job.on_results(message)
             else:
                 self._on_other(kind, body)
 
@@ -245,12 +245,11 @@ class Connection:
         if kind == "failure":
             job = self._jobs.get(body.failure.job)
             if job is not None:
-                count = job.on_failure(body.failure)
-                self.count_ended(job, count, seconds=body.failure.seconds, completed=True)
+                job.on_failure(body.failure)
         elif kind == "cancelled":
             job = self._jobs.get(body.cancelled.job)
             if job is not None:
-                self.count_ended(job, job.on_cancelled([(each.lo, each.hi) for each in body.cancelled.ranges]))
+                job.on_cancelled([(each.lo, each.hi) for each in body.cancelled.ranges])
         elif kind == "want":
             self._on_want(body.want.hashes)
         elif kind == "cluster":

@@ -33,17 +33,19 @@ class Job(ABC):
         """Whether nothing more can come of it."""
         return False
 
-    @abstractmethod
-    def on_results(self, message: pb.Results) -> int:
-        """A run of results; return how many tasks it ended."""
+    # Each counts with the connection what it ends, before it tells those who wait: they may ask for the statistics.
 
     @abstractmethod
-    def on_failure(self, message: pb.Failure) -> int:
-        """One task failed for good; return how many tasks that ended."""
+    def on_results(self, message: pb.Results) -> None:
+        """A run of results."""
 
     @abstractmethod
-    def on_cancelled(self, spans: Sequence[Span]) -> int:
-        """These tasks were cancelled before they started; return how many ended now."""
+    def on_failure(self, message: pb.Failure) -> None:
+        """One task failed for good."""
+
+    @abstractmethod
+    def on_cancelled(self, spans: Sequence[Span]) -> None:
+        """These tasks were cancelled before they started."""
 
     @abstractmethod
     def fail(self, cause: BaseException) -> None:

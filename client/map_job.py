@@ -125,21 +125,21 @@ class MapJob(Job):
             if self._want is not None and self.has_arrived:
                 self._want.fire()
 
-    def on_results(self, message: pb.Results) -> int:
+    def on_results(self, message: pb.Results) -> None:
         """See Job."""
+        self._connection.count_ended(self, count_of(message), seconds=message.seconds, completed=True)
         self._arrived(message, message.first)
-        return len(message.ends) // 4
 
-    def on_failure(self, message: pb.Failure) -> int:
+    def on_failure(self, message: pb.Failure) -> None:
         """See Job."""
+        self._connection.count_ended(self, 1, seconds=message.seconds, completed=True)
         self._arrived(message, message.index)
-        return 1
 
-    def on_cancelled(self, spans: Sequence[Span]) -> int:
+    def on_cancelled(self, spans: Sequence[Span]) -> None:
         """See Job."""
+        self._connection.count_ended(self, sum(hi - lo for lo, hi in spans))
         for lo, hi in spans:
             self._arrived(Gap(lo, hi), lo)
-        return sum(hi - lo for lo, hi in spans)
 
     def fail(self, cause: BaseException) -> None:
         """See Job."""

@@ -177,7 +177,7 @@ class SubmitJob(Job):
             self._connection.send(self, cancel(self.number, indices))
             self._connection.count_ended(self, len(indices))
 
-    def on_results(self, message: pb.Results) -> int:
+    def on_results(self, message: pb.Results) -> None:
         """See Job."""
         payload, base, start = message.payload, message.base, 0
         take = self._pending.pop
@@ -188,27 +188,23 @@ class SubmitJob(Job):
             if future is not None:  # otherwise it was cancelled
                 ended.append((future, payload[start:end]))
             start = end
+        self._connection.count_ended(self, len(ended), seconds=message.seconds, completed=True)
         settle(ended)
-        return len(ended)
 
-    def on_failure(self, message: pb.Failure) -> int:
+    def on_failure(self, message: pb.Failure) -> None:
         """See Job."""
         future = self._pending.pop(message.index, None)
-        if future is None:
-            return 0
-        settle([(future, message)])
-        return 1
+        if future is not None:
+            self._connection.count_ended(self, 1, seconds=message.seconds, completed=True)
+            settle([(future, message)])
 
-    def on_cancelled(self, spans: Sequence[Span]) -> int:
+    def on_cancelled(self, spans: Sequence[Span]) -> None:
         """See Job."""
-        count = 0
-        for lo, hi in spans:
-            for index in range(lo, hi):
-                future = self._pending.pop(index, None)
-                if future is not None:
-                    future.finish_cancelled()
-                    count += 1
-        return count
+        take = self._pending.pop
+        found = [future for lo, hi in spans for index in range(lo, hi) if (future := take(index, None)) is not None]
+        self._connection.count_ended(self, len(found))
+        for future in found:
+            future.finish_cancelled()
 
     def fail(self, cause: BaseException) -> None:
         """See Job."""
