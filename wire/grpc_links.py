@@ -33,6 +33,12 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
+def _reason(error: grpc.aio.AioRpcError) -> str:
+    """What gRPC says, without its account of the addresses it tried."""
+    text = error.details() or str(error.code())
+    return text.rpartition("Failed to connect to remote host: ")[2]
+
+
 class _GrpcLink(ABC):
     """What both ends share."""
 
@@ -60,7 +66,7 @@ class DialledLink(_GrpcLink):
         try:
             frame = await self._call.read()
         except grpc.aio.AioRpcError as error:
-            self.reason = error.details() or str(error.code())
+            self.reason = _reason(error)
             return None
         except asyncio.CancelledError:
             # gRPC reports a call that `close` cancelled in the same way as our own task's cancellation.
@@ -74,7 +80,7 @@ class DialledLink(_GrpcLink):
         try:
             await self._call.write(frame)
         except grpc.aio.AioRpcError as error:
-            raise LinkLost(error.details() or str(error.code())) from error
+            raise LinkLost(_reason(error)) from error
         except (asyncio.InvalidStateError, grpc.aio.UsageError) as error:
             raise LinkLost(str(error) or "the connection was closed") from error
         except asyncio.CancelledError:
