@@ -33,7 +33,7 @@ SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 
 
-def _reason(error: grpc.aio.AioRpcError) -> str:
+def reason_of(error: grpc.RpcError) -> str:
     """What gRPC says, without its account of the addresses it tried."""
     text = error.details() or str(error.code())
     return text.rpartition("Failed to connect to remote host: ")[2]
@@ -66,7 +66,7 @@ class DialledLink(_GrpcLink):
         try:
             frame = await self._call.read()
         except grpc.aio.AioRpcError as error:
-            self.reason = _reason(error)
+            self.reason = reason_of(error)
             return None
         except asyncio.CancelledError:
             # gRPC reports a call that `close` cancelled in the same way as our own task's cancellation.
@@ -80,7 +80,7 @@ class DialledLink(_GrpcLink):
         try:
             await self._call.write(frame)
         except grpc.aio.AioRpcError as error:
-            raise LinkLost(_reason(error)) from error
+            raise LinkLost(reason_of(error)) from error
         except (asyncio.InvalidStateError, grpc.aio.UsageError) as error:
             raise LinkLost(str(error) or "the connection was closed") from error
         except asyncio.CancelledError:

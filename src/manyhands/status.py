@@ -11,7 +11,7 @@ from manyhands.notices import counted
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.protos import manyhands_pb2_grpc as pb_grpc
 from manyhands.wire.errors import MasterUnreachable
-from manyhands.wire.grpc_links import CHANNEL_OPTIONS
+from manyhands.wire.grpc_links import CHANNEL_OPTIONS, reason_of
 
 _TIMEOUT = 5.0
 
@@ -23,7 +23,7 @@ def fetch_status(address: str) -> dict[str, Any]:
         try:
             reply = stub.GetStatus(pb.StatusRequest(), timeout=_TIMEOUT)
         except grpc.RpcError as error:
-            raise MasterUnreachable(address, error.details() or str(error.code())) from None
+            raise MasterUnreachable(address, reason_of(error)) from None
     status = MessageToDict(reply, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
     numbered: dict[str, Any] = _with_numbers(status)
     return numbered
