@@ -175,9 +175,9 @@ class FakeMaster:
                 self.jobs[body.open_job.job] = _FakeJob(body.open_job)
             elif kind in ("block", "seal_job"):
                 number = body.block.job if kind == "block" else body.seal_job.job
-                if number in self.jobs:  # else its beginning was dropped, as it was cancelled
-                    self.jobs[number].inbox.append(body)
-                    self._work_off(self.jobs[number])
+                if (job := self.jobs.get(number)) is not None:  # else its beginning was dropped, as it was cancelled
+                    job.inbox.append(body)
+                    self._work_off(job)
             elif kind == "consumed":
                 if (metered := self.jobs.get(body.consumed.job)) is not None:
                     metered.consumed = max(metered.consumed, body.consumed.bytes)
@@ -196,15 +196,14 @@ class FakeMaster:
                 return
             job.inbox.popleft()
             if body.HasField("block"):
-                self._on_block(body.block)
+                self._on_block(job, body.block)
             else:
                 assert body.seal_job.total == job.count
                 job.sealed_at = job.count
 
-    def _on_block(self, message: pb.Block) -> None:
+    def _on_block(self, job: _FakeJob, message: pb.Block) -> None:
         block = read_block(message)
         self.blocks.append(block)
-        job = self.jobs[message.job]
         assert block.first == job.count
         job.count = block.end
         for lo in range(block.first, block.end, self.run_count):

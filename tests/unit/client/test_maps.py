@@ -199,8 +199,8 @@ def test_results_are_not_kept(client: Client) -> None:
 
 def test_the_reader_tells_what_it_has_consumed(client: Client, master: FakeMaster) -> None:
     results = client.map(lambda n: b"x" * 100_000, itertools.count())
-    assert sum(len(next(results)) for _ in range(100)) == 10_000_000
-    wait_until(lambda: master.jobs[1].consumed > 8_000_000, 5)
+    assert sum(len(next(results)) for _ in range(200)) == 20_000_000
+    wait_until(lambda: master.jobs[1].consumed > 1 << 20, 5)
 
 
 # ------------------------------------------------------------ what goes wrong
