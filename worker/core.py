@@ -215,6 +215,9 @@ class AgentCore:
     def _charge(self, slot: Slot, exit_code: int, stderr_tail: str) -> bool:
         """Take everything back from a dead slot, and charge the task it ran, if it ran one; whether it did."""
         started, busy, _ = self._look(slot.number)
+        if started >= slot.next_position and slot.fed:
+            # User code wrote over the page. Uncharged, the task would do that again and again: blame the first.
+            started, busy = slot.fed[0].position, True
         above = self._roster.cut_off(slot, started + 1)
         at = self._roster.cut_off(slot, started) if busy else []
         below = self._roster.cut_off(slot, 0)

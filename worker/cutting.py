@@ -59,10 +59,14 @@ class Cutting:
         """Step 1, unless it was taken already."""
         if slot.cut is not None:
             return
-        limit = self._look(slot.number).started + 1
+        limit = self._above_started(slot)
         slot.cut = Cut(limit)
         self._roster.idle.pop(slot.number, None)
         out.append(SetLimit(slot.number, limit))
+
+    def _above_started(self, slot: Slot) -> int:
+        # No more than all, whatever user code has done to the page.
+        return min(self._look(slot.number).started + 1, slot.next_position)
 
     def limit_set(self, slot: Slot, limit: int, now: float) -> None:
         """The slot's page has this limit. If that is step 1's, a "cut" timer will call for step 2."""
@@ -73,7 +77,7 @@ class Cutting:
         """Step 2: returns what is the agent's again."""
         assert slot.cut is not None
         assert not slot.cut.sent
-        cut = max(slot.cut.limit, self._look(slot.number).started + 1)
+        cut = max(slot.cut.limit, self._above_started(slot))
         slot.cut = Cut(cut, sent=True)
         out.append(SetLimit(slot.number, cut))
         out.append(SendCut(slot.number, cut))

@@ -51,6 +51,10 @@ class RateLimit:
         return dropped
 
 
+def _pieces(line: bytes) -> list[bytes]:
+    return [line[start : start + LINE_BYTES] for start in range(0, len(line) or 1, LINE_BYTES)]
+
+
 class LineTagger:
     """Cuts one slot's stream into tagged lines; pure. `tail` has the last lines, untagged."""
 
@@ -61,10 +65,12 @@ class LineTagger:
 
     def feed(self, data: bytes, admit: Callable[[int], int]) -> list[bytes]:
         """The lines that `data` completes, as far as `admit(count)` lets them pass."""
-        *lines, rest = (self._rest + data).split(b"\n")
-        while len(rest) > LINE_BYTES:
-            lines.append(rest[:LINE_BYTES])
-            rest = rest[LINE_BYTES:]
+        data = self._rest + data
+        *lines, rest = data.split(b"\n")
+        if len(data) > LINE_BYTES:
+            lines = [piece for line in lines for piece in _pieces(line)]
+            *more, rest = _pieces(rest)
+            lines += more
         self._rest = rest
         return self._tagged(lines, admit)
 

@@ -6,6 +6,8 @@ memcpy), so neither side ever reads half a word. `cutting` says in which order t
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import mmap
 import os
 
@@ -25,7 +27,7 @@ LIMIT = 16  #: the slot starts only positions below
 def create() -> int:
     """A file descriptor of a new page, all zero; the file has no name and goes with its last user."""
     if hasattr(os, "memfd_create"):
-        fd = os.memfd_create("manyhands-slot", os.MFD_CLOEXEC)
+        fd = os.memfd_create("manyhands-slot", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     else:  # pragma: no cover - not Linux
         import tempfile  # slots need only the class below
 
@@ -33,6 +35,20 @@ def create() -> int:
         os.unlink(path)  # noqa: PTH108 - slots do without pathlib
     os.ftruncate(fd, PAGE_BYTES)
     return fd
+
+
+#: F_SEAL_SEAL, _SHRINK, _GROW and _FUTURE_WRITE (which the module fcntl lacks before Python 3.13).
+_SEALS = 0x1 | 0x2 | 0x4 | 0x10
+
+
+def seal(fd: int) -> None:
+    """Once both sides have mapped it: nobody can write to the page's descriptor, or truncate it.
+
+    mmap keeps a descriptor of its own in the slot, where user code may write to whatever is open.
+    """
+    if hasattr(fcntl, "F_ADD_SEALS"):
+        with contextlib.suppress(OSError):  # a Linux before 5.1
+            fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
 
 
 class Page:

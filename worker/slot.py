@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from manyhands.worker.page import Page
+from manyhands.worker.page import Page, seal
 from manyhands.worker.slot_codec import SlotCodec
 from manyhands.worker.slot_loop import SlotLoop
 from manyhands.worker.slot_pipes import AgentGone
@@ -31,8 +31,10 @@ def main() -> NoReturn:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # a text stream here
     # Ctrl-C is the agent's business. Unlike SIG_IGN this is not passed on to the user's subprocesses.
     signal.signal(signal.SIGINT, lambda *_: None)
-    loop = SlotLoop(inbox, outbox, Page(page), SlotCodec(place))
+    shared = Page(page)
+    seal(page)
     os.close(page)
+    loop = SlotLoop(inbox, outbox, shared, SlotCodec(place))
     # A child that user code forks must not speak for the slot.
     os.register_at_fork(after_in_child=loop.disown)
     gc.freeze()

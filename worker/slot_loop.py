@@ -18,8 +18,8 @@ from manyhands.worker.slot_codec import ATOMS, TEXT_MAX, SlotCodec
 from manyhands.worker.slot_frames import unpack_offsets
 from manyhands.worker.slot_pipes import AgentGone, Inbox, Outbox
 
-#: Before it starts a task the slot sends what is finished, if the last time was so many seconds ago:
-#: finished work never waits longer behind a slow task.
+#: Before it starts a task the slot sends what is finished, if the last time was so many seconds ago.
+#: Behind a slow task waits only what was finished within that time before it; without it, a send a task.
 SEND_INTERVAL = 0.0002
 
 

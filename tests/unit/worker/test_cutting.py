@@ -73,6 +73,13 @@ def test_the_wait_begins_when_the_limit_is_written(stage: Stage) -> None:
     assert [kind for kind, _ in stage.timers.due(100.0)] == ["cut"]
 
 
+def test_a_page_full_of_rubbish_takes_back_nothing(stage: Stage) -> None:
+    stage.sights.see(0, started=(1 << 64) - 1)
+    stage.cutting.begin(stage.slot, stage.out)
+    assert stage.taken() == [SetLimit(0, 11)]
+    assert stage.cutting.publish(stage.slot, stage.out) == []
+
+
 @pytest.mark.parametrize("answer", [5, 7])
 def test_a_wrong_answer_is_a_fault(stage: Stage, answer: int) -> None:
     stage.sights.see(0, started=5)

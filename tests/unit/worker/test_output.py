@@ -34,6 +34,13 @@ def test_a_line_without_end_is_cut() -> None:
     lines = tagger.feed(b"x" * (2 * LINE_BYTES + 1), every)
     assert lines == [b"t " + b"x" * LINE_BYTES + b"\n"] * 2
     assert tagger.finish(every) == [b"t x\n"]
+    assert tagger.feed(b"y" * (LINE_BYTES + 1) + b"\n\nz", every) == [
+        b"t " + b"y" * LINE_BYTES + b"\n",
+        b"t y\n",
+        b"t \n",
+    ]
+    assert tagger.feed(b"z" * LINE_BYTES, every) == [b"t " + b"z" * LINE_BYTES + b"\n"]
+    assert tagger.finish(every) == [b"t z\n"]
 
 
 @given(st.lists(st.binary(max_size=20)))
