@@ -64,6 +64,7 @@ class Ledger:
         self.workers: dict[int, set[int]] = {}  # -> leases
         self.leases: dict[int, LeaseEntry] = {}
         self.revokes: dict[int, int] = {}  # unanswered -> worker
+        self._asked: dict[tuple[int, int], int] = {}  # (job, index) -> the last revoke that asked for it
         self._last_lease = 0
         self._last_revoke = 0
         #: Counts, to show that a run exercised what it should.
@@ -206,6 +207,14 @@ class Ledger:
 
     # ------------------------------------------------------------ commands
 
+    def check_cancelled(self, event: ev.CancelRequested) -> None:
+        """After the commands for a cancel: what no worker had has its end already."""
+        job = self.jobs[event.job]
+        for lo, hi in () if job.closed else event.spans or ():
+            for index, task in enumerate(job.tasks[lo:hi], lo):
+                if task.outcome is None and not task.lease:
+                    raise Violation("cancelled where no worker had it, and not ended", job.number, index)
+
     def commands(self, commands: Iterable[cmd.Command], now: float) -> None:
         for command in commands:
             match command:
@@ -272,6 +281,10 @@ class Ledger:
             for index in range(lo, hi):
                 if index not in lease.open:
                     raise Violation("asked back though it was reported", command.job, index)
+                before = self._asked.get((command.job, index), 0)
+                if before in self.revokes and not lease.job.closed and not lease.job.tasks[index].cancel_asked:
+                    raise Violation(f"asked back again before revoke {before} was answered", command.job, index)
+                self._asked[command.job, index] = command.revoke
         self.revokes[command.revoke] = command.worker
 
     def _failure(self, command: cmd.DeliverFailure) -> None:
@@ -303,7 +316,7 @@ class Ledger:
 
     # ------------------------------------------------------------ slots, and the end
 
-    def starts(self, worker: str, lease_number: int, job: int, index: int) -> TaskRecord:
+    def starts(self, worker: str, lease_number: int, job: int, index: int, attempt: int) -> TaskRecord:
         """A slot begins a task."""
         task = self.jobs[job].tasks[index]
         task.starts += 1
@@ -311,8 +324,11 @@ class Ledger:
         if task.starts > task.dispatches:
             raise Violation(f"started {task.starts} times, dispatched {task.dispatches} times", job, index)
         lease = self.leases.get(lease_number)
-        if lease is not None and index in lease.open and task.outcome is not None and not task.late:
-            raise Violation(f"runs though it has {task.outcome}", job, index)
+        if lease is not None and index in lease.open:
+            if task.outcome is not None and not task.late:
+                raise Violation(f"runs though it has {task.outcome}", job, index)
+            if task.outcome is None and attempt != task.attempts:
+                raise Violation(f"runs as attempt {attempt}, not {task.attempts}", job, index)
         return task
 
     def forget_start(self, job: int, index: int) -> None:

@@ -69,12 +69,15 @@ class ClientPlan:
 
 @dataclass(frozen=True, slots=True)
 class WorkerPlan:
-    """`late_results`: what it was about to report when its session ended it reports in the next."""
+    """`late_results`: what it was about to report when its session ended it reports in the next. `late_words`: agent
+    and slots see each other's words in their shared pages as late as may be.
+    """
 
     name: str
     slots: int
     at: float = 0.0
     late_results: bool = False
+    late_words: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,9 @@ def from_seed(seed: int, *, workers: int | None = None) -> Scenario:
     link = _link(rng)
     clients = _clients(rng, tasks, mean, durations, horizon)
     lately = rng.random() < 0.5
-    fleet = [WorkerPlan(f"w{n}", slots[n], 0.0, lately and rng.random() < 0.5) for n in range(count)]
+    fleet = [
+        WorkerPlan(f"w{n}", slots[n], 0.0, lately and rng.random() < 0.5, rng.random() < 0.5) for n in range(count)
+    ]
     joiners = rng.choice((0, 0, 1, 3))
     fleet += [WorkerPlan(f"j{n}", rng.choice((1, 2, 4)), rng.uniform(0.0, horizon)) for n in range(joiners)]
     return Scenario(

@@ -31,8 +31,10 @@ class JobView:
     cancel_asked: set[int] = field(default_factory=set)
     cancelled: bool = False  # the whole job
     complete: bool = False  # everything has been sent
-    delivered_bytes: int = 0
+    read_count: int = 0  # results are read in order
+    read_bytes: int = 0
     reads: bool = False
+    finished_at: float = 0.0
 
     @property
     def is_over(self) -> bool:
@@ -141,8 +143,12 @@ class SimulatedClient:
     async def _read(self, job: JobView) -> None:
         await asyncio.sleep(READ_DELAY)
         job.reads = False
+        while (outcome := job.outcomes.get(job.read_count)) is not None:
+            if outcome == "succeeded":
+                job.read_bytes += len(result_of(job.items[job.read_count]))
+            job.read_count += 1
         if not self.left:
-            self.dialer.send(pb.Body(consumed=pb.Consumed(job=job.number, bytes=job.delivered_bytes)))
+            self.dialer.send(pb.Body(consumed=pb.Consumed(job=job.number, bytes=job.read_bytes)))
 
     # ------------------------------------------------------------ what it gets
 
@@ -165,10 +171,6 @@ class SimulatedClient:
                     if result != result_of(job.items[index]):
                         raise self._violation(job, index, f"got the result {result[:40]!r}")
                     self._end(job, index, "succeeded")
-                job.delivered_bytes += len(message.payload)
-                if job.plan.options.metered and not job.reads:
-                    job.reads = True
-                    self._world.spawn(self._read(job))
             case "failure":
                 message = body.failure
                 job, index = self.jobs[message.job], message.index
@@ -194,6 +196,10 @@ class SimulatedClient:
         if index in job.outcomes:
             raise self._violation(job, index, f"{outcome} after it had {job.outcomes[index]}")
         job.outcomes[index] = outcome
+        job.finished_at = asyncio.get_running_loop().time()
+        if job.plan.options.metered and not job.reads:
+            job.reads = True
+            self._world.spawn(self._read(job))
 
     def _violation(self, job: JobView, index: int, sentence: str) -> Violation:
         for number, (client, theirs, _) in self._world.plans.items():

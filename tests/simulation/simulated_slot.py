@@ -10,6 +10,7 @@ from typing import Literal
 
 from tests.simulation.items import error_of, result_of
 from tests.simulation.scenario import Fate
+from tests.unit.worker.model_slot import Word
 
 from manyhands.wire.blocks import end_at, pack_ends
 from manyhands.worker.commands import Feed, SendCut
@@ -35,16 +36,19 @@ class SimulatedSlot:
         run: Callable[[Feed, int, bytes], tuple[Fate, Turn]],
         on_reports: Callable[[list[Report]], None],
         on_death: Callable[[int], None],
+        late_words: bool,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._run = run
         self._on_reports = on_reports
         self._on_death = on_death
-        self.limit = NO_LIMIT
-        self._started = 0
-        self._busy = False
+        self._late_words = late_words
+        self._limit = Word(NO_LIMIT)
+        self._started = Word()
+        self._busy = Word()
         self._since = 0.0
-        self._pipe: deque[Feed | SendCut] = deque()
+        #: Frames, each with the number of stores to the limit before it was written.
+        self._pipe: deque[tuple[Feed | SendCut, int]] = deque()
         self._feed: Feed | None = None
         self._position = 0
         self._blocked = False
@@ -61,10 +65,14 @@ class SimulatedSlot:
     # ------------------------------------------------------------ the agent's side
 
     def sight(self) -> Sight:
-        return Sight(self._started, self._busy, self._since)
+        now, late = self._loop.time(), self._late_words and not self._dead
+        return Sight(self._started.load(now, late), bool(self._busy.load(now, late)), self._since)
+
+    def set_limit(self, limit: int) -> None:
+        self._limit.store(limit, self._loop.time())
 
     def write(self, command: Feed | SendCut) -> None:
-        self._pipe.append(command)
+        self._pipe.append((command, self._limit.stores))
         if self._timer is None and not self._dead:
             self._timer = self._loop.call_soon(self._go_on)
 
@@ -75,7 +83,7 @@ class SimulatedSlot:
 
     @property
     def is_busy(self) -> bool:
-        return self._busy or bool(self._pipe)
+        return bool(self._busy.value) or bool(self._pipe)
 
     # ------------------------------------------------------------ its own
 
@@ -92,8 +100,10 @@ class SimulatedSlot:
                 if not self._look_for_cut():
                     return
             elif self._feed is not None:
-                self._started, self._since, self._busy = self._position, self._loop.time(), True
-                if self._position < self.limit:
+                now = self._since = self._loop.time()
+                self._started.store(self._position, now)
+                self._busy.store(1, now)
+                if self._position < self._limit.load(now, self._late_words):
                     self._begin()
                     return
                 self._pause()
@@ -102,7 +112,8 @@ class SimulatedSlot:
                 self._pause()
                 return
             else:
-                frame = self._pipe.popleft()
+                frame, stores = self._pipe.popleft()
+                self._limit.know(stores)
                 if isinstance(frame, Feed):
                     self._feed, self._position = frame, frame.position
                 else:
@@ -111,13 +122,14 @@ class SimulatedSlot:
 
     def _look_for_cut(self) -> bool:
         """The cut always follows the limit that stopped us: what it takes is dropped, what it leaves is run."""
-        for frame in self._pipe:
+        for frame, stores in self._pipe:
+            self._limit.know(stores)
             if isinstance(frame, SendCut):
                 self._blocked = False
                 if self._position >= frame.cut:
                     self._feed = None
                     return True
-                self._busy = True
+                self._busy.store(1, self._loop.time())
                 self._begin()
                 return False
         return False
@@ -161,7 +173,8 @@ class SimulatedSlot:
     def _pause(self) -> None:
         self._close_run()
         self._send()
-        self._busy = False
+        if self._busy.value:
+            self._busy.store(0, self._loop.time())
 
     def _close_run(self) -> None:
         if not self._done:

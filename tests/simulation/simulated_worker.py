@@ -19,7 +19,7 @@ from manyhands.worker.core import AgentCore
 from manyhands.worker.reports import Report
 from manyhands.worker.slot_state import Sight
 
-#: Bodies of results kept for a later session.
+#: Reports kept for a later session.
 LATE_BODIES = 20
 
 UNSEEN = Sight(0, busy=False, since=0.0)
@@ -128,7 +128,7 @@ class SimulatedWorker:
         """A slot starts a task."""
         with self._world.guard():
             lease = feed.piece.lease
-            return self._world.begin_task(self.plan.name, lease.number, lease.job, index, item)
+            return self._world.begin_task(self.plan.name, lease, index, feed.piece.attempt, item)
 
     # ------------------------------------------------------------ what is decided
 
@@ -136,14 +136,14 @@ class SimulatedWorker:
         for command in commands:
             match command:
                 case Send(body):
-                    if self.plan.late_results and body.HasField("results"):
+                    if self.plan.late_results and not body.HasField("returned"):
                         self._recent.append(body)
                     self.dialer.send(body)
                 case Spawn(number):
                     self._spawn(number)
                 case SetLimit(number, limit):
                     if (slot := self._slots[number]) is not None:
-                        slot.limit = limit
+                        slot.set_limit(limit)
                     self.core.limit_set(number, limit, self._loop.time())
                 case SendDefinition(number, hash):
                     self._known[number].add(hash)
@@ -171,5 +171,6 @@ class SimulatedWorker:
             self._run,
             lambda reports: self._on_reports(number, slot, reports),
             lambda exit_code: self._on_death(number, slot, exit_code),
+            self.plan.late_words,
         )
         self._slots[number] = slot

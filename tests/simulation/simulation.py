@@ -31,9 +31,12 @@ REST_LIMIT = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a run came to. `seconds`: virtual, from the first worker's start to the last task's end."""
+    """What a run came to. `seconds`: virtual, from the first worker's start to the last task's end; `finished`: the
+    same for each job, by its client's name and number.
+    """
 
     seconds: float
+    finished: dict[tuple[str, int], float]
     digest: str
     counts: dict[str, int]
 
@@ -58,7 +61,10 @@ class WatchedScheduler:
             if isinstance(event, ev.JobOpened):
                 self._note_job(event.job)
             self._world.ledger.event(event, now)
-            return self._checked(self._scheduler.handle(event, now), now)
+            commands = self._checked(self._scheduler.handle(event, now), now)
+            if isinstance(event, ev.CancelRequested):
+                self._world.ledger.check_cancelled(event)
+            return commands
 
     def plan(self, now: float) -> list[cmd.Command]:
         with self._world.guard():
@@ -131,7 +137,12 @@ class Simulation:
         finally:
             await self.world.stop()
         finished_at = max(client.finished_at for client in self.clients.values())
-        return Outcome(finished_at - self._begun_at, self.world.story.digest(), self.world.ledger.counts)
+        finished = {
+            (client.plan.name, job.number): job.finished_at - self._begun_at
+            for client in self.clients.values()
+            for job in client.jobs.values()
+        }
+        return Outcome(finished_at - self._begun_at, finished, self.world.story.digest(), self.world.ledger.counts)
 
     async def _until_failed(self, living: object) -> None:
         life = self.world.spawn(living)

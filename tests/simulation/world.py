@@ -15,6 +15,7 @@ from tests.simulation.story import Story, Violation
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.handshake import make_hello
+from manyhands.worker.pieces import Lease
 
 
 class World:
@@ -71,10 +72,11 @@ class World:
             runner.cancel()
         await asyncio.gather(*runners, return_exceptions=True)
 
-    def begin_task(self, worker: str, lease: int, job: int, index: int, item: bytes) -> tuple[Fate, Turn]:
+    def begin_task(self, worker: str, lease: Lease, index: int, attempt: int, item: bytes) -> tuple[Fate, Turn]:
         """A slot starts a task: how long it takes, and what it comes to this time."""
+        job = lease.job
         client, number, plan = self.plans[job]
-        record = self.ledger.starts(worker, lease, job, index)
+        record = self.ledger.starts(worker, lease.number, job, index, attempt)
         if item != item_of(client, number, index, len(item)):
             raise Violation(f"was given the item {item[:40]!r}", job, index)
         fate = plan.fates[index]

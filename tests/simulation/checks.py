@@ -1,0 +1,70 @@
+"""What a simulation can be asked to show, by name; used on the shipped code by tests, and on mutants of it.
+
+`seed:N`: a world full of trouble keeps every property. `fair`, `priority`: who is served when. `scheduler`: the
+state machine of its unit tests, always with the same examples.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.simulation.scenario import ClientPlan, Scenario, WorkerPlan, from_seed, plain_job
+from tests.simulation.simulation import simulate
+
+from manyhands.master.events import JobOptions
+
+#: Virtual seconds within which the seeds used here end; a mutant that hangs is found so much sooner.
+LIMIT = 60.0
+
+
+def run(name: str) -> None:
+    """Raises AssertionError, or whatever else a fault leads to, if the property does not hold."""
+    kind, _, seed = name.partition(":")
+    match kind:
+        case "seed":
+            simulate(replace(from_seed(int(seed)), limit=LIMIT))
+        case "fair":
+            clients_share_equally()
+        case "priority":
+            urgent_jobs_overtake()
+        case "scheduler":
+            _run_machine()
+        case _:
+            raise ValueError(f"no check is called {name}")
+
+
+def clients_share_equally() -> None:
+    """Of two clients that submit the same at once, neither waits for the other's end."""
+    job = plain_job([0.01] * 400, 0.1)
+    outcome = simulate(_scenario(ClientPlan("c0", (job,)), ClientPlan("c1", (job,))))
+    first, last = sorted(outcome.finished.values())
+    assert first - 0.1 > 0.9 * (last - 0.1), f"one was done at {first}, the other at {last}"
+
+
+def urgent_jobs_overtake() -> None:
+    """A job of higher priority does not wait for what came before it."""
+    urgent = replace(plain_job([0.01] * 40, 0.3), options=JobOptions(priority=1))
+    outcome = simulate(_scenario(ClientPlan("c0", (plain_job([0.01] * 800, 0.1), urgent))))
+    # 8 slots need 50 ms for it, once their running tasks are done.
+    assert outcome.finished["c0", 2] < 0.3 + 0.1, f"the urgent job was done at {outcome.finished['c0', 2]}"
+
+
+def _scenario(*clients: ClientPlan) -> Scenario:
+    return Scenario(0, clients, tuple(WorkerPlan(f"w{n}", 2) for n in range(4)), limit=LIMIT)
+
+
+def _run_machine() -> None:
+    from hypothesis import Phase, settings
+    from hypothesis.stateful import run_state_machine_as_test
+    from tests.unit.master.test_scheduler_machine import SchedulerMachine
+
+    few = settings(
+        max_examples=60,
+        stateful_step_count=40,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        print_blob=False,
+    )
+    run_state_machine_as_test(SchedulerMachine, settings=few)

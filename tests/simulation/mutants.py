@@ -1,0 +1,341 @@
+"""Mutants: faults planted in the shipped code, one small change each, and the check that finds it.
+
+`old` must occur exactly once in its module: a mutant that no longer applies is an error, so that changes to the code
+bring their mutants along.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    """`check`: see `checks.py`; chosen so that the fault shows in it, and soon."""
+
+    name: str
+    module: str
+    old: str
+    new: str
+    check: str
+
+
+MUTANTS = (
+    # ------------------------------------------------------------ sessions
+    Mutant(
+        "acknowledgement is not written",
+        "manyhands.wire.session",
+        "frame.acknowledged = self._told = self._applied",
+        "self._told = self._applied",
+        "seed:1",
+    ),
+    Mutant(
+        "resume sends nothing again",
+        "manyhands.wire.session",
+        "self._resend = deque(self._unacknowledged)",
+        "self._resend = deque()",
+        "seed:1",
+    ),
+    Mutant(
+        "duplicate is accepted",
+        "manyhands.wire.session",
+        """        if sequence <= self._received or sequence in self._early:
+            self.duplicates += 1
+            return []
+        if sequence != self._received + 1:
+""",
+        """        if sequence > self._received + 1:
+""",
+        "seed:1",
+    ),
+    Mutant(
+        "early frame is dropped",
+        "manyhands.wire.session",
+        "            self._early[sequence] = frame\n",
+        "",
+        "seed:1",
+    ),
+    Mutant(
+        "fragments are joined in the wrong order",
+        "manyhands.wire.session",
+        "parts.append(fragment.data)",
+        "parts.insert(0, fragment.data)",
+        "seed:1",
+    ),
+    Mutant(
+        "bodies of a frame in the wrong order",
+        "manyhands.wire.session",
+        "                    bodies.append(body)\n",
+        "                    bodies.insert(0, body)\n",
+        "seed:1",
+    ),
+    Mutant(
+        "acknowledged bytes stay in the window",
+        "manyhands.wire.session",
+        "            self._unacknowledged_bytes -= size\n",
+        "",
+        "seed:1",
+    ),
+    Mutant(
+        "resent frames are not resumed from the peer's word",
+        "manyhands.wire.session",
+        "        self._acknowledge(peer_received)\n",
+        "        self._unacknowledged.clear()\n        self._unacknowledged_bytes = 0\n",
+        "seed:1",
+    ),
+    Mutant(
+        "grace goes on after the worker is back",
+        "manyhands.master.sessions",
+        "            peer.grace.cancel()\n            peer.grace = None\n",
+        "            peer.grace = None\n",
+        "seed:1",
+    ),
+    Mutant(
+        "a dialer closed while it connects connects",
+        "manyhands.wire.dialer",
+        "        if self._closing.is_set():  # `close` came while there was nothing to close\n"
+        "            await link.close()\n            return None\n",
+        "",
+        "seed:1",
+    ),
+    # ------------------------------------------------------------ blocks
+    Mutant(
+        "split one item too late",
+        "manyhands.wire.blocks",
+        "        start = end_at(self.ends, a - 1) if a else self.base\n        stop",
+        "        start = end_at(self.ends, a) if a else self.base\n        stop",
+        "seed:1",
+    ),
+    Mutant(
+        "ends of a split one too far",
+        "manyhands.wire.blocks",
+        "return start, self.ends[4 * a : 4 * b]",
+        "return start, self.ends[4 * a + 4 : 4 * b + 4]",
+        "seed:1",
+    ),
+    # ------------------------------------------------------------ who is lost
+    Mutant(
+        "lease of a lost worker is not queued again",
+        "manyhands.master.scheduler",
+        "            self._pool.requeue(lease.job, spans, out)\n        return out",
+        "        return out",
+        "seed:4",
+    ),
+    Mutant(
+        "loss does not count as an attempt",
+        "manyhands.master.scheduler",
+        "                        lease.job.attempts.bump(a, b)\n",
+        "                        pass\n",
+        "seed:4",
+    ),
+    Mutant(
+        "deque of a lost worker is not queued again",
+        "manyhands.master.scheduler",
+        "            self._pool.requeue(staged.job, staged.spans, out)\n",
+        "            pass\n",
+        "seed:32",
+    ),
+    Mutant(
+        "finished tasks are queued again",
+        "manyhands.master.pool",
+        "            for a, b in job.done.missing(lo, hi):\n                if job.cancelling:",
+        "            for a, b in [(lo, hi)]:\n                if job.cancelling:",
+        "scheduler",
+    ),
+    Mutant(
+        "slots of a lost worker still count",
+        "manyhands.master.scheduler",
+        "        self._pool.slots -= worker.slots\n",
+        "",
+        "seed:4",
+    ),
+    # ------------------------------------------------------------ revokes
+    Mutant(
+        "the victim loses the work when it is asked",
+        "manyhands.master.planner",
+        "                pool.ask_back(victim, lease, spans, out)\n",
+        "                pool.ask_back(victim, lease, spans, out)\n"
+        "                for lo, hi in spans:\n                    victim.report(lease, lo, hi)\n"
+        "                pool.requeue(lease.job, spans, out)\n",
+        "seed:4",
+    ),
+    Mutant(
+        "the victim is forgotten",
+        "manyhands.master.pool",
+        "        worker.revokes[self._revoke] = lease.number\n",
+        "",
+        "seed:4",
+    ),
+    Mutant(
+        "an answered revoke stays",
+        "manyhands.master.scheduler",
+        "            worker.revokes.pop(event.revoke, None)\n",
+        "            pass\n",
+        "seed:4",
+    ),
+    Mutant(
+        "what was given back is not queued again",
+        "manyhands.master.scheduler",
+        "                self._pool.requeue(lease.job, parts, out)\n",
+        "",
+        "seed:4",
+    ),
+    Mutant(
+        "nobody looks again when it was too early to ask",
+        "manyhands.master.planner",
+        "                self.recheck_at = now + config.revoke_pause\n",
+        "                pass\n",
+        "scheduler",
+    ),
+    Mutant(
+        "the agent does not answer when its cut is done",
+        "manyhands.worker.core",
+        "        for revoke in self._revokes.settled(slot.number):\n            self._answer(revoke, now, out)\n",
+        "        self._revokes.settled(slot.number)\n",
+        "seed:19",
+    ),
+    Mutant(
+        "the agent loses what a cut brings back",
+        "manyhands.worker.core",
+        "                self._held.put_back(piece, lo, hi)\n",
+        "                pass\n",
+        "seed:31",
+    ),
+    Mutant(
+        "the cut is published without a second look",
+        "manyhands.worker.cutting",
+        "cut = max(slot.cut.limit, self._look(slot.number).started + 1)",
+        "cut = slot.cut.limit",
+        "seed:15",
+    ),
+    # ------------------------------------------------------------ outcomes
+    Mutant(
+        "a partly late run is delivered as a whole",
+        "manyhands.master.scheduler",
+        "DeliverRun(job.number, job.client, message, tuple(parts))",
+        "DeliverRun(job.number, job.client, message, ((lo, hi),))",
+        "scheduler",
+    ),
+    Mutant(
+        "a late result leaves its task in the queue",
+        "manyhands.master.scheduler",
+        "            self._pool.withdraw(job, parts)\n",
+        "            pass\n",
+        "scheduler",
+    ),
+    Mutant(
+        "a failure counts under any lease",
+        "manyhands.master.scheduler",
+        "        if not fenced or index in job.done:\n",
+        "        if index in job.done:\n",
+        "scheduler",
+    ),
+    Mutant(
+        "a reported lease stays open",
+        "manyhands.master.workers",
+        "        if not lease.open:\n            self.leases.pop(lease.number, None)\n",
+        "",
+        "seed:1",
+    ),
+    Mutant(
+        "the agent reports failures as not retryable",
+        "manyhands.worker.core",
+        "                retryable=report.retryable,\n",
+        "",
+        "seed:4",
+    ),
+    Mutant(
+        "one crash too many is forgiven",
+        "manyhands.master.scheduler",
+        "if len(reports) >= self._config.max_crashes:",
+        "if len(reports) > self._config.max_crashes:",
+        "seed:1",
+    ),
+    Mutant(
+        "the slot's death charges the task after the one it ran",
+        "manyhands.worker.core",
+        "        above = self._roster.cut_off(slot, started + 1)\n"
+        "        at = self._roster.cut_off(slot, started) if busy else []\n",
+        "        above = self._roster.cut_off(slot, started + 2)\n"
+        "        at = self._roster.cut_off(slot, started + 1) if busy else []\n",
+        "seed:1",
+    ),
+    # ------------------------------------------------------------ retries and cancels
+    Mutant(
+        "the wake of a retry is lost",
+        "manyhands.master.scheduler",
+        "        self._wakes.add(now + delay, job.number, index)\n",
+        "",
+        "seed:4",
+    ),
+    Mutant(
+        "a retry does not wait",
+        "manyhands.master.scheduler",
+        "self._wakes.add(now + delay, job.number, index)",
+        "self._wakes.add(now, job.number, index)",
+        "seed:4",
+    ),
+    Mutant(
+        "one retry too few",
+        "manyhands.master.retry",
+        "if failures > options.retries:",
+        "if failures >= options.retries:",
+        "seed:4",
+    ),
+    Mutant(
+        "the attempt is not sent",
+        "manyhands.master.engine",
+        "                attempt=piece.attempt,\n",
+        "",
+        "seed:1",
+    ),
+    Mutant(
+        "the cancel of a leased task is forgotten",
+        "manyhands.master.scheduler",
+        "                    job.cancelling.add(c, d)\n",
+        "                    pass\n",
+        "seed:14",
+    ),
+    Mutant(
+        "a cancelled job's waiting tasks stay",
+        "manyhands.master.scheduler",
+        "for place in (job.queued, job.waiting):",
+        "for place in (job.queued,):",
+        "seed:16",
+    ),
+    Mutant(
+        "a client's jobs outlive it",
+        "manyhands.master.scheduler",
+        "if job.client == event.client]:\n            self._pool.drop(job, out)",
+        "if job.client == event.client]:\n            pass",
+        "seed:19",
+    ),
+    # ------------------------------------------------------------ limits and order
+    Mutant(
+        "one more at once than max_parallel",
+        "manyhands.master.pool",
+        "job.options.max_parallel - job.leased - job.staged)",
+        "job.options.max_parallel + 1 - job.leased - job.staged)",
+        "seed:1",
+    ),
+    Mutant(
+        "what an ordered reader waits for is not admitted",
+        "manyhands.master.pool",
+        "limit = min(limit, 1 if job.queued.first == job.first_open else 0)",
+        "limit = 0",
+        "seed:14",
+    ),
+    Mutant(
+        "work is not charged to its job",
+        "manyhands.master.queues",
+        "        job.tag = tag + cost\n",
+        "",
+        "fair",
+    ),
+    Mutant(
+        "the lowest priority goes first",
+        "manyhands.master.queues",
+        "(-job.priority, job.tag, job.number, job)",
+        "(job.priority, job.tag, job.number, job)",
+        "priority",
+    ),
+)
