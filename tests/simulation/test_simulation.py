@@ -27,7 +27,7 @@ def test_a_seed_is_always_the_same_story():
 
 def test_a_failure_tells_the_story_and_how_to_see_it_again():
     with pytest.raises(SimulationFailed) as caught:
-        simulate(replace(from_seed(4), limit=0.01))
+        simulate(replace(from_seed(4), limit=0.05))
     story = str(caught.value)
     assert "The story of task" in story
     assert "The last events:" in story
