@@ -19,6 +19,36 @@ EAGER_INTERVAL = 0.001
 ROUND_TRIP = 0.002
 
 
+class Urgency:
+    """How soon a report may follow another because work runs out.
+
+    At once with few workers. A master with a thousand hears them all when a job ends, so its interval, as far as
+    it exceeds the usual one, spaces urgent reports as well: half of it apart on average, but for short bursts.
+    The generic cell rate algorithm (ITU-T I.371).
+    """
+
+    SHARE = 0.5
+    BURST = 2
+
+    def __init__(self) -> None:
+        self._last = self._due = -NEVER
+
+    def sent(self, now: float, interval: float) -> None:
+        """A report goes out; `interval`: the master's, between unhurried ones."""
+        self._last = now
+        self._due = max(self._due, now) + self._apart(interval)
+
+    def next(self, interval: float, *, is_idle: bool, is_last: bool) -> float:
+        """When the next may go; `is_idle`: a slot has nothing to do already; `is_last`: none has."""
+        apart = self._apart(interval)
+        # With many workers the slots that run out together are waited for.
+        soonest = self._last if is_idle and not apart else self._last + EAGER_INTERVAL
+        return soonest if is_last else max(soonest, self._due - self.BURST * apart)
+
+    def _apart(self, interval: float) -> float:
+        return max(0.0, interval - FLUSH_INTERVAL) * self.SHARE
+
+
 class Reporting:
     """Owns the buffer's deadline."""
 
@@ -30,29 +60,35 @@ class Reporting:
         self.flush_interval = FLUSH_INTERVAL
         #: When the buffer goes out at the latest; NEVER if it is empty.
         self.flush_at = NEVER
-        self._flushed_at = -NEVER
+        self._urgency = Urgency()
 
     def plan(self, slot: Slot, now: float, out: list[Command]) -> None:
         """The slot has reported, and was fed again if there was work: report now, or see to it later."""
         if not self.results:
             return
-        if not slot.fed or self.results.bytes >= BODY_BYTES:
+        if self.results.bytes >= BODY_BYTES:
             self.flush(now, out)
             return
         if self.flush_at == NEVER:
             self.flush_at = now + self.flush_interval
-        held = self._held
-        ready = self._roster.ready
-        if held.count < ready or held.seconds < ready * (self.flush_at - now + ROUND_TRIP):
-            self.flush_at = min(self.flush_at, self._flushed_at + EAGER_INTERVAL)
+        if not slot.fed or self._runs_low(now):
+            is_last = len(self._roster.idle) == self._roster.ready
+            next = self._urgency.next(self.flush_interval, is_idle=not slot.fed, is_last=is_last)
+            self.flush_at = min(self.flush_at, next)
         if self.flush_at <= now:
             self.flush(now, out)
+
+    def _runs_low(self, now: float) -> bool:
+        """Whether the queue may be empty before the next report has brought more."""
+        held = self._held
+        ready = self._roster.ready
+        return held.count < ready or held.seconds < ready * (self.flush_at - now + ROUND_TRIP)
 
     def flush(self, now: float, out: list[Command]) -> None:
         """Report everything now."""
         self.flush_at = NEVER
         if self.results:
-            self._flushed_at = now
+            self._urgency.sent(now, self.flush_interval)
             out += [Send(body) for body in self.results.take()]
 
     def reset(self) -> None:

@@ -1,0 +1,1 @@
+"""How the scheduler bears many workers: the shipped one, with simulated workers on virtual time."""
