@@ -170,14 +170,14 @@ MUTANTS = (
         "manyhands.master.scheduler",
         "            worker.revokes.pop(event.revoke, None)\n",
         "            pass\n",
-        "seed:4",
+        "seed:15",
     ),
     Mutant(
         "what was given back is not queued again",
         "manyhands.master.scheduler",
         "                self._pool.requeue(lease.job, parts, out)\n",
         "",
-        "seed:4",
+        "seed:15",
     ),
     Mutant(
         "nobody looks again when it was too early to ask",
@@ -203,7 +203,7 @@ MUTANTS = (
     Mutant(
         "the cut is published without a second look",
         "manyhands.worker.cutting",
-        "cut = max(slot.cut.limit, self._look(slot.number).started + 1)",
+        "cut = max(slot.cut.limit, self._above_started(slot))",
         "cut = slot.cut.limit",
         "seed:15",
     ),
