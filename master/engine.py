@@ -18,6 +18,7 @@ from manyhands.master.sessions import Peer
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import BlockError, end_at, read_block
 from manyhands.wire.session import ProtocolError
+from manyhands.wire.spans import Span
 
 log = logging.getLogger("manyhands.master")
 
@@ -28,7 +29,6 @@ class JobRecord:
 
     client: Peer
     number: int  # the client's
-    opened: bool = False
     inbox: deque[pb.Body] = field(default_factory=deque)
     held: tuple[Definition, ...] = ()
 
@@ -223,14 +223,25 @@ class Engine:
                         ),
                     )
                 )  # fmt: skip
+            elif body.HasField("cancel"):
+                self._handle(ev.CancelRequested(job, _spans(body.cancel)))
             else:
                 self._handle(ev.JobSealed(job, body.seal_job.total))
 
     def _on_cancel(self, peer: Peer, body: pb.Body) -> None:
         job = peer.jobs.get(body.cancel.job)
-        if job is not None:
-            spans = tuple((span.lo, span.hi) for span in body.cancel.ranges)
-            self._handle(ev.CancelRequested(job, spans or None))
+        record = self.records.get(job) if job is not None else None
+        if job is None or record is None:
+            return
+        spans = _spans(body.cancel)
+        if spans is None:
+            record.inbox.clear()
+            self._handle(ev.CancelRequested(job, None))
+            self._close(job)  # the scheduler may not have heard of it yet
+        elif record.inbox:
+            record.inbox.append(body)  # after the blocks that it speaks of
+        else:
+            self._handle(ev.CancelRequested(job, spans))
 
     def _on_consumed(self, peer: Peer, body: pb.Body) -> None:
         job = peer.jobs.get(body.consumed.job)
@@ -362,6 +373,11 @@ def _needed(body: pb.Body) -> tuple[bytes, ...]:
     if body.HasField("open_job") and body.open_job.retry.retry_on:
         return (body.open_job.retry.retry_on,)
     return ()
+
+
+def _spans(message: pb.Cancel) -> tuple[Span, ...] | None:
+    """What to cancel; None: the whole job."""
+    return tuple((span.lo, span.hi) for span in message.ranges) or None
 
 
 def _options(message: pb.OpenJob) -> ev.JobOptions:
