@@ -20,6 +20,7 @@ class Planner:
         self._pool = pool
         self._touched: dict[int, Worker] = {}
         self._hungry: dict[int, Worker] = {}  # those that could take more, had there been any
+        self._crowded: dict[int, Worker] = {}  # those that hold more than their slots run, and some that did
         self._lease = 0
         #: When to look again although nothing happened: somebody is idle, and it was too early to ask others.
         self.recheck_at: float | None = None
@@ -45,6 +46,7 @@ class Planner:
         """The worker is gone."""
         self._touched.pop(worker.number, None)
         self._hungry.pop(worker.number, None)
+        self._crowded.pop(worker.number, None)
 
     def plan(self, now: float, out: list[Command]) -> None:
         """Hand out work: to those that reported, to the hungry, ahead of lower ranks, and by stealing."""
@@ -186,6 +188,8 @@ class Planner:
         block = job.blocks.at(spans[0][0])
         per_task = max(1, len(block.payload) // block.count)
         worker.lease(Lease(self._lease, job, profile, tag, per_task, SpanSet(spans)))
+        if worker.leased > worker.slots:
+            self._crowded[worker.number] = worker
         out.append(
             Dispatch(
                 worker.number,
@@ -201,18 +205,17 @@ class Planner:
     def _steal(self, now: float, out: list[Command]) -> None:
         """No job has queued work: idle workers take from others' deques, then ask for unstarted leases."""
         pool, config = self._pool, self._pool.config
-        idle = [worker for worker in self._hungry.values() if worker.leased < worker.slots]
         if any(job.staged for job in pool.jobs.values()):
-            self._steal_staged(idle, out)
-        wanted = sum(worker.free_slots for worker in idle)
-        if not wanted:
+            self._steal_staged(out)
+        victims = [worker for worker in self._crowded.values() if worker.unstarted]
+        if len(victims) < len(self._crowded):
+            self._crowded = {worker.number: worker for worker in victims}
+        if not victims:
             return
-        asked = 0
-        victims = []
-        for worker in pool.workers.values():
-            if worker.leased > worker.slots:
-                victims.append(worker)
-            asked += len(worker.revokes)
+        wanted = sum(worker.free_slots for worker in self._hungry.values())
+        asked = sum(len(worker.revokes) for worker in victims)
+        if asked >= wanted:
+            return
         # Of equals the one that has been silent longest: it is more likely to sit behind a long task.
         victims.sort(key=lambda worker: (-worker.unstarted / worker.slots, worker.progress_at))
         patience = config.revoke_patience + 2 * self.flush_interval
@@ -228,10 +231,10 @@ class Planner:
             victim.revoke_after = now + config.revoke_pause
             asked += count
 
-    def _steal_staged(self, idle: list[Worker], out: list[Command]) -> None:
+    def _steal_staged(self, out: list[Command]) -> None:
         """Each idle worker takes from the richest deque, while there is one."""
         rich = [worker for worker in self._pool.workers.values() if worker.staged]
-        for worker in idle:
+        for worker in [worker for worker in self._hungry.values() if worker.free_slots]:
             victim = stealing.richest(rich)
             if victim is None:
                 return
@@ -246,6 +249,8 @@ class Planner:
                 rich.append(worker)
 
     def check_invariants(self) -> None:
-        """Assert that nobody is remembered who is gone. For tests."""
+        """Assert that nobody is remembered who is gone, or forgotten who is crowded. For tests."""
         workers = self._pool.workers
-        assert all(workers.get(number) is worker for number, worker in (self._hungry | self._touched).items())
+        remembered = self._hungry | self._touched | self._crowded
+        assert all(workers.get(number) is worker for number, worker in remembered.items())
+        assert all(number in self._crowded for number, worker in workers.items() if worker.unstarted)
