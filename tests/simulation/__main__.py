@@ -4,7 +4,7 @@ import argparse
 import sys
 import time
 
-from tests.simulation.scenario import from_seed
+from tests.simulation.scenario import from_seed, late_results
 from tests.simulation.simulation import SimulationFailed, simulate
 
 
@@ -13,11 +13,12 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=100, help="how many (default: %(default)s)")
     parser.add_argument("--first-seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--workers", type=int, help="to begin with; by default each seed says")
+    parser.add_argument("--late", action="store_true", help="workers that lose their sessions and report late")
     parser.add_argument("--keep-going", action="store_true", help="also after a seed that failed")
     arguments = parser.parse_args()
     failed = []
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-        scenario = from_seed(seed, workers=arguments.workers)
+        scenario = late_results(seed) if arguments.late else from_seed(seed, workers=arguments.workers)
         print(f"seed {seed}: {len(scenario.workers)} workers, {scenario.task_count} tasks", end="", flush=True)
         begun = time.perf_counter()
         try:

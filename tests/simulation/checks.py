@@ -1,14 +1,14 @@
 """What a simulation can be asked to show, by name; used on the shipped code by tests, and on mutants of it.
 
-`seed:N`: a world full of trouble keeps every property. `fair`, `priority`: who is served when. `scheduler`: the
-state machine of its unit tests, always with the same examples.
+`seed:N`: a world full of trouble keeps every property. `late:N`: so does one whose workers lose their sessions all the
+time, and report in the next what they did in the last. `fair`, `priority`: who is served when.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.simulation.scenario import ClientPlan, Scenario, WorkerPlan, from_seed, plain_job
+from tests.simulation.scenario import ClientPlan, Scenario, WorkerPlan, from_seed, late_results, plain_job
 from tests.simulation.simulation import simulate
 
 from manyhands.master.events import JobOptions
@@ -23,12 +23,12 @@ def run(name: str) -> None:
     match kind:
         case "seed":
             simulate(replace(from_seed(int(seed)), limit=LIMIT))
+        case "late":
+            simulate(replace(late_results(int(seed)), limit=LIMIT))
         case "fair":
             clients_share_equally()
         case "priority":
             urgent_jobs_overtake()
-        case "scheduler":
-            _run_machine()
         case _:
             raise ValueError(f"no check is called {name}")
 
@@ -51,20 +51,3 @@ def urgent_jobs_overtake() -> None:
 
 def _scenario(*clients: ClientPlan) -> Scenario:
     return Scenario(0, clients, tuple(WorkerPlan(f"w{n}", 2) for n in range(4)), limit=LIMIT)
-
-
-def _run_machine() -> None:
-    from hypothesis import Phase, settings
-    from hypothesis.stateful import run_state_machine_as_test
-    from tests.unit.master.test_scheduler_machine import SchedulerMachine
-
-    few = settings(
-        max_examples=60,
-        stateful_step_count=40,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        print_blob=False,
-    )
-    run_state_machine_as_test(SchedulerMachine, settings=few)

@@ -106,6 +106,8 @@ class Scenario:
     check_every: int = 1
     #: Virtual seconds within which everything must have its end.
     limit: float = 600.0
+    #: How to run it from the command line, if one can.
+    command: str = ""
 
     @property
     def task_count(self) -> int:
@@ -156,6 +158,35 @@ def from_seed(seed: int, *, workers: int | None = None) -> Scenario:
         link=link,
         config=_config(rng),
         check_every=1 if count <= 64 else 200,
+        command=_command(seed) + (f" --workers {workers}" if workers else ""),
+    )
+
+
+def _command(seed: int) -> str:
+    return f"./scripts/simulate --first-seed {seed} --seeds 1"
+
+
+def late_results(seed: int) -> Scenario:
+    """Reports are rare and come late: when their worker's session is over and its tasks have gone to others."""
+    rng = Random(seed)
+    names = [f"w{n}" for n in range(5)]
+    fates = []
+    for _ in range(1000):
+        failures = 1 if rng.random() < 0.1 else 0
+        fates.append(Fate(seconds_of("lognormal", 0.01, rng), failures=failures))
+    options = JobOptions(retry=RetryOptions(2, delay=rng.choice((0.0, 0.5))))
+    job = JobPlan(0.0, options, tuple(BlockPlan(0.0, 0, 16, 250) for _ in range(4)), tuple(fates))
+    faults = [
+        FaultPlan(rng.uniform(0.05, 2.0), "partition", rng.choice(names), rng.uniform(0.2, 0.6)) for _ in range(12)
+    ]
+    return Scenario(
+        seed,
+        (ClientPlan("c0", (job,)),),
+        tuple(WorkerPlan(name, 2, late_results=True) for name in names),
+        tuple(faults),
+        config=MasterConfig(reconnect_timeout=0.1, scheduler=SchedulerConfig(messages_per_second=50.0)),
+        check_every=5,
+        command=f"{_command(seed)} --late",
     )
 
 

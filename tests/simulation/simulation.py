@@ -68,13 +68,30 @@ class WatchedScheduler:
 
     def plan(self, now: float) -> list[cmd.Command]:
         with self._world.guard():
-            return self._checked(self._scheduler.plan(now), now)
+            commands = self._checked(self._scheduler.plan(now), now)
+            if self._world.is_check_due():
+                self._check_quiescence()
+            return commands
 
     def _checked(self, commands: list[cmd.Command], now: float) -> list[cmd.Command]:
         self._world.ledger.commands(commands, now)
         if self._world.is_check_due():
             self._scheduler.check_invariants()
         return commands
+
+    def _check_quiescence(self) -> None:
+        """After a plan nobody idles while there is something to do."""
+        scheduler = self._scheduler
+        workers = scheduler.workers.values()
+        if not any(worker.free_slots for worker in workers):
+            return
+        if scheduler._pool.fair:
+            raise Violation("a slot idles while a job waits for one")
+        if any(worker.staged for worker in workers):
+            raise Violation("a slot idles while work is set aside")
+        waits = scheduler.next_deadline() is not None or any(worker.revokes for worker in workers)
+        if any(worker.unstarted for worker in workers) and not waits:
+            raise Violation("a slot idles, work is held elsewhere unstarted, and nobody will look again")
 
     def _note_job(self, job: int) -> None:
         record = self._engine.records[job]
@@ -293,5 +310,6 @@ def _report(scenario: Scenario, simulation: Simulation | None, error: Exception)
             lines.append(f"The story of task {error.index} of job {error.job} (client {client}, its job {number}):")
             lines += story.about(error.job, error.index)
         lines += ["The last events:", *story.last(40)]
-    lines.append(f"Again: ./scripts/simulate --first-seed {scenario.seed} --seeds 1")
+    if scenario.command:
+        lines.append(f"Again: {scenario.command}")
     return "\n".join(lines)

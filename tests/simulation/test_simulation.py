@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from tests.simulation.scenario import from_seed
+from tests.simulation.scenario import from_seed, late_results
 from tests.simulation.simulation import SimulationFailed, simulate
 
 #: More with `./scripts/simulate`.
@@ -13,6 +13,12 @@ SEEDS = range(30)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_task_has_its_end_whatever_goes_wrong(seed):
     simulate(from_seed(seed))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_results_that_come_when_their_tasks_run_elsewhere(seed):
+    outcome = simulate(late_results(seed))
+    assert outcome.counts["late"]
 
 
 def test_a_thousand_workers():
