@@ -77,7 +77,9 @@ class Planner:
             job = self._pool.fair.best()
             head = worker.deque[0] if worker.deque else None
             if head is not None and (job is None or (-head.job.priority, head.tag) <= (-job.priority, job.tag)):
-                room = self._room(worker, head.job, head.profile, head.count)
+                # Others can still have their share: it is what is left of the job, not of the deque.
+                left = len(head.job.queued) + head.job.staged
+                room = min(self._room(worker, head.job, head.profile, left), head.count)
                 if room <= 0:
                     break
                 part = worker.unstage(room)
@@ -140,7 +142,7 @@ class Planner:
             open_seconds = slots * mean + ahead - worker.seconds(job.priority)
             # Refilled when half of it is used up, so that messages carry more.
             if open_seconds >= ahead / 2:
-                room = max(room, math.ceil(open_seconds / max(mean, 1e-9)))
+                room = max(room, 1, int(open_seconds / max(mean, 1e-9)))
         # Guided self-scheduling (Polychronopoulos, Kuck 1987): never more than half of a fair share of what is left,
         # but a free slot is never left empty for it.
         share = available * slots / self._pool.slots

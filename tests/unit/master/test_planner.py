@@ -31,3 +31,31 @@ def test_what_a_busy_worker_gives_back_goes_to_an_idle_one():
     (dispatch,) = tell(ev.SpansReturned(BUSY, revoke.revoke, revoke.lease, revoke.spans))
     assert isinstance(dispatch, Dispatch)
     assert dispatch.worker == IDLE
+
+
+def test_what_is_set_aside_is_sent_a_window_at_a_time():
+    """Not task by task: a deque is small beside the job, and says nothing of how much there is to share."""
+    scheduler = Scheduler(Random(0))
+    for number in range(1, 101):
+        scheduler.handle(ev.WorkerJoined(number, 1), 0.0)
+    scheduler.handle(ev.JobOpened(1, 9, ev.JobOptions()), 0.0)
+    scheduler.handle(ev.BlockArrived(1, make_block(0, [b"x"] * 100_000)), 0.0)
+    now, sent = 0.0, []
+    commands = scheduler.plan(now)
+    while not any(worker.staged for worker in scheduler.workers.values()):
+        commands = report_all(scheduler, commands, now := now + 0.01)
+    for _ in range(10):
+        commands = report_all(scheduler, commands, now := now + 0.01)
+        sent += [sum(piece.hi - piece.lo for piece in command.pieces) for command in commands]
+    assert sum(sent) / len(sent) > 2, sent
+
+
+def report_all(scheduler, commands, now):
+    """Every dispatch has been run, at 10 ms a task, and is reported; what the next plan dispatches."""
+    for dispatch in commands:
+        for piece in dispatch.pieces:
+            count = piece.hi - piece.lo
+            message = make_results(1, dispatch.lease, piece.lo, [b"x"] * count, 0.01 * count)
+            event = ev.RunSucceeded(dispatch.worker, 1, dispatch.lease, piece.lo, count, 0.01 * count, message)
+            scheduler.handle(event, now)
+    return scheduler.plan(now)
