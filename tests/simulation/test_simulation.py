@@ -3,21 +3,20 @@
 from dataclasses import replace
 
 import pytest
+from tests.simulation.checks import LIMIT, SEEDS
 from tests.simulation.scenario import from_seed, late_results
 from tests.simulation.simulation import SimulationFailed, simulate
 
-#: More with `./scripts/simulate`.
-SEEDS = range(30)
 
-
-@pytest.mark.parametrize("seed", SEEDS)
+# More seeds with `./scripts/simulate`. These are also those that mutants are looked for with.
+@pytest.mark.parametrize("seed", range(SEEDS["seed"]))
 def test_every_task_has_its_end_whatever_goes_wrong(seed):
-    simulate(from_seed(seed))
+    simulate(replace(from_seed(seed), limit=LIMIT))
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(SEEDS["late"]))
 def test_results_that_come_when_their_tasks_run_elsewhere(seed):
-    outcome = simulate(late_results(seed))
+    outcome = simulate(replace(late_results(seed), limit=LIMIT))
     assert outcome.counts["late"]
 
 
