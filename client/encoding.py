@@ -54,11 +54,10 @@ class Encoding:
     # ------------------------------------------------------------ encoding
 
     def _target(self, function: Callable[..., Any], call: pb.Call) -> Target:
-        digest = self._registry.define(function)
-        target = self._targets.get((digest, call))
+        target = self._targets.get((self._registry.define(function), call))
         if target is None:
-            target = Target(digest, call, self._blobs(self._registry.needed(digest)))
-            self._targets[digest, call] = target
+            digest, blobs = self._registry.define_with_blobs(function)
+            target = self._targets[digest, call] = Target(digest, call, blobs)
         return target
 
     def _blobs(self, digests: Iterable[bytes]) -> tuple[Blob, ...]:
@@ -96,8 +95,7 @@ class Encoding:
         """(hash, definitions) of the classes; an empty hash for any exception. Raises EncodeError."""
         if classes == (Exception,):
             return b"", ()
-        digest = self._registry.define(classes)
-        return digest, self._blobs(self._registry.needed(digest))
+        return self._registry.define_with_blobs(classes)
 
     # ------------------------------------------------------------ decoding
 

@@ -83,6 +83,12 @@ class DefinitionRegistry:
                 self._evict(self._blobs.find(hash).needed)
             return hash
 
+    def define_with_blobs(self, obj: Any) -> tuple[bytes, tuple[tuple[bytes, bytes], ...]]:
+        """As `define`; with all that is needed to load it, before another thread's definitions push that out."""
+        with self._lock:
+            hash = self.define(obj)
+            return hash, tuple([(each, self._blobs.find(each).data) for each in self.needed(hash)])
+
     def _recall(self, obj: object) -> _Known | None:
         known = self._known.get(id(obj))
         return known if known is not None and known.obj is obj and known.survey.holds() else None

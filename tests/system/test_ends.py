@@ -1,6 +1,7 @@
 """How a client's process may end, fork or be interrupted: nothing hangs, and nothing is left behind."""
 
 import os
+import select
 import signal
 import time
 from pathlib import Path
@@ -95,13 +96,20 @@ INTERRUPTED = """
 def test_ctrl_c_leaves_a_client_that_works(tmp_path: Path) -> None:
     process = start(tmp_path, INTERRUPTED)
     assert process.stdout is not None
-    lines = []
+    lines, presses = [], 0
     while (line := process.stdout.readline()) == "ready\n":
         lines.append(line)
         time.sleep(0.3)
-        os.killpg(process.pid, signal.SIGINT)
+        while True:
+            os.killpg(process.pid, signal.SIGINT)
+            presses += 1
+            if select.select([process.stdout], [], [], 20)[0]:
+                break
+            # Python drops an interrupt that falls into a finalizer; who presses Ctrl-C in vain presses it again.
+            assert presses <= 8, f"Ctrl-C does not interrupt {len(lines)}"
     _, err = process.communicate(timeout=30)
-    assert (len(lines), line, process.returncode, err) == (7, "done\n", 0, "")
+    assert (len(lines), line, process.returncode) == (7, "done\n", 0)
+    assert not err or (presses == 8 and err.startswith("Exception ignored")), err
     assert list(scratch(tmp_path).iterdir()) == []
 
 
