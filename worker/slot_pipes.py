@@ -11,7 +11,8 @@ from time import monotonic
 
 from manyhands.worker import slot_frames as frames
 
-_READ_BYTES = 256 << 10
+#: Beyond 128 KiB the allocator maps and unmaps memory for every read.
+_READ_BYTES = 64 << 10
 #: A frame of which much is missing is read in pieces of this size.
 _READ_BYTES_MAX = 8 << 20
 

@@ -19,7 +19,8 @@ from manyhands.worker.slot_frames import Buffer, FrameCutter, FrameError
 from manyhands.worker.slot_process import SlotProcess, spawn
 from manyhands.worker.slot_state import Sight, SlotFault
 
-_READ_BYTES = 256 << 10
+#: Beyond 128 KiB the allocator maps and unmaps memory for every read.
+_READ_BYTES = 64 << 10
 _OUTPUT_BYTES = 64 << 10
 #: Buffers that go into one system call; it takes 1024 at most.
 _PARTS_MAX = 256
