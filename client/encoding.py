@@ -42,6 +42,7 @@ class Encoding:
         self._loaded.use()
         self._local = threading.local()
         self._targets: WeakValueDictionary[tuple[bytes, int], Target] = WeakValueDictionary()
+        self._latest: Target | None = None  # kept, for whoever submits one call after the other
 
     @property
     def _encoder(self) -> Encoder:
@@ -57,7 +58,7 @@ class Encoding:
         target = self._targets.get((self._registry.define(function), call))
         if target is None:
             digest, blobs = self._registry.define_with_blobs(function)
-            target = self._targets[digest, call] = Target(digest, call, blobs)
+            target = self._latest = self._targets[digest, call] = Target(digest, call, blobs)
         return target
 
     def _blobs(self, digests: Iterable[bytes]) -> tuple[Blob, ...]:
