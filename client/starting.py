@@ -9,7 +9,7 @@ from manyhands.client import lifecycle
 from manyhands.client.connection import Connection
 from manyhands.client.embedded import EmbeddedCluster, default_slots
 from manyhands.client.loop import background
-from manyhands.wire import socket_link
+from manyhands.wire import same_host, socket_link
 from manyhands.wire.errors import MasterUnreachable, NestedClient, SessionLost
 from manyhands.wire.links import OpenLink
 
@@ -37,9 +37,7 @@ def connect(
     address = address or os.environ.get("MANYHANDS_ADDRESS")
     if address:
         _check_address(address)
-        from manyhands.wire.grpc_links import dial
-
-        return join(partial(dial, address), address, **timeouts)
+        return join(partial(same_host.dial, address), address, **timeouts)
     return _start_embedded(slots or default_slots(), workers, **timeouts)
 
 

@@ -14,6 +14,7 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire import socket_link
 from manyhands.wire.links import Link
 from manyhands.wire.local import LocalEnd
+from manyhands.wire.same_host import SameHostServer
 
 if TYPE_CHECKING:
     from manyhands.master.grpc_server import GrpcServer
@@ -28,15 +29,22 @@ class Master:
         self.engine = Engine(config, Random())
         self._sessions.events = self.engine
         self._grpc: GrpcServer | None = None
+        self._same_host = SameHostServer(self._accept)
         self._socket: asyncio.Server | None = None
         self._local: set[asyncio.Task[None]] = set()
 
-    async def listen(self, address: str) -> int:
-        """Serve at "host:port" (port 0: any); return the port. Raises AddressInUse."""
+    async def listen(self, address: str, *, tcp_only: bool = False) -> int:
+        """Serve at "host:port" (port 0: any); return the port. Raises AddressInUse.
+
+        Unless `tcp_only`, processes of this user on this machine that dial the address are served a shorter way.
+        """
         from manyhands.master.grpc_server import GrpcServer
 
         self._grpc = GrpcServer(self._sessions, self.engine)
-        return await self._grpc.start(address)
+        port = await self._grpc.start(address)
+        if not tcp_only:
+            await self._same_host.start(address.rpartition(":")[0], port)
+        return port
 
     async def listen_locally(self, path: str) -> None:
         """Serve at a Unix socket, for one user on this machine."""
@@ -53,6 +61,7 @@ class Master:
 
     async def close(self, grace: float = 1.0) -> None:
         """End all connections and stop serving."""
+        self._same_host.close()
         if self._socket is not None:
             self._socket.close()
         await self._sessions.close()

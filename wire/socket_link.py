@@ -1,4 +1,4 @@
-"""Links over a Unix socket: how a client talks to the cluster that it started on its own machine.
+"""Links over a Unix socket: how processes of one user talk on one machine.
 
 A frame is its length (4 bytes, little endian) and its serialized message. Half the way of a gRPC stream, and
 a process without gRPC in it may be forked.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from struct import Struct
-from typing import cast
+from typing import Any, cast
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.links import Inbox, LinkLost
@@ -45,7 +45,7 @@ class SocketLink(asyncio.Protocol):
         while size - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(received, start)
             if length > _FRAME_BYTES_MAX:
-                self._abort(f"a frame of {length} bytes was announced: the other side does not speak our protocol")
+                self.abort(f"a frame of {length} bytes was announced: the other side does not speak our protocol")
                 return
             end = start + _LENGTH.size + length
             if end > size:
@@ -53,14 +53,21 @@ class SocketLink(asyncio.Protocol):
             try:
                 frame = pb.Frame.FromString(bytes(received[start + _LENGTH.size : end]))
             except Exception as error:  # noqa: BLE001 - protobuf's own, from a module that moves between versions
-                self._abort(f"a frame could not be read: {error}")
+                self.abort(f"a frame could not be read: {error}")
                 return
             self._inbox.put(frame)
             start = end
         if start:
             del received[:start]
 
-    def _abort(self, reason: str) -> None:
+    @property
+    def socket(self) -> Any:
+        """What asyncio shows of the socket, while connected."""
+        assert self._transport is not None
+        return self._transport.get_extra_info("socket")
+
+    def abort(self, reason: str) -> None:
+        """End the connection at once."""
         self.reason = reason
         assert self._transport is not None
         self._transport.abort()

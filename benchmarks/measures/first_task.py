@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from typing import cast
 
 from benchmarks.readings import Reading, Scale
-from benchmarks.systems import OURS, running
+from benchmarks.systems import JUDGED, running
 from benchmarks.systems.manyhands_cluster import ManyhandsSeparate
 from benchmarks.systems.protocol import Function, System
 from benchmarks.tasks import noop, sleep_one_millisecond, spin_one_millisecond, started_at
 
 NAME = "first-task"
-SYSTEMS = OURS
+SYSTEMS = JUDGED
 TIMEOUT = 90.0
 REPETITIONS = 3
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.readings import Reading, Scale
-from benchmarks.systems import OURS, PEERS, running
+from benchmarks.systems import JUDGED, OURS, PEERS, running
 from benchmarks.systems.protocol import Function, System
 from benchmarks.tasks import noop
 
@@ -38,7 +38,7 @@ def run(name: str, scale: Scale) -> list[Reading]:
 def _variants(name: str, scale: Scale) -> Iterable[Variant]:
     count = scale.count(PEER_ITEMS.get(name, ITEMS))
     yield Variant("map", noop, range(count))
-    if name in OURS:
+    if name in JUDGED:
         yield Variant("map.lambda", lambda item: item, range(count))
         generator = random.Random(7)
         yield Variant("map.shuffled", noop, generator.sample(range(count), count))

@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable
 
 from benchmarks.readings import SLOTS, Reading, Scale
-from benchmarks.systems import OURS, PEERS, running
+from benchmarks.systems import JUDGED, PEERS, running
 from benchmarks.systems.protocol import System
 from benchmarks.tasks import spin
 
 NAME = "shortest-task"
-SYSTEMS = (*OURS, *PEERS)
+SYSTEMS = (*JUDGED, *PEERS)
 TIMEOUT = 90.0
 REPETITIONS = 3
 

@@ -4,14 +4,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from benchmarks.systems.dask_distributed import DaskDistributed
-from benchmarks.systems.manyhands_cluster import ManyhandsEmbedded, ManyhandsSeparate
+from benchmarks.systems.manyhands_cluster import ManyhandsEmbedded, ManyhandsSeparate, ManyhandsTcp
 from benchmarks.systems.multiprocessing_pool import MultiprocessingPool
 from benchmarks.systems.parsl_htex import ParslHtex
 from benchmarks.systems.process_pool import ProcessPool
 from benchmarks.systems.protocol import System
 from benchmarks.systems.ray_tasks import RayTasks
 
-OURS = (ManyhandsEmbedded.name, ManyhandsSeparate.name)
+#: The two that the targets speak of.
+JUDGED = (ManyhandsEmbedded.name, ManyhandsSeparate.name)
+OURS = (*JUDGED, ManyhandsTcp.name)
 PEERS = (ProcessPool.name, MultiprocessingPool.name, RayTasks.name, DaskDistributed.name, ParslHtex.name)
 #: Not a task system: the bare stream, over each transport.
 STREAMS = ("grpc-tcp", "grpc-unix")
@@ -19,6 +21,7 @@ STREAMS = ("grpc-tcp", "grpc-unix")
 TITLES = {
     "manyhands-embedded": "manyhands embedded",
     "manyhands-separate": "manyhands separate daemons",
+    "manyhands-tcp": "manyhands separate daemons, gRPC over TCP",
     "ppe": "ProcessPoolExecutor",
     "pool": "multiprocessing.Pool",
     "ray": "Ray",
@@ -32,6 +35,7 @@ TITLES = {
 _FACTORIES: dict[str, Callable[[], System]] = {
     ManyhandsEmbedded.name: ManyhandsEmbedded,
     ManyhandsSeparate.name: ManyhandsSeparate,
+    ManyhandsTcp.name: ManyhandsTcp,
     ProcessPool.name: ProcessPool,
     MultiprocessingPool.name: MultiprocessingPool,
     RayTasks.name: RayTasks,

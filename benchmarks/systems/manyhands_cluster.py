@@ -1,4 +1,6 @@
-"""Owns the two ways manyhands is measured: a cluster embedded in the client, and separate daemons on TCP."""
+"""Owns the ways manyhands is measured: a cluster embedded in the client, and separate daemons, as they are found on
+one machine (over a Unix socket) and as they talk between hosts (gRPC).
+"""
 
 import os
 import socket
@@ -55,6 +57,7 @@ class ManyhandsEmbedded(_Manyhands):
 
 class ManyhandsSeparate(_Manyhands):
     name = "manyhands-separate"
+    master_options: tuple[str, ...] = ()
 
     def start(self) -> None:
         from manyhands import Client
@@ -62,7 +65,7 @@ class ManyhandsSeparate(_Manyhands):
         self._daemons: list[subprocess.Popen[bytes]] = []
         port = _free_port()
         self.address = f"127.0.0.1:{port}"
-        self._start_daemon("master", "--host", "127.0.0.1", "--port", str(port))
+        self._start_daemon("master", "--host", "127.0.0.1", "--port", str(port), *self.master_options)
         _wait_for_port(port, self._daemons[0])
         self._start_daemon("worker", self.address, "--slots", str(SLOTS))
         self._client = Client(self.address)
@@ -88,6 +91,11 @@ class ManyhandsSeparate(_Manyhands):
             self._daemons.append(
                 subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=scratch)
             )
+
+
+class ManyhandsTcp(ManyhandsSeparate):
+    name = "manyhands-tcp"
+    master_options = ("--tcp-only",)
 
 
 def _free_port() -> int:

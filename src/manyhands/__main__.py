@@ -122,6 +122,11 @@ def _add_listen(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_PORT,
         help=f"port to listen on (default: {DEFAULT_PORT}; 0: any free)",
     )
+    parser.add_argument(
+        "--tcp-only",
+        action="store_true",
+        help="talk gRPC with this user's processes on this machine, too, not the shorter way over a Unix socket",
+    )
 
 
 def _add_slots(parser: argparse.ArgumentParser) -> None:
@@ -166,7 +171,7 @@ def _master(arguments: argparse.Namespace) -> int:
     from manyhands.daemons import run_daemon, serve_master
 
     _log(arguments.verbose)
-    return run_daemon(serve_master(arguments.host, arguments.port, arguments.data_dir))
+    return run_daemon(serve_master(arguments.host, arguments.port, arguments.data_dir, tcp_only=arguments.tcp_only))
 
 
 def _worker(arguments: argparse.Namespace) -> int:
@@ -180,7 +185,9 @@ def _local(arguments: argparse.Namespace) -> int:
     from manyhands.daemons import run_daemon, serve_local
 
     _log(arguments.verbose)
-    return run_daemon(serve_local(arguments.host, arguments.port, arguments.workers, arguments.slots))
+    return run_daemon(
+        serve_local(arguments.host, arguments.port, arguments.workers, arguments.slots, tcp_only=arguments.tcp_only)
+    )
 
 
 def _embedded(arguments: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 from manyhands.addresses import host_port, why_not_listening
 from manyhands.master.server import Master
 from manyhands.notices import WorkerNotices, print_how_to_join
+from manyhands.wire import same_host
 from manyhands.wire.dialer import Dialer
 from manyhands.wire.eventloop import loop_factory
 from manyhands.wire.local import LocalUplink
@@ -85,33 +86,31 @@ def _next_epoch(data_dir: Path) -> int:
     return epoch
 
 
-async def serve_master(host: str, port: int, data_dir: Path | None) -> int:
+async def serve_master(host: str, port: int, data_dir: Path | None, *, tcp_only: bool) -> int:
     """`manyhands master`."""
     stop = _Stop()
     master = Master(epoch=_next_epoch(data_dir) if data_dir is not None else None)
-    port = await _listen(master, host, port)
+    port = await _listen(master, host, port, tcp_only=tcp_only)
     print_how_to_join(host, port)
     await stop.wait()
     await master.close()
     return stop.exit_code
 
 
-async def _listen(master: Master, host: str, port: int) -> int:
+async def _listen(master: Master, host: str, port: int, *, tcp_only: bool) -> int:
     """The port (0: any) that `master` listens on from now on. Raises AddressFault."""
     try:
-        return await master.listen(host_port(host, port))
+        return await master.listen(host_port(host, port), tcp_only=tcp_only)
     except OSError as error:
         raise why_not_listening(host, port) from error
 
 
 async def serve_worker(address: str, name: str, slots: int) -> int:
     """`manyhands worker`."""
-    from manyhands.wire.grpc_links import dial
-
     stop = _Stop()
     notices = WorkerNotices(address, slots)
     agent = Agent(
-        partial(Dialer, partial(dial, address)),
+        partial(Dialer, partial(same_host.dial, address)),
         name=name,
         slots=slots,
         on_welcome=notices.on_welcome,
@@ -122,11 +121,11 @@ async def serve_worker(address: str, name: str, slots: int) -> int:
     return stop.exit_code
 
 
-async def serve_local(host: str, port: int, workers: int, slots: int) -> int:
+async def serve_local(host: str, port: int, workers: int, slots: int, *, tcp_only: bool) -> int:
     """`manyhands local`: a master and workers in this process, for others on this machine to use."""
     stop = _Stop()
     master = Master()
-    port = await _listen(master, host, port)
+    port = await _listen(master, host, port, tcp_only=tcp_only)
     agents = [Agent(partial(LocalUplink, master.join), name=f"local-{i}", slots=slots) for i in range(workers)]
     async with _running(agents, stop):
         print_how_to_join(host, port)

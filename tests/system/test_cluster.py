@@ -14,9 +14,10 @@ from manyhands import Client
 from manyhands.errors import TaskCrashed
 
 
-@pytest.fixture
-def address() -> Iterator[str]:
-    master, address = start_master()
+@pytest.fixture(params=["unix", "tcp"])
+def address(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A master's, which its processes reach as on one machine, or as from other hosts."""
+    master, address = start_master(*(["--tcp-only"] if request.param == "tcp" else []))
     with master:
         yield address
 
