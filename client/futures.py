@@ -35,6 +35,10 @@ class Owner(Protocol):
         """Raise ForkedClient in a forked child, where no result will ever come."""
         ...
 
+    def is_awaited(self, index: int) -> None:
+        """Somebody has nothing to do until this future ends."""
+        ...
+
     def decode(self, outcome: Outcome) -> tuple[Any, BaseException | None]:
         """The (result, exception) that the bytes stand for; runs user code, so never on the loop's thread."""
         ...
@@ -126,6 +130,7 @@ class Future(concurrent.futures.Future[T]):
         """Return once finished; raises CancelledError or TimeoutError otherwise."""
         deadline = None if timeout is None else time.monotonic() + timeout
         condition = self._condition
+        self._owner.is_awaited(self._index)
         with condition:
             while self._state not in _ENDED:
                 remaining = None if deadline is None else deadline - time.monotonic()
@@ -185,6 +190,7 @@ class Future(concurrent.futures.Future[T]):
 
     def on_end(self, action: Callable[[], None]) -> None:
         """For one of our own: run `action`, which is quick and no user code, on whatever thread ends this future."""
+        self._owner.is_awaited(self._index)
         with self._condition:
             if self._state not in _ENDED:
                 self._on_end = action
@@ -220,6 +226,9 @@ class _Nobody:
         raise AssertionError("it has ended already")
 
     def check_forked(self) -> None:
+        pass
+
+    def is_awaited(self, index: int) -> None:
         pass
 
     def decode(self, outcome: Outcome) -> tuple[Any, BaseException | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,6 +18,9 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import BLOCK_BYTES, unpack_ends
 from manyhands.wire.errors import EncodeError
 from manyhands.wire.spans import Span
+
+#: Seconds after which a lone task that had not been sent was kept waiting by a caller that held the interpreter's lock.
+LATE = 0.002
 
 
 class SubmitStream:
@@ -70,6 +74,10 @@ class SubmitJob(Job):
         self._is_over = False
         self._blocks: deque[OpenBlock] = deque()  # the last one is still open
         self._is_posted = False  # `_flush` has been posted and not begun
+        self._posted_at = 0.0  # when that was
+        self._lone = -1  # the latest task that was submitted while there was no other
+        #: Whether who submits a lone task computes on, rather than wait for it: as he did last time.
+        self._computes_on = True
         self._pending: dict[int, Future[Any]] = {}
         self._cancelled: deque[int] = deque()
 
@@ -91,7 +99,7 @@ class SubmitJob(Job):
                 if self._is_over:
                     return None
                 index = self.posted
-                alone = not self._pending
+                is_alone = not self._pending
                 try:
                     future = self._add(target, item, blobs)
                 except BaseException:
@@ -100,8 +108,10 @@ class SubmitJob(Job):
             finally:
                 self._adding = False
         self._connection.count_unsent(len(item))
-        if alone:
-            self._connection.hand_over()
+        if is_alone:
+            self._lone = index
+            if self._computes_on:
+                self._connection.hand_over()
         return future
 
     def _add(self, target: Target, item: bytes, blobs: Sequence[Blob]) -> Future[Any]:
@@ -115,6 +125,7 @@ class SubmitJob(Job):
         self.posted = index + 1
         if not self._is_posted:
             self._is_posted = True
+            self._posted_at = time.monotonic()
             self._connection.background.post(self._flush)
         return future
 
@@ -142,6 +153,11 @@ class SubmitJob(Job):
         """See Owner."""
         self._connection.check_forked()
 
+    def is_awaited(self, index: int) -> None:
+        """See Owner."""
+        if index == self._lone:
+            self._computes_on = False
+
     def stop_intake(self) -> None:
         """See Job. The refusal stands already; this waits for those who have passed it."""
         with self._lock:
@@ -162,6 +178,8 @@ class SubmitJob(Job):
         with self._lock:
             self._is_posted = False
             blocks, self._blocks = self._blocks, deque()
+        if time.monotonic() - self._posted_at > LATE:
+            self._computes_on = True
         for block in blocks:
             self._connection.send_block(self, block)
 

@@ -67,6 +67,35 @@ def test_a_loop_of_submits_becomes_few_blocks(client: Client, master: FakeMaster
     assert sum(body.HasField("define") for body in master.received) == 1
 
 
+def test_a_lone_task_is_handed_over_unless_the_caller_waited_for_the_last_one(
+    client: Client, master: FakeMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handed = 0
+    hand_over = connection_module.Connection.hand_over
+
+    def counting(connection: connection_module.Connection) -> None:
+        nonlocal handed
+        handed += 1
+        hand_over(connection)
+
+    def submit_and_wait() -> None:
+        master.running.clear()
+        future = client.submit(abs, -1)
+        threading.Timer(0.05, master.running.set).start()
+        assert future.result(5) == 1
+
+    monkeypatch.setattr(connection_module.Connection, "hand_over", counting)
+    submit_and_wait()
+    assert handed == 1, "nothing is known of this caller"
+    submit_and_wait()
+    assert handed == 1, "who waits gives way by himself"
+    background().loop.call_soon_threadsafe(time.sleep, 0.1)
+    submit_and_wait()
+    assert handed == 1
+    submit_and_wait()
+    assert handed == 2, "the last task had to wait for its turn"
+
+
 def test_a_change_of_function_begins_a_block(client: Client, master: FakeMaster) -> None:
     futures = [client.submit((abs, len)[n % 2], (-n, "x" * n)[n % 2]) for n in range(10)]
     assert [future.result(5) for future in futures] == list(range(10))
