@@ -14,6 +14,7 @@ from manyhands.client.bridge import Bridge
 from manyhands.client.client import Client
 from manyhands.client.encoding import undecodable
 from manyhands.client.mapping import begin_map, check_map
+from manyhands.client.partial_results import Failed, PartialResults, as_result
 from manyhands.client.progress import Progress
 from manyhands.client.reading import Reader
 
@@ -96,13 +97,17 @@ class AsyncClient:
         timeout: float | None = None,
         buffersize: int | None = None,
         progress: bool = False,
+        return_exceptions: bool = False,
     ) -> AsyncResultIterator[T]:
         """Results in the order of the inputs, as an async iterator.
 
         Inputs, with a length or not, are pulled as results are taken, far enough ahead to keep all slots busy or
         `buffersize` tasks ahead, so that this loop is never blocked for long. Otherwise as `Client.map`.
         """
-        return self._map(fn, iterables, timeout, buffersize, progress, ordered=True)
+        stand_in = as_result if return_exceptions else None
+        return self._map(
+            fn, iterables, timeout, progress, star=False, ordered=True, buffersize=buffersize, stand_in=stand_in
+        )
 
     def map_unordered(
         self,
@@ -112,26 +117,54 @@ class AsyncClient:
         timeout: float | None = None,
         buffersize: int | None = None,
         progress: bool = False,
+        return_exceptions: bool = False,
     ) -> AsyncResultIterator[T]:
         """Like `map`, but results come as they are ready."""
-        return self._map(fn, iterables, timeout, buffersize, progress, ordered=False)
+        stand_in = as_result if return_exceptions else None
+        return self._map(
+            fn, iterables, timeout, progress, star=False, ordered=False, buffersize=buffersize, stand_in=stand_in
+        )
+
+    def starmap(
+        self,
+        fn: Callable[..., T],
+        iterable: Iterable[Iterable[Any]],
+        /,
+        *,
+        timeout: float | None = None,
+        buffersize: int | None = None,
+        progress: bool = False,
+        return_exceptions: bool = False,
+    ) -> AsyncResultIterator[T]:
+        """Like `map`, with each input the arguments of one call."""
+        stand_in = as_result if return_exceptions else None
+        return self._map(
+            fn, (iterable,), timeout, progress, star=True, ordered=True, buffersize=buffersize, stand_in=stand_in
+        )
+
+    async def fault_tolerant_map(
+        self, fn: Callable[..., T], /, *iterables: Iterable[Any], retries: int = 3, progress: bool = False
+    ) -> PartialResults[T]:
+        """See `Client.fault_tolerant_map`."""
+        inputs = tuple([list(each) for each in iterables])
+        patient = self.with_options(retries=retries)
+        outcomes = patient._map(fn, inputs, None, progress, star=False, ordered=True, stand_in=Failed)  # noqa: SLF001 - ours
+        return PartialResults.of([outcome async for outcome in outcomes], inputs)
 
     def _map(
         self,
         fn: Callable[..., T],
         iterables: tuple[Iterable[Any], ...],
         timeout: float | None,
-        buffersize: int | None,
         progress: bool,
         *,
-        ordered: bool,
+        buffersize: int | None = None,
+        **how: Any,
     ) -> AsyncResultIterator[T]:
         check_map(1, buffersize)
         deadline = None if timeout is None else time.monotonic() + timeout
         session, options = self._started.session, self._started.options
-        reader = begin_map(
-            session, options, fn, iterables, star=False, ordered=ordered, buffersize=buffersize, eager=False
-        )
+        reader = begin_map(session, options, fn, iterables, eager=False, buffersize=buffersize, **how)
         bar = Progress.of(fn, iterables) if progress else None
         return AsyncResultIterator(session, self._bridge, reader, deadline, bar)
 

@@ -15,6 +15,7 @@ from manyhands.client.connection import Connection
 from manyhands.client.futures import Future
 from manyhands.client.mapping import ResultIterator, begin_map, check_map, results_of
 from manyhands.client.options import Options
+from manyhands.client.partial_results import Failed, PartialResults, as_result
 from manyhands.client.progress import Progress
 from manyhands.client.session import Session
 from manyhands.client.starting import connect
@@ -92,6 +93,7 @@ class Client(concurrent.futures.Executor):
         chunksize: int = 1,
         buffersize: int | None = None,
         progress: bool = False,
+        return_exceptions: bool = False,
     ) -> ResultIterator[T]:
         """Like the built-in `map`, on the cluster; results in the order of the inputs.
 
@@ -99,10 +101,15 @@ class Client(concurrent.futures.Executor):
         ahead to keep all slots busy, or `buffersize` tasks ahead. `chunksize` is accepted and ignored:
         tasks are bundled by their measured duration. The iterator raises what a task raised, at its place,
         and TimeoutError if a result is not there `timeout` seconds after this call; both cancel the rest, as
-        does closing or dropping the iterator half read. `progress` shows a bar on stderr.
+        does closing or dropping the iterator half read. `progress` shows a bar on stderr. With
+        `return_exceptions` the exceptions of failed tasks, and of inputs that cannot be pickled, come among
+        the results, each in its place.
         """
         check_map(chunksize, buffersize)
-        return self._map(fn, iterables, timeout, progress, star=False, ordered=True, buffersize=buffersize)
+        stand_in = as_result if return_exceptions else None
+        return self._map(
+            fn, iterables, timeout, progress, star=False, ordered=True, buffersize=buffersize, stand_in=stand_in
+        )
 
     def map_unordered(
         self,
@@ -112,10 +119,14 @@ class Client(concurrent.futures.Executor):
         timeout: float | None = None,
         buffersize: int | None = None,
         progress: bool = False,
+        return_exceptions: bool = False,
     ) -> ResultIterator[T]:
         """Like `map`, but results come as they are ready."""
         check_map(1, buffersize)
-        return self._map(fn, iterables, timeout, progress, star=False, ordered=False, buffersize=buffersize)
+        stand_in = as_result if return_exceptions else None
+        return self._map(
+            fn, iterables, timeout, progress, star=False, ordered=False, buffersize=buffersize, stand_in=stand_in
+        )
 
     def starmap(
         self,
@@ -127,10 +138,14 @@ class Client(concurrent.futures.Executor):
         chunksize: int = 1,
         buffersize: int | None = None,
         progress: bool = False,
+        return_exceptions: bool = False,
     ) -> ResultIterator[T]:
         """Like `itertools.starmap`, on the cluster: each input is the arguments of one call. See `map`."""
         check_map(chunksize, buffersize)
-        return self._map(fn, (iterable,), timeout, progress, star=True, ordered=True, buffersize=buffersize)
+        stand_in = as_result if return_exceptions else None
+        return self._map(
+            fn, (iterable,), timeout, progress, star=True, ordered=True, buffersize=buffersize, stand_in=stand_in
+        )
 
     def _map(
         self,
@@ -146,13 +161,31 @@ class Client(concurrent.futures.Executor):
         bar = Progress.of(fn, iterables) if progress else None
         return results_of(session, reader, deadline, bar)
 
+    def fault_tolerant_map(
+        self, fn: Callable[..., T], /, *iterables: Iterable[Any], retries: int = 3, progress: bool = False
+    ) -> PartialResults[T]:
+        """`map` for work of which a part may fail: (results, failures), once every task has ended.
+
+        `results` has an entry for each input, in their order: None where the task failed. `failures` says for each
+        of those (index, item, exception). A task that raises is tried `retries` times more; a task with
+        several iterables has the tuple of its arguments as item. Raises what an iterable raises.
+        """
+        inputs = tuple([list(each) for each in iterables])
+        patient = self.with_options(retries=retries)
+        outcomes = patient._map(  # noqa: SLF001 - a view of this one
+            fn, inputs, None, progress, star=False, ordered=True, buffersize=None, stand_in=Failed
+        )
+        return PartialResults.of(outcomes, inputs)
+
     def with_options(self, **options: Any) -> Client:
         """A view of this client whose calls run with these options; it shares the session.
 
         retries=0: extra attempts after an exception, the first `retry_delay`=1.0 seconds later, each further one
         `retry_backoff`=2.0 times later than the one before, at most `retry_delay_max`=60.0 seconds; only for
-        exceptions of the classes `retry_on`=(Exception,). priority=0: higher runs first. max_parallel=None: tasks
-        of one call that may run at once. name=None: shown by `manyhands status`.
+        exceptions of the classes `retry_on`=(Exception,). timeout=None: seconds that one attempt may run; then its
+        process is killed and it fails with TaskTimeout, a TimeoutError, which counts as an exception. priority=0:
+        higher runs first. max_parallel=None: tasks of one call that may run at once. name=None: shown by
+        `manyhands status`.
         Raises TypeError for an unknown name or wrong type, ValueError for a value out of range.
         """
         view = object.__new__(type(self))
@@ -231,7 +264,8 @@ class Client(concurrent.futures.Executor):
         if connection.refusal is not None:
             return "shut down" if connection.failure is None else str(connection.failure)
         cluster = connection.cluster
-        return f"{cluster.workers} workers, {cluster.slots} slots"
+        workers, slots = cluster.workers, cluster.slots
+        return f"{workers} worker{'s' * (workers != 1)}, {slots} slot{'s' * (slots != 1)}"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.address}: {self._state()}>"

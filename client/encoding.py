@@ -15,7 +15,7 @@ from manyhands.client.gathering import Blob, Target
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import unpack_ends
 from manyhands.wire.definitions import LoadedDefinitions, UnknownDefinition
-from manyhands.wire.errors import ClusterError, DecodeError, RemoteModuleError, TaskCrashed
+from manyhands.wire.errors import ClusterError, DecodeError, RemoteModuleError, TaskCrashed, TaskTimeout
 from manyhands.wire.exception_codec import decode_exception
 from manyhands.wire.pickling import EncodedItems, Encoder, Feed
 from manyhands.wire.registry import DefinitionRegistry, is_definable
@@ -116,15 +116,11 @@ class Encoding:
 
     def decode_run(self, run: pb.Results) -> Iterator[Any]:
         """Each result of a run, decoded when it is asked for and not kept. Raises whatever unpickling raises."""
-        payload, base = run.payload, run.base
-        ends = unpack_ends(run.ends)
-        if base:
-            ends = [end - base for end in ends]  # type: ignore[assignment]
-        items, start = [], 0
-        for end in ends:
-            items.append(payload[start:end])
-            start = end
-        return map(pickle.loads, items)
+        return map(pickle.loads, _items_of(run))
+
+    def decode_each(self, run: pb.Results) -> Iterator[tuple[Any, BaseException | None]]:
+        """(result, None) or (None, why it cannot be decoded) for each result of a run."""
+        return map(self.decode_outcome, _items_of(run))
 
     def _decode_failure(self, failure: pb.Failure) -> BaseException:
         if failure.kind == pb.Failure.KIND_EXCEPTION:
@@ -141,7 +137,22 @@ class Encoding:
                 worker=last.worker,
                 task=str(failure.index),
             )
+        if failure.kind == pb.Failure.KIND_TIMED_OUT:
+            return TaskTimeout(failure.timeout, failure.text, str(failure.index))
         return ClusterError(failure.text or "the task was rejected")
+
+
+def _items_of(run: pb.Results) -> list[bytes]:
+    """The results of a run, encoded one by one."""
+    payload, base = run.payload, run.base
+    ends = unpack_ends(run.ends)
+    if base:
+        ends = [end - base for end in ends]  # type: ignore[assignment]
+    items, start = [], 0
+    for end in ends:
+        items.append(payload[start:end])
+        start = end
+    return items
 
 
 def undecodable(error: Exception) -> Exception:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 
 from manyhands.client.connection import Connection
 from manyhands.client.encoding import Encoding
 from manyhands.client.gathering import OpenBlock, Target
 from manyhands.client.map_job import MapJob
 from manyhands.wire.blocks import BLOCK_BYTES
+from manyhands.wire.errors import EncodeError
 from manyhands.wire.pickling import Feed
 
 #: Inputs in the first block: the first task starts while the rest is still being encoded.
@@ -65,6 +67,8 @@ class Feeder:
         target: Target,
         feed: Feed,
         buffersize: int | None,
+        *,
+        keep_unsent: bool = False,
     ) -> None:
         self._connection = connection
         self._encoding = encoding
@@ -73,6 +77,9 @@ class Feeder:
         self._feed: Feed | None = feed
         self._window = Window(buffersize, time.monotonic())
         self._fed_bytes = 0
+        self._keep_unsent = keep_unsent
+        #: With `keep_unsent`: inputs that could not be pickled, each with the number of tasks before it.
+        self.unsent: deque[tuple[int, EncodeError]] = deque()
         #: What ended the inputs before their own end: to be raised when the results before it have been taken.
         self.error: BaseException | None = None
 
@@ -109,7 +116,7 @@ class Feeder:
         while room > 0 and self._feed is not None:
             before = job.posted
             self._send_block(min(MAX_COUNT, room))
-            room -= job.posted - before
+            room -= max(1, job.posted - before)
             if time.monotonic() - started > BLOCK_SECONDS and job.has_arrived:
                 return
 
@@ -125,8 +132,13 @@ class Feeder:
         try:
             encoded, blobs = self._encoding.encode_items(self._target, feed, BLOCK_BYTES, max_count, BLOCK_SECONDS)
         except Exception as error:  # noqa: BLE001 - of the user's iterator, or an input that cannot be pickled
-            self.error = error
-            self._feed = None
+            if self._keep_unsent and isinstance(error, EncodeError):
+                self.unsent.append((self._job.posted, error))
+                if feed.is_exhausted:
+                    self._feed = None
+            else:
+                self.error = error
+                self._feed = None
         else:
             block.add_run(encoded.ends, encoded.payload, blobs)
             if feed.is_exhausted:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from manyhands.client.options import Options
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.errors import TaskTimeout
 from manyhands.wire.spans import Span
 
 
@@ -78,8 +79,10 @@ def open_job(number: int, options: Options, name: str, *, metered: bool, retry_o
                 backoff=options.retry_backoff,
                 delay_max=options.retry_delay_max,
                 retry_on=retry_on,
+                on_timeout=any(issubclass(TaskTimeout, each) for each in options.retry_on),
             ),
             metered=metered,
+            timeout=options.timeout or 0.0,
         )
     )
 

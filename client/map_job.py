@@ -13,6 +13,7 @@ from manyhands.client.connection import Connection
 from manyhands.client.gathering import OpenBlock
 from manyhands.client.jobs import Job
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.errors import EncodeError
 from manyhands.wire.spans import Span
 
 
@@ -23,8 +24,14 @@ class Gap(NamedTuple):
     hi: int
 
 
-#: What arrives: a run of results, a failed task, or a cancelled span.
-Entry = pb.Results | pb.Failure | Gap
+class Unsent(NamedTuple):
+    """An input that could not be pickled: there is no task for it."""
+
+    error: EncodeError
+
+
+#: What a reader takes: a run of results, a failed task, a cancelled span, or what was never sent.
+Entry = pb.Results | pb.Failure | Gap | Unsent
 
 
 class Want:
@@ -237,5 +244,7 @@ def count_of(entry: Entry) -> int:
             return len(entry.ends) // 4
         case Gap(lo, hi):
             return hi - lo
+        case Unsent():
+            return 0
         case _:
             return 1

@@ -10,7 +10,7 @@ from manyhands.client.jobs import open_job
 from manyhands.client.map_job import MapJob, OrderedMapJob, UnorderedMapJob
 from manyhands.client.options import Options
 from manyhands.client.progress import Progress
-from manyhands.client.reading import Reader, iterate
+from manyhands.client.reading import Reader, StandIn, iterate
 from manyhands.client.session import Session
 from manyhands.protos import manyhands_pb2 as pb
 
@@ -61,10 +61,12 @@ def begin_map(
     ordered: bool,
     buffersize: int | None,
     eager: bool,
+    stand_in: StandIn | None,
 ) -> Reader:
     """Open a job for the call and send it what can be sent at once. Raises what pickling the function raised.
 
     If `eager`, inputs whose number is known are encoded and sent here and now; others are pulled by whoever reads.
+    What `stand_in` makes of an exception takes its place among the results; if None, the reader raises it.
     """
     connection, encoding = session.connection, session.encoding
     connection.check_open()
@@ -81,8 +83,8 @@ def begin_map(
     job: MapJob = OrderedMapJob(connection) if ordered else UnorderedMapJob(connection)
     opening = open_job(job.number, options, _name_of(function), metered=True, retry_on=retry_on)
     connection.post_job(job, opening, blobs)
-    feeder = Feeder(connection, encoding, job, target, feed, buffersize)
-    reader = Reader(connection, encoding, job, feeder)
+    feeder = Feeder(connection, encoding, job, target, feed, buffersize, keep_unsent=stand_in is not None)
+    reader = Reader(connection, encoding, job, feeder, stand_in)
     try:
         if eager and is_sized and buffersize is None:
             feeder.feed_all()

@@ -23,6 +23,8 @@ class Options:
     retry_delay_max: float = 60.0
     #: Exception classes worth another attempt.
     retry_on: tuple[type[BaseException], ...] = (Exception,)
+    #: One attempt may run so long, then its process is killed and it fails with TaskTimeout; None: as long as it takes.
+    timeout: float | None = None
     #: Higher runs first.
     priority: int = 0
     #: Tasks of one call that may run at the same time; None: as many as there are slots.
@@ -35,6 +37,10 @@ class Options:
         _check_seconds("retry_delay", self.retry_delay)
         _check_seconds("retry_delay_max", self.retry_delay_max)
         _check_factor("retry_backoff", self.retry_backoff)
+        if self.timeout is not None:
+            _check_seconds("timeout", self.timeout)
+            if not self.timeout:
+                raise ValueError("timeout must be longer than 0 seconds; None means as long as it takes")
         _check_whole("priority", self.priority, -_INT32_MAX)
         if self.max_parallel is not None:
             _check_whole("max_parallel", self.max_parallel, 1)

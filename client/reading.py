@@ -11,9 +11,12 @@ from typing import Any
 from manyhands.client.connection import Connection
 from manyhands.client.encoding import Encoding, undecodable
 from manyhands.client.feeding import Feeder
-from manyhands.client.map_job import Entry, Gap, MapJob, count_of
+from manyhands.client.map_job import Entry, Gap, MapJob, Unsent, count_of
 from manyhands.client.progress import Progress
 from manyhands.protos import manyhands_pb2 as pb
+
+#: What takes the place of an exception among the results.
+StandIn = Callable[[BaseException], Any]
 
 #: The master is told what the reader has taken in steps of so many bytes.
 CONSUMED_STEP_BYTES = 1 << 20
@@ -22,11 +25,14 @@ CONSUMED_STEP_BYTES = 1 << 20
 class Reader:
     """One map's results, taken by one thread at a time."""
 
-    def __init__(self, connection: Connection, encoding: Encoding, job: MapJob, feeder: Feeder) -> None:
+    def __init__(
+        self, connection: Connection, encoding: Encoding, job: MapJob, feeder: Feeder, stand_in: StandIn | None
+    ) -> None:
         self._connection = connection
         self._encoding = encoding
         self._job = job
         self._feeder = feeder
+        self._stand_in = stand_in
         #: Results taken so far, and their bytes.
         self.taken = 0
         self._taken_bytes = 0
@@ -42,6 +48,8 @@ class Reader:
                 feeder.top_up(self.taken, self._taken_bytes)
             except RuntimeError as refused:  # shut down: what was sent before still counts
                 feeder.error = refused
+        if feeder.unsent and feeder.unsent[0][0] <= self.taken:
+            return Unsent(feeder.unsent.popleft()[1])
         entry = job.take()
         if entry is not None:
             return entry
@@ -66,17 +74,41 @@ class Reader:
         return self._is_ended
 
     def values(self, entry: Entry) -> Iterator[Any]:
-        """Decode an entry's results, lazily. Raises what a failed task raised, CancelledError for a cancelled one."""
+        """Decode an entry's results, lazily. Raises what a failed task raised, CancelledError for a cancelled one,
+        unless something stands in for it.
+        """
+        if self._stand_in is not None:
+            return self._values_and_stand_ins(entry, self._stand_in)
         if isinstance(entry, pb.Results):
             return self._encoding.decode_run(entry)
         if isinstance(entry, Gap):
             raise concurrent.futures.CancelledError
+        assert isinstance(entry, pb.Failure), "only a stand-in has inputs left out"
         _, exception = self._encoding.decode_outcome(entry)
         assert exception is not None
         try:
             raise exception
         finally:
             del exception  # or its traceback and this frame keep each other alive
+
+    def _values_and_stand_ins(self, entry: Entry, stand_in: StandIn) -> Iterator[Any]:
+        match entry:
+            case pb.Results():
+                index, unsent = self.taken, self._feeder.unsent
+                for value, exception in self._encoding.decode_each(entry):
+                    while unsent and unsent[0][0] == index:
+                        yield stand_in(unsent.popleft()[1])
+                    yield value if exception is None else stand_in(exception)
+                    index += 1
+            case Gap():
+                for _ in range(entry.lo, entry.hi):
+                    yield stand_in(concurrent.futures.CancelledError())
+            case Unsent():
+                yield stand_in(entry.error)
+            case pb.Failure():
+                _, exception = self._encoding.decode_outcome(entry)
+                assert exception is not None
+                yield stand_in(exception)
 
     def done_with(self, entry: Entry) -> int:
         """The entry's values have been taken; return how many."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from functools import partial
 
 from manyhands.client import lifecycle
@@ -45,6 +46,10 @@ def _check_address(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 1 << 16):
         raise ValueError(f'the master\'s address must look like "host:7077", not {address!r}')
+    try:
+        socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise MasterUnreachable(address, f"the host {host!r} is unknown") from error
 
 
 def join(

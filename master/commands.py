@@ -27,6 +27,7 @@ class Dispatch:
     priority: int
     tag: float
     retry_on: bytes
+    timeout: float
     pieces: list[DispatchPiece]
 
 

@@ -318,6 +318,7 @@ class Engine:
             priority=command.priority,
             tag=command.tag,
             retry_on=command.retry_on,
+            timeout=command.timeout,
         )
         last: object = None
         for piece in command.pieces:
@@ -386,6 +387,9 @@ def _options(message: pb.OpenJob) -> ev.JobOptions:
         name=message.name,
         priority=message.priority,
         max_parallel=message.max_parallel,
-        retry=ev.RetryOptions(retry.retries, retry.delay, retry.backoff, retry.delay_max, retry.retry_on),
+        retry=ev.RetryOptions(
+            retry.retries, retry.delay, retry.backoff, retry.delay_max, retry.retry_on, retry.on_timeout
+        ),
         metered=message.metered,
+        timeout=message.timeout,
     )

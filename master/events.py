@@ -18,6 +18,7 @@ class RetryOptions:
     backoff: float = 2.0
     delay_max: float = 60.0
     retry_on: bytes = b""
+    on_timeout: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class JobOptions:
     max_parallel: int = 0
     retry: RetryOptions = field(default_factory=RetryOptions)
     metered: bool = False
+    timeout: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,7 @@ class Planner:
                 job.priority,
                 tag,
                 job.options.retry.retry_on,
+                job.options.timeout,
                 job.dispatch_pieces(spans),
             )
         )

@@ -252,7 +252,7 @@ class Scheduler:
             return []
         index, message, retry = event.index, event.message, job.options.retry
         delay = None
-        if message.kind == pb.Failure.KIND_EXCEPTION and message.retryable and retry.retries:
+        if retry.retries and _is_retryable(message, retry):
             job.failure_counts.bump(index, index + 1)
             delay = retry_delay(retry, job.failure_counts.of(index), self._rng)
         if delay is None or index in job.cancelling:
@@ -322,3 +322,9 @@ class Scheduler:
         """Assert that every index agrees with every other. For tests."""
         self._pool.check_invariants()
         self._planner.check_invariants()
+
+
+def _is_retryable(message: pb.Failure, retry: ev.RetryOptions) -> bool:
+    if message.kind == pb.Failure.KIND_TIMED_OUT:
+        return retry.on_timeout
+    return message.kind == pb.Failure.KIND_EXCEPTION and message.retryable

@@ -188,34 +188,38 @@ class Want(_message.Message):
     def __init__(self, hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class OpenJob(_message.Message):
-    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered")
+    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout")
     JOB_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     MAX_PARALLEL_FIELD_NUMBER: _ClassVar[int]
     RETRY_FIELD_NUMBER: _ClassVar[int]
     METERED_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     job: int
     name: str
     priority: int
     max_parallel: int
     retry: Retry
     metered: bool
-    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ...) -> None: ...
+    timeout: float
+    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ...) -> None: ...
 
 class Retry(_message.Message):
-    __slots__ = ("retries", "delay", "backoff", "delay_max", "retry_on")
+    __slots__ = ("retries", "delay", "backoff", "delay_max", "retry_on", "on_timeout")
     RETRIES_FIELD_NUMBER: _ClassVar[int]
     DELAY_FIELD_NUMBER: _ClassVar[int]
     BACKOFF_FIELD_NUMBER: _ClassVar[int]
     DELAY_MAX_FIELD_NUMBER: _ClassVar[int]
     RETRY_ON_FIELD_NUMBER: _ClassVar[int]
+    ON_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     retries: int
     delay: float
     backoff: float
     delay_max: float
     retry_on: bytes
-    def __init__(self, retries: _Optional[int] = ..., delay: _Optional[float] = ..., backoff: _Optional[float] = ..., delay_max: _Optional[float] = ..., retry_on: _Optional[bytes] = ...) -> None: ...
+    on_timeout: bool
+    def __init__(self, retries: _Optional[int] = ..., delay: _Optional[float] = ..., backoff: _Optional[float] = ..., delay_max: _Optional[float] = ..., retry_on: _Optional[bytes] = ..., on_timeout: bool = ...) -> None: ...
 
 class Block(_message.Message):
     __slots__ = ("job", "first", "base", "ends", "payload", "function", "call", "definitions")
@@ -296,20 +300,22 @@ class JobRejected(_message.Message):
     def __init__(self, job: _Optional[int] = ..., sentence: _Optional[str] = ...) -> None: ...
 
 class Dispatch(_message.Message):
-    __slots__ = ("lease", "job", "priority", "tag", "retry_on", "pieces")
+    __slots__ = ("lease", "job", "priority", "tag", "retry_on", "pieces", "timeout")
     LEASE_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     TAG_FIELD_NUMBER: _ClassVar[int]
     RETRY_ON_FIELD_NUMBER: _ClassVar[int]
     PIECES_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     lease: int
     job: int
     priority: int
     tag: float
     retry_on: bytes
     pieces: _containers.RepeatedCompositeFieldContainer[Piece]
-    def __init__(self, lease: _Optional[int] = ..., job: _Optional[int] = ..., priority: _Optional[int] = ..., tag: _Optional[float] = ..., retry_on: _Optional[bytes] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ...) -> None: ...
+    timeout: float
+    def __init__(self, lease: _Optional[int] = ..., job: _Optional[int] = ..., priority: _Optional[int] = ..., tag: _Optional[float] = ..., retry_on: _Optional[bytes] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., timeout: _Optional[float] = ...) -> None: ...
 
 class Piece(_message.Message):
     __slots__ = ("first", "base", "ends", "payload", "function", "call", "attempt", "definitions")
@@ -376,17 +382,19 @@ class Results(_message.Message):
     def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("job", "lease", "index", "kind", "payload", "text", "retryable", "seconds", "crashes")
+    __slots__ = ("job", "lease", "index", "kind", "payload", "text", "retryable", "seconds", "crashes", "timeout")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Failure.Kind]
         KIND_EXCEPTION: _ClassVar[Failure.Kind]
         KIND_CRASHED: _ClassVar[Failure.Kind]
         KIND_REJECTED: _ClassVar[Failure.Kind]
+        KIND_TIMED_OUT: _ClassVar[Failure.Kind]
     KIND_UNSPECIFIED: Failure.Kind
     KIND_EXCEPTION: Failure.Kind
     KIND_CRASHED: Failure.Kind
     KIND_REJECTED: Failure.Kind
+    KIND_TIMED_OUT: Failure.Kind
     JOB_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
@@ -396,6 +404,7 @@ class Failure(_message.Message):
     RETRYABLE_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     CRASHES_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     job: int
     lease: int
     index: int
@@ -405,7 +414,8 @@ class Failure(_message.Message):
     retryable: bool
     seconds: float
     crashes: _containers.RepeatedCompositeFieldContainer[CrashReport]
-    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., kind: _Optional[_Union[Failure.Kind, str]] = ..., payload: _Optional[bytes] = ..., text: _Optional[str] = ..., retryable: bool = ..., seconds: _Optional[float] = ..., crashes: _Optional[_Iterable[_Union[CrashReport, _Mapping]]] = ...) -> None: ...
+    timeout: float
+    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., kind: _Optional[_Union[Failure.Kind, str]] = ..., payload: _Optional[bytes] = ..., text: _Optional[str] = ..., retryable: bool = ..., seconds: _Optional[float] = ..., crashes: _Optional[_Iterable[_Union[CrashReport, _Mapping]]] = ..., timeout: _Optional[float] = ...) -> None: ...
 
 class Crash(_message.Message):
     __slots__ = ("job", "lease", "index", "report")

@@ -10,7 +10,8 @@
     │   ├── DecodeError                     its function, argument or result cannot be unpickled here
     │   │   └── RemoteModuleError (ModuleNotFoundError)   because a module is missing here
     │   ├── RemoteError                     it raised something that cannot travel; this stands in
-    │   └── TaskCrashed                     it took its process down, for the last time allowed
+    │   ├── TaskCrashed                     it took its process down, for the last time allowed
+    │   └── TaskTimeout (TimeoutError)      it ran longer than its `timeout`, in the last attempt allowed
     └── InfrastructureError: the cluster's fault, or the network's
         ├── ClusterError                    the embedded cluster could not start, or ended
         ├── NoWorkers                       nobody is there to run it
@@ -146,6 +147,10 @@ class RemoteError(ManyhandsError):
         return f"{text} (stands in for the exception itself: {self.reason})" if self.reason else text
 
 
+#: How the last words of a process begin that its agent killed; the reason follows.
+KILLED_BY_US = "manyhands killed this process: "
+
+
 class TaskCrashed(ManyhandsError):
     """The process that ran the task died each time it was tried.
 
@@ -169,10 +174,26 @@ class TaskCrashed(ManyhandsError):
         else:
             end = "an unknown cause" if self.exit_code is None else f"exit code {self.exit_code}"
         advice = "run it alone to see why"
-        if self.signal == signals.SIGKILL:
+        if self.signal == signals.SIGKILL and KILLED_BY_US not in self.stderr_tail:
             advice = "SIGKILL often means that the machine ran out of memory"
         tail = f"\nThe last lines of its stderr:\n{self.stderr_tail.rstrip()}" if self.stderr_tail.strip() else ""
         return f"{task} took down the process that ran it{worker}{times or ' by'} {end}; {advice}{tail}"
+
+
+class TaskTimeout(ManyhandsError, TimeoutError):
+    """The task ran longer than it may, and its process was killed. timeout: seconds; worker: where; task: its index."""
+
+    timeout: float
+    worker: str = ""
+    task: str = ""
+
+    def __str__(self) -> str:
+        task = f"task {self.task}" if self.task else "the task"
+        worker = f" on worker {self.worker!r}" if self.worker else ""
+        return (
+            f"{task} ran longer than its timeout of {self.timeout:g} s{worker} and was stopped; "
+            "give it longer with with_options(timeout=), or another attempt with retries="
+        )
 
 
 def _signal_name(number: int) -> str:

@@ -18,6 +18,7 @@ from manyhands.worker.commands import (
     Command,
     Complain,
     Feed,
+    Kill,
     Send,
     SendCut,
     SendDefinition,
@@ -178,6 +179,8 @@ class Agent:
                     writes.setdefault(command.slot, []).extend(frames.write_cut(command.cut))
                 case Spawn():
                     self._slots[command.slot].spawn()
+                case Kill():
+                    self._slots[command.slot].kill()
                 case Complain():
                     self._streams[1].put([f"manyhands: {command.sentence}\n".encode()])
                 case _:

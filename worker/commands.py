@@ -59,10 +59,17 @@ class SendCut:
 
 
 @dataclass(frozen=True, slots=True)
+class Kill:
+    """Kill the process of `slot`; its death is then told as any."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
 class Complain:
     """Tell whoever runs this worker, on its standard error."""
 
     sentence: str
 
 
-Command = Send | Spawn | Feed | SendDefinition | SetLimit | SendCut | Complain
+Command = Send | Spawn | Feed | SendDefinition | SetLimit | SendCut | Kill | Complain

@@ -13,6 +13,7 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.spans import SpanSet
 from manyhands.worker.commands import Command, Complain, Send, Spawn
 from manyhands.worker.cutting import Cutting
+from manyhands.worker.deadlines import Deadlines
 from manyhands.worker.definition_store import STORE_BYTES, DefinitionStore
 from manyhands.worker.durations import updated
 from manyhands.worker.feeding import Feeder
@@ -39,8 +40,7 @@ class AgentCore:
     A SlotFault from `reported` means that the slot's process must be killed: its death is then `died`, as any.
     """
 
-    # Seams: a timeout or the cancel of a running task is a timer and a Kill command on the slot whose `fed`
-    # holds it (`look` says since when it runs); progress is one more report.
+    # Seams: the cancel of a running task is a Kill, as a timeout is; progress is one more report.
 
     def __init__(self, slots: int, look: Look, *, name: str = "", store_bytes: int = STORE_BYTES) -> None:
         self._look = look
@@ -51,7 +51,8 @@ class AgentCore:
         self._store = DefinitionStore(store_bytes)
         self._intake = Intake(self._held, self._store, self._roster)
         self._cutting = Cutting(self._roster, look, self._timers)
-        self._feeder = Feeder(self._roster, self._held, self._store, self._cutting)
+        self._deadlines = Deadlines(look, self._timers)
+        self._feeder = Feeder(self._roster, self._held, self._store, self._cutting, self._deadlines)
         self._revokes = Revokes()
         self._reporting = Reporting(self._roster, self._held)
 
@@ -111,7 +112,7 @@ class AgentCore:
         slot = self._roster.slots[number]
         out: list[Command] = []
         completed = slot.completed
-        charged = self._charge(slot, exit_code, stderr_tail)
+        charged = self._charge(slot, exit_code, stderr_tail, now)
         self._roster.went_down(slot)
         self._settle(slot, now, out)
         slot.failures = 0 if charged or completed else slot.failures + 1
@@ -153,6 +154,8 @@ class AgentCore:
                     self._put_back(self._cutting.publish(slot, out))
                     self._settle(slot, now, out)
                     self._feeder.feed_all(now, out)
+                case "deadline":
+                    self._deadlines.check(slot, now, out)
                 case "spawn":
                     out.append(Spawn(slot.number))
                 case _:
@@ -212,24 +215,42 @@ class AgentCore:
 
     # ------------------------------------------------------------ taking back
 
-    def _charge(self, slot: Slot, exit_code: int, stderr_tail: str) -> bool:
-        """Take everything back from a dead slot, and charge the task it ran, if it ran one; whether it did."""
-        started, busy, _ = self._look(slot.number)
+    def _charge(self, slot: Slot, exit_code: int, stderr_tail: str, now: float) -> bool:
+        """Take everything back from a dead slot, and charge the task it ran, if it ran one; whether it did, or we."""
+        started, busy, since = self._look(slot.number)
         if started >= slot.next_position and slot.fed:
             # User code wrote over the page. Uncharged, the task would do that again and again: blame the first.
             started, busy = slot.fed[0].position, True
         above = self._roster.cut_off(slot, started + 1)
         at = self._roster.cut_off(slot, started) if busy else []
         below = self._roster.cut_off(slot, 0)
+        if slot.overdue not in (0, started):
+            # The one that was meant has ended just in time; the next is not to blame.
+            self._put_back(below + at + above)
+            return True
         self._put_back(below + above)
         for fed in at:
             lease = fed.piece.lease
-            if not lease.dead:
+            if not lease.dead and slot.overdue:
+                self._reporting.results.add_body(pb.Body(failure=self._timed_out(fed, now - since)), 0)
+            elif not lease.dead:
                 report = pb.CrashReport(worker=self._name, exit_code=exit_code, stderr_tail=stderr_tail)
                 crash = pb.Crash(job=lease.job, lease=lease.number, index=fed.lo, report=report)
                 self._reporting.results.add_body(pb.Body(crash=crash), len(stderr_tail))
             self._intake.release(fed.piece, fed.count)
-        return bool(at)
+        return bool(at or slot.overdue)
+
+    def _timed_out(self, fed: Fed, seconds: float) -> pb.Failure:
+        piece = fed.piece
+        return pb.Failure(
+            job=piece.lease.job,
+            lease=piece.lease.number,
+            index=fed.lo,
+            kind=pb.Failure.KIND_TIMED_OUT,
+            text=self._name,
+            seconds=seconds,
+            timeout=piece.timeout,
+        )
 
     def _put_back(self, parts: list[Fed]) -> None:
         """Tasks that a slot was fed are the agent's again: revokes first, then the head of the queue."""
@@ -270,6 +291,10 @@ class AgentCore:
     def _answer(self, revoke: Revoke, now: float, out: list[Command]) -> None:
         self._reporting.flush(now, out)  # whoever asks is short of work and wants to know what is left
         out.append(Send(returned_body(revoke.number, revoke.lease.number, revoke.given)))
+
+    def overdue(self, number: int) -> int:
+        """The position of the task for whose timeout the slot is being killed; 0: it is not."""
+        return self._roster.slots[number].overdue
 
     def check_invariants(self) -> None:
         """Assert that every count and index agrees with the tasks it speaks of."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from manyhands.worker.commands import Command, Feed, SendDefinition
 from manyhands.worker.cutting import Cutting
+from manyhands.worker.deadlines import Deadlines
 from manyhands.worker.definition_store import DefinitionStore
 from manyhands.worker.held import Held
 from manyhands.worker.pieces import Run
@@ -51,11 +52,14 @@ def next_chunk(each: float, bound: int, share: float, behind: float) -> int:
 class Feeder:
     """Moves work from the queue to the slots. No slot that may be fed idles while there is some."""
 
-    def __init__(self, roster: Roster, held: Held, store: DefinitionStore, cutting: Cutting) -> None:
+    def __init__(
+        self, roster: Roster, held: Held, store: DefinitionStore, cutting: Cutting, deadlines: Deadlines
+    ) -> None:
         self._roster = roster
         self._held = held
         self._store = store
         self._cutting = cutting
+        self._deadlines = deadlines
 
     def refill(self, slot: Slot, now: float, out: list[Command]) -> None:
         """Feed one slot if it has little left."""
@@ -107,6 +111,8 @@ class Feeder:
         self._feed(slot, run, count, each, out)
         if slot.outstanding > 1 and not slot.watched:
             self._cutting.watch_later(slot, now)
+        if piece.timeout:
+            self._deadlines.watch(slot, piece.timeout, now)
         return True
 
     def _feed(self, slot: Slot, run: Run, count: int, each: float, out: list[Command]) -> None:

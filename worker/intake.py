@@ -35,11 +35,11 @@ class Intake:
             lease = Lease(message.lease, message.job)
         self._arrivals += 1
         rank = (-message.priority, message.tag, self._arrivals)
-        retry_on = message.retry_on
+        retry_on, timeout = message.retry_on, message.timeout
         unknown: list[bytes] = []
         for part in message.pieces:
             pace = self._durations.of(part.function or message.job)
-            piece = Piece(lease, rank, retry_on, pace, part)
+            piece = Piece(lease, rank, retry_on, timeout, pace, part)
             if fault := _fault(piece):
                 out += [Send(body) for body in _rejections(piece, fault)]
                 continue

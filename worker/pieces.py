@@ -54,15 +54,24 @@ class Piece:
         "payload",
         "rank",
         "retry_on",
+        "timeout",
     )
 
     def __init__(
-        self, lease: Lease, rank: tuple[int, float, int], retry_on: bytes, pace: Pace, message: pb.Piece
+        self,
+        lease: Lease,
+        rank: tuple[int, float, int],
+        retry_on: bytes,
+        timeout: float,
+        pace: Pace,
+        message: pb.Piece,
     ) -> None:
         self.lease = lease
         #: (-priority, tag, arrival): lower runs first.
         self.rank = rank
         self.retry_on = retry_on
+        #: Seconds that each task may run; 0.0: as long as it takes.
+        self.timeout = timeout
         self.pace = pace
         self.first = message.first
         self.base = message.base

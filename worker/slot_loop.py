@@ -86,8 +86,8 @@ class SlotLoop:
     def _run_chunk(self, chunk: frames.Chunk) -> None:
         words = self._words
         # Published before the function is loaded: what that may do to the process is charged to this task.
+        self._times[SINCE] = monotonic()  # before STARTED: a task must never seem to run as long as the one before it
         words[STARTED] = chunk.position
-        self._times[SINCE] = monotonic()
         words[BUSY] = 1
         slot_context.enter(words, chunk.position, chunk.first, chunk.job, chunk.attempt)
         try:
@@ -118,8 +118,8 @@ class SlotLoop:
                 outbox.send()
                 begun = now = clock()
                 send_due = now + SEND_INTERVAL
-            words[STARTED] = position
             times[SINCE] = now
+            words[STARTED] = position
             if position >= words[LIMIT]:
                 outbox.done(position, finished, now - begun)
                 if position >= self._inbox.cut_ahead():

@@ -60,11 +60,13 @@ class Slot:
         "cut",
         "failures",
         "fed",
+        "has_deadline",
         "known",
         "life",
         "next_position",
         "number",
         "outstanding",
+        "overdue",
         "ready",
         "seconds",
         "wanted",
@@ -89,6 +91,10 @@ class Slot:
         self.wanted: set[bytes] = set()
         #: A look at its page is due within WATCH_INTERVAL.
         self.watched = False
+        #: A look at whether its task has run too long is due; see `deadlines`.
+        self.has_deadline = False
+        #: The position of the task for whose timeout the process is being killed; 0: it is not.
+        self.overdue = 0
         #: Tasks this process has reported.
         self.completed = 0
         #: Processes in a row that died without having run anything.

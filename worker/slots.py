@@ -11,6 +11,7 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
 
+from manyhands.wire.errors import KILLED_BY_US
 from manyhands.worker import page
 from manyhands.worker import slot_frames as frames
 from manyhands.worker.output import LineTagger, OutputStream
@@ -213,7 +214,7 @@ class SlotShell:
         process = self._process
         if process is not None and process.popen.returncode is None:
             if fault:
-                self._killed_for = f"manyhands killed this process: {fault}"
+                self._killed_for = f"{KILLED_BY_US}{fault}"
                 self._streams[1].put([f"{self._killed_for}\n".encode()])
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.popen.pid, signal.SIGKILL)

@@ -8,8 +8,9 @@ from typing import Literal
 
 from manyhands.worker.slot_state import Slot
 
-#: watch: look for a straggler. cut: publish the cut. spawn: start the slot's next process.
-Kind = Literal["watch", "cut", "spawn"]
+#: watch: look for a straggler. cut: publish the cut. deadline: see whether a task has run too long.
+#: spawn: start the slot's next process.
+Kind = Literal["watch", "cut", "deadline", "spawn"]
 
 NEVER = float("inf")
 

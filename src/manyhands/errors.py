@@ -18,6 +18,7 @@ from manyhands.wire.errors import (
     ResultEncodeError,
     SessionLost,
     TaskCrashed,
+    TaskTimeout,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "ResultEncodeError",
     "SessionLost",
     "TaskCrashed",
+    "TaskTimeout",
 ]

@@ -14,7 +14,7 @@ from tests.simulation.world import World
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.dialer import Dialer
-from manyhands.worker.commands import Command, Complain, Feed, Send, SendCut, SendDefinition, SetLimit, Spawn
+from manyhands.worker.commands import Command, Complain, Feed, Kill, Send, SendCut, SendDefinition, SetLimit, Spawn
 from manyhands.worker.core import AgentCore
 from manyhands.worker.reports import Report
 from manyhands.worker.slot_state import Sight
@@ -154,6 +154,8 @@ class SimulatedWorker:
                         missing = set(command.piece.needs) - self._known[command.slot]
                         assert not missing, "fed without its definition"
                     slot.write(command)
+                case Kill(number):
+                    raise Violation(f"{self.plan.name} kills slot {number}, though no job has a timeout")
                 case Complain(sentence):
                     self._world.story.tell("%s complains: %s", self.plan.name, sentence)
         if self._world.is_check_due():

@@ -19,6 +19,8 @@ from manyhands.client.options import Options
         ({"retry_backoff": 0.5}, ValueError, "retry_backoff must be a finite factor of at least 1"),
         ({"retry_backoff": None}, TypeError, "retry_backoff must be a number"),
         ({"retry_delay_max": float("inf")}, ValueError, "retry_delay_max"),
+        ({"timeout": 0}, ValueError, "None means as long as it takes"),
+        ({"timeout": "5s"}, TypeError, "timeout must be a number of seconds"),
         ({"retry_on": ValueError("x")}, TypeError, "retry_on must be exception classes"),
         ({"retry_on": (OSError, 3)}, TypeError, "not 3"),
         ({"retry_on": "OSError"}, TypeError, "retry_on must be exception classes"),
@@ -27,7 +29,7 @@ from manyhands.client.options import Options
         ({"max_parallel": 0}, ValueError, "max_parallel must lie between 1 and"),
         ({"name": 3}, TypeError, "name must be a string, not 3"),
         ({"retrys": 3}, TypeError, "no option retrys: did you mean retries?"),
-        ({"timeout_of_love": 3}, TypeError, "there are retries, retry_delay,"),
+        ({"wishes": 3}, TypeError, "there are retries, retry_delay,"),
     ],
 )
 def test_bad_options_are_explained(options: dict[str, Any], kind: type[Exception], words: str) -> None:

@@ -165,7 +165,9 @@ def test_a_session_is_forgotten_while_everything_happens(client: Client, master:
 
 
 def test_a_seal_between_two_looks_is_noticed(client: Client) -> None:
-    reader = begin_map(client.session, Options(), abs, ([-1],), star=False, ordered=True, buffersize=None, eager=True)
+    reader = begin_map(
+        client.session, Options(), abs, ([-1],), star=False, ordered=True, buffersize=None, eager=True, stand_in=None
+    )
     entry = wait_until(reader.poll, 5)
     assert list(reader.values(entry)) == [1]  # type: ignore[arg-type]
     reader.done_with(entry)  # type: ignore[arg-type]

@@ -126,6 +126,7 @@ class Model:
         job = self.jobs[command.job]
         assert not job.closed, "dispatched a job that is over"
         assert command.retry_on == job.options.retry.retry_on
+        assert command.timeout == job.options.timeout
         assert command.priority == job.options.priority
         lease = ModelLease(command.lease, command.worker, command.job, set())
         functions = set()
@@ -178,7 +179,7 @@ class Model:
         if message.kind == pb.Failure.KIND_CRASHED:
             assert task.crashes == self.max_crashes == len(message.crashes)
         else:
-            again = message.retryable and task.failures <= job.options.retry.retries
+            again = self.is_retryable(message, job) and task.failures <= job.options.retry.retries
             assert not again or task.cancelled, "failed though an attempt was left"
 
     # ------------------------------------------------------------ what workers say
@@ -196,6 +197,10 @@ class Model:
 
     def take(self, lease: ModelLease, indices: Iterable[int]) -> None:
         lease.open -= set(indices)
+
+    @staticmethod
+    def is_retryable(message: pb.Failure, job: ModelJob) -> bool:
+        return message.retryable or (message.kind == pb.Failure.KIND_TIMED_OUT and job.options.retry.on_timeout)
 
     def fails(self, lease: ModelLease, index: int, *, retryable: bool, now: float) -> None:
         """Before the scheduler is told, so that its answer can be judged."""

@@ -24,6 +24,7 @@ options = st.builds(
         delay=st.sampled_from([0.0, 0.02, 1.0]),
         backoff=st.sampled_from([1.0, 2.0]),
         retry_on=st.sampled_from([b"", hashed("errors")]),
+        on_timeout=st.booleans(),
     ),
 )
 picks = st.integers(0, 1 << 16)
@@ -257,12 +258,17 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.has_ended(lease.job, lo, hi)
 
     @precondition(lambda self: self.any_lease())
-    @rule(which=picks, where=picks, retryable=st.booleans(), late=lates, also_plan=plans)
+    @rule(which=picks, where=picks, retryable=st.sampled_from([True, False, None]), late=lates, also_plan=plans)
     def fail(self, which, where, retryable, late, also_plan):
+        """`retryable` None: it ran too long."""
         lease = self.pick_lease(which, late)
         index = self.pick(sorted(lease.open), where)
+        if retryable is None:
+            retryable = self.model.jobs[lease.job].options.retry.on_timeout
+            message = pb.Failure(index=index, kind=pb.Failure.KIND_TIMED_OUT)
+        else:
+            message = pb.Failure(index=index, kind=pb.Failure.KIND_EXCEPTION, retryable=retryable)
         self.model.fails(lease, index, retryable=retryable, now=self.now)
-        message = pb.Failure(index=index, kind=pb.Failure.KIND_EXCEPTION, retryable=retryable)
         self.tell(ev.TaskFailed(lease.worker, lease.job, lease.number, index, 0.001, message), also_plan)
 
     @precondition(lambda self: self.any_lease())

@@ -21,6 +21,7 @@ EXAMPLES = [
     errors.RemoteModuleError("No module named 'm'", "worker 'w1'", module="m"),
     errors.RemoteError("m.Strange", "it failed", "its class is not here"),
     errors.TaskCrashed(signal=signal.SIGSEGV, stderr_tail="Fatal", attempts=3, worker="w1", task="4@7"),
+    errors.TaskTimeout(60.0, worker="w1", task="7"),
     errors.ClusterError("the embedded cluster ended"),
     errors.NoWorkers(waited=5.0, command="manyhands worker host:7077"),
     errors.ConnectionFailed("host:7077", "reset"),
@@ -68,7 +69,7 @@ def test_sentences() -> None:
         "task 4@7 took down the process that ran it on worker 'w1', 3 times, the last time by signal 11 (SIGSEGV); "
         "run it alone to see why\nThe last lines of its stderr:\nFatal"
     )
-    assert texts[10].endswith("for 5 s; start one with: manyhands worker host:7077")
+    assert texts[11].endswith("for 5 s; start one with: manyhands worker host:7077")
 
 
 @pytest.mark.parametrize(
@@ -77,7 +78,9 @@ def test_sentences() -> None:
         (errors.TaskCrashed(exit_code=3), "by exit code 3; run it alone"),
         (errors.TaskCrashed(), "by an unknown cause"),
         (errors.TaskCrashed(signal=signal.SIGKILL), "ran out of memory"),
+        (errors.TaskCrashed(signal=signal.SIGKILL, stderr_tail=f"{errors.KILLED_BY_US}why"), "run it alone"),
         (errors.TaskCrashed(signal=250), "by signal 250;"),
+        (errors.TaskTimeout(2.0), "the task ran longer than its timeout of 2 s and was stopped"),
         (errors.Refused("no", address="h:1"), "the master at h:1 refused: no"),
         (errors.RemoteError("ValueError", ""), "ValueError"),
         (errors.NoWorkers(), "no worker"),

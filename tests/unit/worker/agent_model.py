@@ -9,7 +9,7 @@ from tests.support.builders import items_of, packed
 from tests.unit.worker.model_slot import ModelSlot, TaskKey
 
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.worker.commands import Command, Complain, Feed, Send, SendCut, SendDefinition, SetLimit, Spawn
+from manyhands.worker.commands import Command, Complain, Feed, Kill, Send, SendCut, SendDefinition, SetLimit, Spawn
 from manyhands.worker.core import AgentCore
 from manyhands.worker.slot_state import Sight
 
@@ -39,6 +39,8 @@ class AgentModel:
         self.complaints: list[str] = []
         self.fate: dict[TaskKey, str] = {}
         self.jobs: dict[int, int] = {}  # by lease
+        self.timeouts: dict[int, float] = {}  # by lease
+        self.doomed: set[int] = set()  # slots that the core has had killed; they die when the test says so
         self.dispatched: set[TaskKey] = set()
         self.runs: Counter[TaskKey] = Counter()
         self.losses: Counter[TaskKey] = Counter()  # ran, or may have, in a slot that died
@@ -59,10 +61,12 @@ class AgentModel:
         tag: float = 0.0,
         retry_on: bytes = b"",
         job: int | None = None,
+        timeout: float = 0.0,
         definitions: Iterable[bytes] = (),
     ) -> None:
         self.jobs[lease] = job = lease if job is None else job
-        message = pb.Dispatch(lease=lease, job=job, priority=priority, tag=tag, retry_on=retry_on)
+        self.timeouts[lease] = timeout
+        message = pb.Dispatch(lease=lease, job=job, priority=priority, tag=tag, retry_on=retry_on, timeout=timeout)
         for lo, hi in ranges:
             ends, payload = packed([b"x"] * (hi - lo))
             message.pieces.append(
@@ -115,16 +119,28 @@ class AgentModel:
         self.late = False
         self.deliver(number)
         running = slot.is_running
+        overdue = self.core.overdue(number)
+        assert bool(overdue) == (number in self.doomed)
+        self.doomed.discard(number)
         for task in self.runs:
             if task not in self.fate:
                 self.losses[task] += 1
         self.last_sight[number] = slot.sight(self.now, late=False)
         self.slots[number] = None
-        crashes = sum(fate == "crashed" for fate in self.fate.values())
+        charged = self._charged()
         self.do(self.core.died(number, exit_code, "last words", self.now))
-        if running is not None and running not in self.fate and self.jobs.get(running[0]) is not None:
-            raise AssertionError(f"{running} ran when its slot died and was not charged")
-        assert sum(fate == "crashed" for fate in self.fate.values()) - crashes <= 1
+        is_meant = not overdue or overdue == slot.started.value
+        if running is not None and self.jobs.get(running[0]) is not None:
+            assert (running in self.fate) == is_meant, f"{running} ran when its slot died"
+        assert len(self._charged()) - len(charged) <= is_meant
+
+    def _charged(self) -> set[TaskKey]:
+        return {task for task, fate in self.fate.items() if fate in ("crashed", "timed out")}
+
+    def reap(self) -> None:
+        """What the core has had killed dies."""
+        for number in sorted(self.doomed):
+            self.die(number)
 
     def reset(self) -> None:
         for task in self.dispatched:
@@ -167,6 +183,9 @@ class AgentModel:
                     slot = self.slots[command.slot]
                     assert slot is not None
                     slot.write(command)
+                case Kill(number):
+                    assert self.slots[number] is not None
+                    self.doomed.add(number)
                 case Complain(sentence):
                     self.complaints.append(sentence)
         self.core.check_invariants()
@@ -191,8 +210,14 @@ class AgentModel:
                     assert item == repr((results.lease, index)).encode()
             case "failure":
                 task = body.failure.lease, body.failure.index
-                self._end(task, "failed")
-                assert body.failure.payload == repr(task).encode()
+                if body.failure.kind == pb.Failure.KIND_TIMED_OUT:
+                    self._end(task, "timed out")
+                    timeout = self.timeouts[task[0]]
+                    assert 0.0 < timeout == body.failure.timeout <= body.failure.seconds + 1e-9
+                    assert self.runs[task]
+                else:
+                    self._end(task, "failed")
+                    assert body.failure.payload == repr(task).encode()
             case "crash":
                 self._end((body.crash.lease, body.crash.index), "crashed")
             case "returned":
@@ -230,6 +255,7 @@ class AgentModel:
         self.lag = 0.0
         while True:
             self.answer_wants()
+            self.reap()
             for number in range(len(self.slots)):
                 self.settle(number)
             times = [slot.ends_at for slot in self.slots if slot is not None and slot.state == "running"]

@@ -43,6 +43,7 @@ class AgentMachine(RuleBasedStateMachine):
         priority=st.sampled_from([0, 0, 1]),
         tag=st.sampled_from([0.0, 0.0, 1.5]),
         retry_on=st.sampled_from([b"", b"", hashed("errors")]),
+        timeout=st.sampled_from([0.0, 0.0, 0.002, 0.05]),
         further=st.lists(st.sampled_from([hashed("a"), hashed("b")]), max_size=2, unique=True),
     )
     def dispatch(
@@ -53,6 +54,7 @@ class AgentMachine(RuleBasedStateMachine):
         priority: int,
         tag: float,
         retry_on: bytes,
+        timeout: float,
         further: list[bytes],
     ) -> None:
         lease, self.next = self.next, self.next + 1
@@ -61,7 +63,16 @@ class AgentMachine(RuleBasedStateMachine):
         for size in sizes:
             ranges.append((lo, lo + size))
             lo += size + gap
-        self.model.dispatch(lease, ranges, function, priority=priority, tag=tag, retry_on=retry_on, definitions=further)
+        self.model.dispatch(
+            lease,
+            ranges,
+            function,
+            priority=priority,
+            tag=tag,
+            retry_on=retry_on,
+            timeout=timeout,
+            definitions=further,
+        )
 
     @precondition(lambda self: self.leases)
     @rule(
@@ -107,6 +118,10 @@ class AgentMachine(RuleBasedStateMachine):
     @rule(slot=st.integers(0, 3))
     def kill(self, slot: int) -> None:
         self.model.die(slot % len(self.model.slots))
+
+    @rule()
+    def reap(self) -> None:
+        self.model.reap()
 
     @rule()
     def answer_wants(self) -> None:

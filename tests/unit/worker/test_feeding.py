@@ -8,6 +8,7 @@ from tests.unit.worker.worker_builders import FUNCTION, Sights, make_piece, read
 
 from manyhands.worker.commands import Command, Feed, SendDefinition
 from manyhands.worker.cutting import Cutting
+from manyhands.worker.deadlines import Deadlines
 from manyhands.worker.definition_store import DefinitionStore
 from manyhands.worker.feeding import AHEAD, CHUNK, CHUNK_BYTES, GROWTH, REFILL, Feeder, first_chunk, next_chunk
 from manyhands.worker.held import Held
@@ -56,8 +57,9 @@ class Stage:
         self.held = Held()
         self.store = DefinitionStore()
         self.store.put(FUNCTION, b"blob")
-        cutting = Cutting(self.roster, Sights(slots), Timers())
-        self.feeder = Feeder(self.roster, self.held, self.store, cutting)
+        sights, timers = Sights(slots), Timers()
+        cutting = Cutting(self.roster, sights, timers)
+        self.feeder = Feeder(self.roster, self.held, self.store, cutting, Deadlines(sights, timers))
         self.out: list[Command] = []
 
     def hold(self, *pieces: Piece) -> None:

@@ -19,11 +19,13 @@ def piece_message(count: int, first: int = 0, item: bytes = b"x", function: byte
     return pb.Piece(first=first, ends=ends, payload=payload, function=function, call=pb.CALL_ITEM)
 
 
-def make_piece(count: int, first: int = 0, *, lease: Lease | None = None, each: float = 0.0, **more: bytes) -> Piece:
+def make_piece(
+    count: int, first: int = 0, *, lease: Lease | None = None, each: float = 0.0, timeout: float = 0.0, **more: bytes
+) -> Piece:
     pace = Pace()
     pace.each = each
     pace.measured = 1000 if each else 0
-    return Piece(lease or Lease(1, 1), (0, 0.0, 1), b"", pace, piece_message(count, first, **more))
+    return Piece(lease or Lease(1, 1), (0, 0.0, 1), b"", timeout, pace, piece_message(count, first, **more))
 
 
 def dispatch(

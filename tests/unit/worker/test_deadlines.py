@@ -1,0 +1,90 @@
+"""When a slot is killed for a task that ran too long, and what becomes of what it held."""
+
+from __future__ import annotations
+
+import pytest
+from tests.unit.worker.worker_builders import FUNCTION, Sights, dispatch, feed, make_piece, piece_message, ready_roster
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.worker.commands import Command, Kill, Send
+from manyhands.worker.core import AgentCore
+from manyhands.worker.deadlines import Deadlines
+from manyhands.worker.reports import Done, Ready
+from manyhands.worker.timers import Timers
+
+
+class Stage:
+    """One slot that holds positions 1 to 3 with a timeout of 2 s, and 4 and 5 without."""
+
+    def __init__(self) -> None:
+        self.sights, self.timers = Sights(1), Timers()
+        self.deadlines = Deadlines(self.sights, self.timers)
+        roster = ready_roster(1)
+        [self.slot] = roster.slots
+        feed(roster, self.slot, make_piece(3, timeout=2.0), 0, 3)
+        feed(roster, self.slot, make_piece(2), 0, 2)
+        self.deadlines.watch(self.slot, 2.0, 10.0)
+        self.roster = roster
+
+    def check(self, now: float) -> list[Command]:
+        out: list[Command] = []
+        for kind, slot in self.timers.due(now):
+            assert kind == "deadline"
+            self.deadlines.check(slot, now, out)
+        return out
+
+
+def test_who_runs_too_long_is_killed_once() -> None:
+    stage = Stage()
+    stage.sights.see(0, started=2, since=11.0)
+    assert stage.timers.first == 12.0
+    assert stage.check(12.0) == [], "it has run for one second"
+    assert stage.timers.first == 13.0
+    assert stage.check(13.0) == [Kill(0)]
+    assert stage.slot.overdue == 2
+    assert stage.check(100.0) == []
+
+
+def test_who_waits_is_not_running() -> None:
+    stage = Stage()
+    stage.sights.see(0, started=2, busy=False, since=1.0)
+    assert stage.check(12.0) == []
+    assert stage.timers.first == 14.0, "at the earliest, if it starts now"
+
+
+def test_tasks_without_a_timeout_may_run_on() -> None:
+    stage = Stage()
+    stage.sights.see(0, started=4, since=1.0)
+    assert stage.check(50.0) == []
+    stage.roster.cut_off(stage.slot, 0)
+    assert stage.check(60.0) == []
+    assert not stage.slot.has_deadline
+
+
+@pytest.mark.parametrize(
+    ("started", "busy", "fails", "left"),
+    [(2, True, [1], 7), (3, True, [], 8), (2, False, [], 8)],
+    ids=["it ran on", "the next one had begun", "it was waiting"],
+)
+def test_only_the_one_that_was_meant_is_charged(started: int, busy: bool, fails: list[int], left: int) -> None:
+    sights = Sights(1)
+    core = AgentCore(1, sights, name="w")
+    core.start(0.0)
+    core.reported(0, [Ready()], 0.0)
+    core.received([pb.Body(define=pb.Define(hash=FUNCTION, blob=b"blob"))], 0.0)
+    message = dispatch(1, [piece_message(9)])
+    message.timeout = 2.0
+    core.received([pb.Body(dispatch=message)], 0.0)
+    core.reported(0, [Done(1, 1, 0, b"\x01\0\0\0", b"x", 0.0001)], 0.0)
+    assert core.outstanding > 1
+    sights.see(0, started=2, since=0.0)
+    assert Kill(0) in core.tick(2.5)
+    sights.see(0, started=started, busy=busy, since=0.0)
+    out = core.died(0, -9, "", 3.0)
+    core.check_invariants()
+    failures = [each.body.failure for each in out if isinstance(each, Send) and each.body.HasField("failure")]
+    assert [failure.index for failure in failures] == fails
+    assert not [each for each in out if isinstance(each, Send) and each.body.HasField("crash")]
+    for failure in failures:
+        assert (failure.kind, failure.text, failure.timeout, failure.seconds) == (pb.Failure.KIND_TIMED_OUT, "w", 2, 3)
+    assert core.unstarted == left
