@@ -11,6 +11,7 @@ from tests.support.fake_master import FakeMaster, make_client
 
 from manyhands import Client
 from manyhands.client import connection as connection_module
+from manyhands.client import submitting as submitting_module
 from manyhands.client.loop import background
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.errors import EncodeError, SessionLost, TaskCrashed
@@ -85,11 +86,13 @@ def test_a_lone_task_is_handed_over_unless_the_caller_waited_for_the_last_one(
         assert future.result(5) == 1
 
     monkeypatch.setattr(connection_module.Connection, "hand_over", counting)
+    monkeypatch.setattr(submitting_module, "LATE", 60.0)
     submit_and_wait()
     assert handed == 1, "nothing is known of this caller"
     submit_and_wait()
     assert handed == 1, "who waits gives way by himself"
-    background().loop.call_soon_threadsafe(time.sleep, 0.1)
+    monkeypatch.setattr(submitting_module, "LATE", 0.1)
+    background().loop.call_soon_threadsafe(time.sleep, 0.5)
     submit_and_wait()
     assert handed == 1
     submit_and_wait()
