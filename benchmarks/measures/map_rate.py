@@ -31,8 +31,15 @@ class Variant:
 
 
 def run(name: str, scale: Scale) -> list[Reading]:
+    best: dict[str, Reading] = {}
     with running(name) as system:
-        return [_measure(system, variant) for variant in _variants(name, scale)]
+        variants = list(_variants(name, scale))
+        # Variants are judged by one another. In turns, twice: or a moment's noise would pass for a difference.
+        for variant in variants * (2 if name in JUDGED else 1):
+            reading = _measure(system, variant)
+            if variant.key not in best or reading.value > best[variant.key].value:
+                best[variant.key] = reading
+    return list(best.values())
 
 
 def _variants(name: str, scale: Scale) -> Iterable[Variant]:
