@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
+from statistics import fmean
 
 from benchmarks import machine
 from benchmarks.scale.cluster import BLOCK_TASKS, CLIENT, JOB, LINK_DELAY, Cluster, block_of
@@ -26,7 +27,8 @@ TASKS_PER_SLOT = 200
 QUEUED_TASKS = 1_000_000
 #: Tasks of unknown, varied length on few slots: the hard case for efficiency.
 VARIED_TASKS, VARIED_SLOTS = 2_000, 64
-SEEDS = (1, 2, 3)
+VARIED_SEEDS = 20
+SEED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +120,15 @@ def markdown(rows: Sequence[Row], varied: Sequence[Row], memory: tuple[float, fl
         "",
         about_varied,
         "",
-        "| workers x slots | of ideal list scheduling (each of the seeds) |",
-        "|---|---|",
+        f"| workers x slots | of ideal list scheduling, mean of {VARIED_SEEDS} seeds | worst seed | best seed |",
+        "|---|---|---|---|",
     ]
+    means = []
     for shape in dict.fromkeys((row.workers, row.slots) for row in varied):
-        reached = ", ".join(f"{row.efficiency:.3f}" for row in varied if (row.workers, row.slots) == shape)
-        lines.append(f"| {shape[0]} x {shape[1]} | {reached} |")
+        reached = [row.efficiency for row in varied if (row.workers, row.slots) == shape]
+        means.append(fmean(reached))
+        lines.append(f"| {shape[0]} x {shape[1]} | {means[-1]:.3f} | {min(reached):.3f} | {max(reached):.3f} |")
+    lines += ["", "(Above 1: list scheduling in the order of submission is not optimal, and luck decides at the end.)"]
     total, payload = memory
     lines += [
         "",
@@ -131,11 +136,10 @@ def markdown(rows: Sequence[Row], varied: Sequence[Row], memory: tuple[float, fl
     ]
     lines += ["", "| what must hold | measured | reach | aim |", "|---|---|---|---|"]
     last = rows[-1]
-    worst = min(row.efficiency for row in varied)
     lines += [
         f"| scheduler CPU per task, {last.workers} workers | {last.scheduler_us_per_task:.1f} us | 20 us | 3 us |",
         f"| messages a second, {last.workers} workers | {last.messages_per_second:,.0f} | 8,000 | 2,000 |",
-        f"| efficiency on varied tasks, worst | {worst:.3f} | 0.95 | 0.99 |",
+        f"| efficiency on varied tasks, lowest mean | {min(means):.3f} | 0.95 | 0.99 |",
     ]
     return "\n".join(lines) + "\n"
 
@@ -147,12 +151,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     rows = []
     for size in options.sizes:
-        rows.append(measure(size, SLOTS, [TASK_SECONDS] * (size * SLOTS * TASKS_PER_SLOT), SEEDS[0]))
+        rows.append(measure(size, SLOTS, [TASK_SECONDS] * (size * SLOTS * TASKS_PER_SLOT), SEED))
         print(f"{size} workers: {rows[-1]}", file=sys.stderr, flush=True)
     varied = [
         measure(VARIED_SLOTS // slots, slots, lognormal(VARIED_TASKS, TASK_SECONDS, Random(seed)), seed)
         for slots in (16, 4, 1)
-        for seed in SEEDS
+        for seed in range(VARIED_SEEDS)
     ]
     memory = bytes_per_queued_task()
     date, commit = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"), machine.commit()
