@@ -1,4 +1,4 @@
-"""The README's Python, run: the first example as it stands, the one for several machines against real daemons."""
+"""The README's Python, run: the examples as they stand, the one for several machines against real daemons."""
 
 import re
 import subprocess
@@ -28,6 +28,16 @@ def test_the_first_example(tmp_path: Path) -> None:
     assert count == "10501 tasks done"
 
 
+def test_the_example_of_failures(tmp_path: Path) -> None:
+    done = run_script(f"from manyhands import Client\n{SNIPPETS[1]}", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "[1.5, None, 3.0]",
+        "item 1, 'two': could not convert string to float: 'two'",
+        "3.0",
+    ]
+
+
 def test_the_example_for_several_machines(tmp_path: Path) -> None:
     """On this machine's loopback instead of three hosts; otherwise word for word, with the first one's function."""
     function = re.search(r"^def simulate.*?\n\n\n", SNIPPETS[0], re.MULTILINE | re.DOTALL)
@@ -37,7 +47,7 @@ def test_the_example_for_several_machines(tmp_path: Path) -> None:
         join = master.wait_for(r"manyhands (worker \S+)")[1]
         workers = [Daemon(*join.split(), "--slots", "1") for _ in range(3)]
         try:
-            snippet = SNIPPETS[1].replace("192.0.2.7:7077", address).replace("range(100_000)", "range(300)")
+            snippet = SNIPPETS[2].replace("192.0.2.7:7077", address).replace("range(100_000)", "range(300)")
             assert address in snippet
             assert "range(300)" in snippet
             lines = f"from manyhands import Client\n{function[0]}{snippet}"
