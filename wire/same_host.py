@@ -50,7 +50,7 @@ class SameHostServer:
 
         A name that is taken is left alone: its owner is not who they look for, and they will take the long way.
         """
-        for name in _listening_names(host, port) if _IS_SUPPORTED else ():
+        for name in await _listening_names(host, port) if _IS_SUPPORTED else ():
             listener = socket.socket(socket.AF_UNIX)
             with contextlib.ExitStack() as undo:
                 undo.callback(listener.close)
@@ -112,10 +112,9 @@ def _name(address: str, port: int) -> str:
     return f"\0manyhands/{os.geteuid()}/{address}:{port}"
 
 
-def _listening_names(host: str, port: int) -> list[str]:
+async def _listening_names(host: str, port: int) -> list[str]:
     """A master's, by the address that it listens at."""
-    found = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)
-    addresses = dict.fromkeys(str(where[0]) for *_, where in found)
+    addresses = dict.fromkeys(str(where[0]) for _, where in await _resolve(host.strip("[]"), port))
     return [
         _name(_EVERYWHERE if ipaddress.ip_address(each.partition("%")[0]).is_unspecified else each, port)
         for each in addresses
@@ -123,7 +122,7 @@ def _listening_names(host: str, port: int) -> list[str]:
 
 
 async def _resolve(host: str, port: int) -> list[tuple[int, tuple[Any, ...]]]:
-    """(family, socket address) of `host`; none if it is unknown, about which gRPC will complain."""
+    """(family, socket address) of `host`; none if it is unknown: gRPC will complain, or has found it in its own way."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
