@@ -7,7 +7,6 @@ names of its own. Anybody may take such a name, so either side asks the kernel w
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import os
 import socket
@@ -24,8 +23,6 @@ _IS_SUPPORTED = sys.platform == "linux"
 _CREDENTIALS = Struct("3i")
 #: What a master that listens at every address of the machine is called.
 _EVERYWHERE = "*"
-#: Connections that may wait to be accepted; who finds no room takes the long way.
-_BACKLOG = 128
 
 
 async def dial(address: str) -> Link:
@@ -52,13 +49,13 @@ class SameHostServer:
         """
         for name in await _listening_names(host, port) if _IS_SUPPORTED else ():
             listener = socket.socket(socket.AF_UNIX)
-            with contextlib.ExitStack() as undo:
-                undo.callback(listener.close)
-                with contextlib.suppress(OSError):
-                    listener.bind(name)
-                    undo.pop_all()
-                    serving = asyncio.get_running_loop().create_unix_server(self._accept, sock=listener)
-                    self._servers.append(await serving)
+            try:
+                listener.bind(name)
+            except OSError:
+                listener.close()
+            else:
+                serving = asyncio.get_running_loop().create_unix_server(self._accept, sock=listener)
+                self._servers.append(await serving)
 
     def _accept(self) -> SocketLink:
         return SocketLink(self._on_accepted)

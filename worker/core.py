@@ -292,10 +292,6 @@ class AgentCore:
         self._reporting.flush(now, out)  # whoever asks is short of work and wants to know what is left
         out.append(Send(returned_body(revoke.number, revoke.lease.number, revoke.given)))
 
-    def overdue(self, number: int) -> int:
-        """The position of the task for whose timeout the slot is being killed; 0: it is not."""
-        return self._roster.slots[number].overdue
-
     def check_invariants(self) -> None:
         """Assert that every count and index agrees with the tasks it speaks of."""
         self._held.check_invariants()

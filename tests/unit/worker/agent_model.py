@@ -119,7 +119,7 @@ class AgentModel:
         self.late = False
         self.deliver(number)
         running = slot.is_running
-        overdue = self.core.overdue(number)
+        overdue = self.core._roster.slots[number].overdue
         assert bool(overdue) == (number in self.doomed)
         self.doomed.discard(number)
         for task in self.runs:
