@@ -1,18 +1,18 @@
 """Timeouts: when a slot's task has run too long, its process is killed; the slot need not help.
 
 The agent is not told when a task starts. It reads that in the page, when the slot's deadline is due: the earliest
-moment at which the task that ran when the deadline was set, or one behind it, can have run too long.
+moment at which any task that the slot holds can have run too long.
 """
 
 from __future__ import annotations
 
 from manyhands.worker.commands import Command, Kill
 from manyhands.worker.slot_state import Fed, Look, Slot
-from manyhands.worker.timers import Timers
+from manyhands.worker.timers import NEVER, Timers
 
 
 class Deadlines:
-    """One timer a slot, however many tasks it holds."""
+    """One deadline a slot, however many tasks it holds; a timer that is not for the present one is void."""
 
     def __init__(self, look: Look, timers: Timers) -> None:
         self._look = look
@@ -20,29 +20,27 @@ class Deadlines:
 
     def watch(self, slot: Slot, timeout: float, now: float) -> None:
         """The slot was fed tasks that may run `timeout` seconds each."""
-        if not slot.has_deadline:
-            slot.has_deadline = True
-            self._timers.set(now + timeout, "deadline", slot)
+        if now + timeout < slot.deadline:
+            slot.deadline = now + timeout
+            self._timers.set(slot.deadline, "deadline", slot)
 
     def check(self, slot: Slot, now: float, out: list[Command]) -> None:
-        """The slot's deadline is due: kill it, or come back."""
-        slot.has_deadline = False
-        if slot.overdue:
+        """A timer fired: if the slot's deadline is due, kill it, or come back."""
+        if now < slot.deadline or slot.overdue:
             return
+        slot.deadline = NEVER
         started, busy, since = self._look(slot.number)
         running = _at(slot, started) if busy else None
+        left = [fed.piece.timeout for fed in slot.fed if fed.piece.timeout]
         if running is not None and running.piece.timeout:
-            due = since + running.piece.timeout
-            if due <= now:
-                slot.overdue = started
-                out.append(Kill(slot.number))
-                return
+            left.append(since + running.piece.timeout - now)
+        if not left:
+            return
+        if min(left) > 0.0:
+            self.watch(slot, min(left), now)
         else:
-            timeouts = [fed.piece.timeout for fed in slot.fed if fed.piece.timeout]
-            if not timeouts:
-                return
-            due = now + min(timeouts)
-        self.watch(slot, due - now, now)
+            slot.overdue = started
+            out.append(Kill(slot.number))
 
 
 def _at(slot: Slot, position: int) -> Fed | None:

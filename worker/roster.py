@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from manyhands.worker.slot_state import Fed, Slot, SlotFault
+from manyhands.worker.timers import NEVER
 
 
 class Roster:
@@ -38,7 +39,7 @@ class Roster:
         slot.known.clear()
         slot.wanted.clear()
         slot.watched = False
-        slot.has_deadline = False
+        slot.deadline = NEVER
         slot.overdue = 0
         slot.completed = 0
 
@@ -113,7 +114,7 @@ class Roster:
             assert abs(slot.seconds - sum(fed.count * fed.each for fed in slot.fed)) < 1e-6
             assert (slot.number in self.idle) == (slot.ready and not slot.fed and slot.cut is None)
             assert slot.ready or not slot.fed
-            assert slot.has_deadline or slot.overdue or not any(fed.piece.timeout for fed in slot.fed)
+            assert slot.deadline < NEVER or slot.overdue or not any(fed.piece.timeout for fed in slot.fed)
             assert slot.watched or slot.outstanding < 2 or slot.cut is not None
         assert abs(self.seconds - sum(slot.seconds for slot in self.slots)) < 1e-6
         assert self.ready == sum(slot.ready for slot in self.slots)

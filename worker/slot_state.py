@@ -58,9 +58,9 @@ class Slot:
     __slots__ = (
         "completed",
         "cut",
+        "deadline",
         "failures",
         "fed",
-        "has_deadline",
         "known",
         "life",
         "next_position",
@@ -91,8 +91,8 @@ class Slot:
         self.wanted: set[bytes] = set()
         #: A look at its page is due within WATCH_INTERVAL.
         self.watched = False
-        #: A look at whether its task has run too long is due; see `deadlines`.
-        self.has_deadline = False
+        #: When to look whether its task has run too long; see `deadlines`.
+        self.deadline = float("inf")
         #: The position of the task for whose timeout the process is being killed; 0: it is not.
         self.overdue = 0
         #: Tasks this process has reported.

@@ -10,7 +10,7 @@ from manyhands.worker.commands import Command, Kill, Send
 from manyhands.worker.core import AgentCore
 from manyhands.worker.deadlines import Deadlines
 from manyhands.worker.reports import Done, Ready
-from manyhands.worker.timers import Timers
+from manyhands.worker.timers import NEVER, Timers
 
 
 class Stage:
@@ -58,7 +58,22 @@ def test_tasks_without_a_timeout_may_run_on() -> None:
     assert stage.check(50.0) == []
     stage.roster.cut_off(stage.slot, 0)
     assert stage.check(60.0) == []
-    assert not stage.slot.has_deadline
+    assert stage.slot.deadline == NEVER
+
+
+def test_a_shorter_timeout_behind_a_longer_one() -> None:
+    stage = Stage()
+    feed(stage.roster, stage.slot, make_piece(1, timeout=0.5), 0, 1)
+    stage.deadlines.watch(stage.slot, 0.5, 10.0)
+    stage.sights.see(0, started=2, since=10.0)
+    assert stage.check(10.5) == []
+    assert stage.timers.first == 11.0, "the short one may begin at once"
+    stage.sights.see(0, started=6, since=10.6)
+    assert stage.check(11.0) == []
+    assert stage.timers.first == pytest.approx(11.1)
+    assert stage.check(11.2) == [Kill(0)]
+    assert stage.check(12.0) == [], "the first timer is void"
+    assert stage.timers.first == NEVER
 
 
 @pytest.mark.parametrize(
