@@ -48,6 +48,8 @@ class DeliverRun:
     client: int
     message: pb.Results
     spans: tuple[Span, ...]
+    #: First indices of blocks that have no open task any more; likewise below.
+    gone: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class DeliverFailure:
     job: int
     client: int
     message: pb.Failure
+    gone: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,19 @@ class DeliverCancelled:
     job: int
     client: int
     spans: tuple[Span, ...]
+    gone: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeepTries:
+    """A task will be tried again in `delay` seconds: what is to be remembered of it."""
+
+    job: int
+    index: int
+    attempts: int
+    failures: int
+    crashes: tuple[pb.CrashReport, ...]
+    delay: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,4 +97,4 @@ class RejectJob:
     sentence: str
 
 
-Command = Dispatch | Revoke | DeliverRun | DeliverFailure | DeliverCancelled | CloseJob | RejectJob
+Command = Dispatch | Revoke | DeliverRun | DeliverFailure | DeliverCancelled | KeepTries | CloseJob | RejectJob

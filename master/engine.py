@@ -52,6 +52,7 @@ class Engine:
             "failure": self._on_failure,
             "crash": self._on_crash,
             "returned": self._on_returned,
+            "held": self._on_held,
             "want": self._on_want,
             "close_session": self._on_close,
         }
@@ -144,12 +145,18 @@ class Engine:
     def _on_crash(self, peer: Peer, body: pb.Body) -> None:
         crash = body.crash
         crash.report.worker = peer.name
-        self._handle(ev.TaskCrashed(peer.number, crash.job, crash.lease, crash.index, crash.report))
+        self._handle(ev.TaskCrashed(peer.number, crash.job, crash.lease, crash.index, crash.attempt, crash.report))
 
     def _on_returned(self, peer: Peer, body: pb.Body) -> None:
         message = body.returned
         spans = tuple((span.lo, span.hi) for span in message.ranges)
         self._handle(ev.SpansReturned(peer.number, message.revoke, message.lease, spans))
+
+    def _on_held(self, peer: Peer, body: pb.Body) -> None:
+        leases = tuple(
+            (held.lease, held.job, tuple((span.lo, span.hi) for span in held.ranges)) for held in body.held.leases
+        )
+        self._handle(ev.LeasesHeld(peer.number, leases))
 
     def _on_want(self, peer: Peer, body: pb.Body) -> None:
         for wanted in body.want.hashes:

@@ -55,6 +55,36 @@ class JobOpened:
 
 
 @dataclass(frozen=True, slots=True)
+class TriesKept:
+    """What was remembered of a task that has failed; see `commands.KeepTries`."""
+
+    index: int
+    attempts: int
+    failures: int
+    crashes: tuple[pb.CrashReport, ...]
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecovered:
+    """A job of an earlier life: in place of JobOpened and whatever came after it."""
+
+    job: int
+    client: int
+    options: JobOptions
+    sealed_at: int | None
+    blocks: tuple[Block, ...]
+    done: tuple[Span, ...]
+    tries: tuple[TriesKept, ...]
+    succeeded: int
+    failed: int
+    cancelled: int
+    delivered_bytes: int
+    consumed_bytes: int
+    unlimited: bool
+
+
+@dataclass(frozen=True, slots=True)
 class BlockArrived:
     job: int
     block: Block
@@ -115,6 +145,7 @@ class TaskCrashed:
     job: int
     lease: int
     index: int
+    attempt: int
     report: pb.CrashReport
 
 
@@ -128,10 +159,19 @@ class SpansReturned:
     spans: tuple[Span, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class LeasesHeld:
+    """A worker that came back still holds these (lease, job, spans), unreported."""
+
+    worker: int
+    leases: tuple[tuple[int, int, tuple[Span, ...]], ...]
+
+
 Event = (
     WorkerJoined
     | WorkerLost
     | JobOpened
+    | JobRecovered
     | BlockArrived
     | JobSealed
     | CancelRequested
@@ -141,4 +181,5 @@ Event = (
     | TaskFailed
     | TaskCrashed
     | SpansReturned
+    | LeasesHeld
 )

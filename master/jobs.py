@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from manyhands.master.attempts import Counts
 from manyhands.master.commands import DispatchPiece
-from manyhands.master.events import JobOptions
+from manyhands.master.events import JobOptions, JobRecovered
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import Block
 from manyhands.wire.spans import Span, SpanSet
@@ -24,11 +24,11 @@ class JobBlocks:
         self._left: list[int] = []  # open tasks of each block
         self._offset = 0  # leading blocks that are finished and will be cut off together
 
-    def append(self, block: Block) -> None:
-        """Add the next block; its indices follow the last one's."""
+    def append(self, block: Block, left: int | None = None) -> None:
+        """Add the next block, with `left` open tasks if not all; between it and the last one all is done."""
         self._firsts.append(block.first)
         self._blocks.append(block)
-        self._left.append(block.count)
+        self._left.append(block.count if left is None else left)
 
     def at(self, index: int) -> Block:
         """The block that holds an open task."""
@@ -44,8 +44,9 @@ class JobBlocks:
             yield block, lo, end
             lo = end
 
-    def finish(self, lo: int, hi: int) -> None:
-        """Tasks [lo, hi) have their outcome: a block without open tasks is let go."""
+    def finish(self, lo: int, hi: int) -> list[int]:
+        """Tasks [lo, hi) have their outcome: blocks without open tasks are let go. Returns their first indices."""
+        gone: list[int] = []
         position = bisect_right(self._firsts, lo) - 1
         while lo < hi:
             block = self._blocks[position]
@@ -54,9 +55,11 @@ class JobBlocks:
             self._left[position] -= end - lo
             if not self._left[position]:
                 self._blocks[position] = None
+                gone.append(block.first)
             lo = end
             position += 1
         self._cut()
+        return gone
 
     def _cut(self) -> None:
         """Let go of finished leading blocks; amortised, as cutting a list's head moves the rest."""
@@ -86,6 +89,7 @@ class Job:
         "crash_reports",
         "delivered_bytes",
         "done",
+        "doubled",
         "failed",
         "failure_counts",
         "leased",
@@ -121,6 +125,8 @@ class Job:
         #: Tasks in the workers' deques, and under leases (a task under two counts twice).
         self.staged = 0
         self.leased = 0
+        #: Some tasks may be under two leases, or queued as well as leased.
+        self.doubled = False
         #: Every failure, crash and loss; the failures alone, against retries.
         self.attempts = Counts()
         self.failure_counts = Counts()
@@ -129,6 +135,29 @@ class Job:
         self.delivered_bytes = 0
         self.consumed_bytes = 0
         self.unlimited = not options.metered
+
+    def restore(self, event: JobRecovered) -> None:
+        """Take over what was known of a job that has nothing yet."""
+        self.sealed_at = event.sealed_at
+        self.done = SpanSet(event.done)
+        ends = [block.end for block in event.blocks] + [hi for _, hi in event.done]
+        self.count = max(ends, default=0)
+        self.queued = SpanSet(self.done.missing(0, self.count))
+        for block in event.blocks:
+            left = sum(hi - lo for lo, hi in self.done.missing(block.first, block.end))
+            if left:
+                self.blocks.append(block, left)
+        for tries in event.tries:
+            if tries.index not in self.done:
+                for _ in range(tries.attempts):
+                    self.attempts.bump(tries.index, tries.index + 1)
+                for _ in range(tries.failures):
+                    self.failure_counts.bump(tries.index, tries.index + 1)
+                if tries.crashes:
+                    self.crash_reports[tries.index] = list(tries.crashes)
+        self.succeeded, self.failed, self.cancelled = event.succeeded, event.failed, event.cancelled
+        self.delivered_bytes, self.consumed_bytes = event.delivered_bytes, event.consumed_bytes
+        self.unlimited = self.unlimited or event.unlimited
 
     @property
     def is_finished(self) -> bool:
@@ -173,10 +202,10 @@ class Job:
                     pieces += [DispatchPiece(block, c, d, n) for c, d, n in self.attempts.split(a, b)]
         return pieces
 
-    def finish(self, lo: int, hi: int) -> None:
-        """Tasks [lo, hi), none of them done before, have their outcome."""
+    def finish(self, lo: int, hi: int) -> list[int]:
+        """Tasks [lo, hi), none of them done before, have their outcome. Returns the blocks that are let go."""
         self.done.add(lo, hi)
-        self.blocks.finish(lo, hi)
+        gone = self.blocks.finish(lo, hi)
         for counts in (self.attempts, self.failure_counts):
             if counts:
                 counts.forget(lo, hi)
@@ -185,6 +214,7 @@ class Job:
                 del self.crash_reports[index]
         if self.cancelling:
             self.cancelling.remove(lo, hi)
+        return gone
 
     def check_invariants(self, staged: list[Span], leased: list[Span]) -> None:
         """Assert that every task is in exactly one place, given what the workers hold of this job.

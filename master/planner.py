@@ -16,12 +16,12 @@ from manyhands.wire.spans import Span, SpanSet
 class Planner:
     """Decides who gets what, and how much at a time."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, first_lease: int = 1) -> None:
         self._pool = pool
         self._touched: dict[int, Worker] = {}
         self._hungry: dict[int, Worker] = {}  # those that could take more, had there been any
         self._crowded: dict[int, Worker] = {}  # those that hold more than their slots run, and some that did
-        self._lease = 0
+        self._lease = first_lease - 1
         #: When to look again although nothing happened: somebody is idle, and it was too early to ask others.
         self.recheck_at: float | None = None
 
@@ -204,6 +204,17 @@ class Planner:
                 job.dispatch_pieces(spans),
             )
         )
+
+    def lease_again(self, worker: Worker, job: Job, number: int, spans: SpanSet) -> None:
+        """These open tasks of a job are at the worker already, under a lease of an earlier session."""
+        if not spans:
+            return
+        block = job.blocks.at(spans.first)
+        profile = self._pool.profile_of(job, block)
+        per_task = max(1, len(block.payload) // block.count)
+        worker.lease(Lease(number, job, profile, job.tag, per_task, spans))
+        if worker.leased > worker.slots:
+            self._crowded[worker.number] = worker
 
     def _steal(self, now: float, out: list[Command]) -> None:
         """No job has queued work: idle workers take from others' deques, then ask for unstarted leases."""

@@ -8,6 +8,7 @@ from manyhands.master.profiles import Profile, Profiles
 from manyhands.master.queues import FairQueue
 from manyhands.master.tuning import SchedulerConfig
 from manyhands.master.workers import Lease, Worker
+from manyhands.wire.blocks import Block
 from manyhands.wire.spans import Span
 
 
@@ -32,6 +33,9 @@ class Pool:
         """These tasks are nobody's now: queue those that are open, end those that are being cancelled."""
         if job.number not in self.jobs:
             return
+        if job.doubled:
+            spans = [part for lo, hi in spans for part in job.waiting.missing(lo, hi)]
+            self.unstage(job, spans)
         cancelled: list[Span] = []
         for lo, hi in spans:
             for a, b in job.done.missing(lo, hi):
@@ -48,18 +52,17 @@ class Pool:
         """These open tasks are in no place any more: their outcome is cancelled."""
         if not spans:
             return
+        gone: list[int] = []
         for lo, hi in spans:
             job.cancelled += hi - lo
-            job.finish(lo, hi)
-        out.append(DeliverCancelled(job.number, job.client, tuple(spans)))
+            gone += job.finish(lo, hi)
+        out.append(DeliverCancelled(job.number, job.client, tuple(spans), tuple(gone)))
         self.close_if_finished(job, out)
 
-    def withdraw(self, job: Job, spans: list[Span]) -> None:
-        """Tasks that were about to run (again) need not: a late result has come."""
-        for lo, hi in spans:
-            job.queued.remove(lo, hi)
-            job.waiting.remove(lo, hi)
-        self.unstage(job, spans)
+    def withdraw(self, job: Job, spans: list[Span]) -> bool:
+        """Tasks that were about to run (again) need not: a late result has come. Whether any were."""
+        count = sum(job.queued.remove(lo, hi) + job.waiting.remove(lo, hi) for lo, hi in spans)
+        return bool(self.unstage(job, spans)) or count > 0
 
     def unstage(self, job: Job, spans: list[Span]) -> list[Span]:
         if not job.staged:
@@ -86,6 +89,15 @@ class Pool:
         self._revoke += 1
         worker.revokes[self._revoke] = lease.number
         out.append(Revoke(worker.number, self._revoke, lease.number, lease.job.number, tuple(spans)))
+
+    def ask_back_unknown(
+        self, worker: Worker, lease: int, job: int, spans: list[Span], out: list[Command]
+    ) -> None:
+        """The same for work that is under no lease here."""
+        if spans:
+            self._revoke += 1
+            worker.revokes[self._revoke] = lease
+            out.append(Revoke(worker.number, self._revoke, lease, job, tuple(spans)))
 
     def revoke_all(self, job: Job, spans: list[Span], out: list[Command]) -> None:
         """Ask every worker for what it has not started of these tasks."""
@@ -128,7 +140,10 @@ class Pool:
 
     def profile(self, job: Job) -> Profile:
         """The duration profile of the job's next task; it has some queued."""
-        block = job.blocks.at(job.queued.first)
+        return self.profile_of(job, job.blocks.at(job.queued.first))
+
+    def profile_of(self, job: Job, block: Block) -> Profile:
+        """The duration profile of a block's tasks."""
         # Callables that travel as data have no name to learn by; their job stands for them.
         return self._profiles.get(block.function or b"job %d" % job.number)
 

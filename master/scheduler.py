@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from manyhands.master import events as ev
-from manyhands.master.commands import CloseJob, Command, DeliverFailure, DeliverRun, RejectJob
+from manyhands.master.commands import CloseJob, Command, DeliverFailure, DeliverRun, KeepTries, RejectJob
 from manyhands.master.jobs import Job
 from manyhands.master.planner import Planner
 from manyhands.master.pool import Pool
@@ -27,11 +27,16 @@ from manyhands.wire.spans import SpanSet
 class Scheduler:
     """All jobs, all workers, all decisions."""
 
-    def __init__(self, rng: Random, config: SchedulerConfig = SchedulerConfig()) -> None:  # noqa: B008 - frozen
+    def __init__(
+        self,
+        rng: Random,
+        config: SchedulerConfig = SchedulerConfig(),  # noqa: B008 - frozen
+        first_lease: int = 1,
+    ) -> None:
         self._rng = rng
         self._config = config
         self._pool = Pool(config)
-        self._planner = Planner(self._pool)
+        self._planner = Planner(self._pool, first_lease)
         self._wakes = Wakes()
         #: Reports about tasks that had their outcome, or of jobs that are gone.
         self.stale = 0
@@ -39,6 +44,7 @@ class Scheduler:
             ev.WorkerJoined: self._on_worker_joined,
             ev.WorkerLost: self._on_worker_lost,
             ev.JobOpened: self._on_job_opened,
+            ev.JobRecovered: self._on_job_recovered,
             ev.BlockArrived: self._on_block_arrived,
             ev.JobSealed: self._on_job_sealed,
             ev.CancelRequested: self._on_cancel_requested,
@@ -48,6 +54,7 @@ class Scheduler:
             ev.TaskFailed: self._on_task_failed,
             ev.TaskCrashed: self._on_task_crashed,
             ev.SpansReturned: self._on_spans_returned,
+            ev.LeasesHeld: self._on_leases_held,
         }
 
     # ------------------------------------------------------------ what the shell asks
@@ -129,12 +136,40 @@ class Scheduler:
         lease = worker.leases.get(event.lease)
         came = 0
         if lease is not None:
-            for lo, hi in event.spans:
-                parts = lease.open.overlap(lo, hi)
+            parts = [part for lo, hi in event.spans for part in lease.open.overlap(lo, hi)]
+            for lo, hi in parts:
                 came += worker.report(lease, lo, hi)
-                self._pool.requeue(lease.job, parts, out)
+            self._pool.requeue(lease.job, parts, out)
         if not came:
             worker.revoke_after = now + self._config.revoke_pause
+        self._planner.touch(worker)
+        return out
+
+    def _on_leases_held(self, event: ev.LeasesHeld, now: float) -> list[Command]:
+        """What it holds of open tasks goes on there, even if they were queued or run again elsewhere; the rest comes
+        back: their jobs are over, or somebody was faster."""
+        worker = self._pool.workers.get(event.worker)
+        if worker is None:
+            return []
+        out: list[Command] = []
+        for number, job_number, spans in event.leases:
+            job = self._pool.jobs.get(job_number)
+            held = SpanSet(spans)
+            if job is None:
+                self._pool.ask_back_unknown(worker, number, job_number, list(held), out)
+                continue
+            wanted = SpanSet()
+            for lo, hi in spans:
+                for a, b in job.done.missing(lo, min(hi, job.count)):
+                    for c, d in job.cancelling.missing(a, b):
+                        wanted.add(c, d)
+            for lo, hi in wanted:
+                held.remove(lo, hi)
+            self._pool.ask_back_unknown(worker, number, job_number, list(held), out)
+            job.doubled = True
+            self._pool.withdraw(job, list(wanted))
+            self._planner.lease_again(worker, job, number, wanted)
+            self._pool.refresh(job)
         self._planner.touch(worker)
         return out
 
@@ -143,6 +178,19 @@ class Scheduler:
     def _on_job_opened(self, event: ev.JobOpened, now: float) -> list[Command]:
         self._pool.jobs[event.job] = Job(event.job, event.client, event.options)
         return []
+
+    def _on_job_recovered(self, event: ev.JobRecovered, now: float) -> list[Command]:
+        job = self._pool.jobs[event.job] = Job(event.job, event.client, event.options)
+        job.restore(event)
+        for tries in event.tries:
+            if tries.index not in job.done and tries.delay > 0:
+                job.queued.remove(tries.index, tries.index + 1)
+                job.waiting.add(tries.index, tries.index + 1)
+                self._wakes.add(now + tries.delay, job.number, tries.index)
+        self._pool.refresh(job)
+        out: list[Command] = []
+        self._pool.close_if_finished(job, out)
+        return out
 
     def _on_block_arrived(self, event: ev.BlockArrived, now: float) -> list[Command]:
         job = self._pool.jobs.get(event.job)
@@ -232,22 +280,23 @@ class Scheduler:
         if not parts:
             self._pool.refresh(job)
             return []
-        if fenced != event.count:
+        if fenced != event.count or job.doubled:
             self._pool.withdraw(job, parts)
+        gone: list[int] = []
         for a, b in parts:
-            job.finish(a, b)
+            gone += job.finish(a, b)
         job.succeeded += new
         message = event.message
         job.delivered_bytes += (
             len(message.payload) if new == event.count else sum(results_size(message, a, b) for a, b in parts)
         )
-        out: list[Command] = [DeliverRun(job.number, job.client, message, tuple(parts))]
+        out: list[Command] = [DeliverRun(job.number, job.client, message, tuple(parts), tuple(gone))]
         self._pool.refresh(job)
         self._pool.close_if_finished(job, out)
         return out
 
     def _on_task_failed(self, event: ev.TaskFailed, now: float) -> list[Command]:
-        job = self._open_task(event, event.seconds, now)
+        job = self._open_task(event, event.message.attempt, event.seconds, now)
         if job is None:
             return []
         index, message, retry = event.index, event.message, job.options.retry
@@ -261,10 +310,10 @@ class Scheduler:
         job.waiting.add(index, index + 1)
         self._wakes.add(now + delay, job.number, index)
         self._pool.refresh(job)
-        return []
+        return [_tries(job, index, delay)]
 
     def _on_task_crashed(self, event: ev.TaskCrashed, now: float) -> list[Command]:
-        job = self._open_task(event, 0.0, now)
+        job = self._open_task(event, event.attempt, 0.0, now)
         if job is None:
             return []
         index = event.index
@@ -274,29 +323,37 @@ class Scheduler:
             message = pb.Failure(index=index, kind=pb.Failure.KIND_CRASHED, crashes=reports)
             return self._fail(job, message)
         job.attempts.bump(index, index + 1)
-        out: list[Command] = []
+        out: list[Command] = [_tries(job, index, 0.0)]
         self._pool.requeue(job, [(index, index + 1)], out)
         return out
 
-    def _open_task(self, event: ev.TaskFailed | ev.TaskCrashed, seconds: float, now: float) -> Job | None:
-        """Take one task off its lease; its job, or None if the task has its outcome already."""
+    def _open_task(
+        self, event: ev.TaskFailed | ev.TaskCrashed, attempt: int, seconds: float, now: float
+    ) -> Job | None:
+        """Take one task off its lease; its job, or None if what happened is of no account any more."""
         index = event.index
         fenced = self._reported(event.worker, event.lease, event.job, index, index + 1, seconds, now)
         job = self._pool.jobs.get(event.job)
         if job is None:
             self.stale += 1
             return None
-        if not fenced or index in job.done:
-            # Queued again when the lease was lost: that attempt decides.
+        counts = index not in job.done
+        if counts and not fenced:
+            # The lease was lost. If the task was queued again since, that attempt decides, unless this one is the
+            # same: nobody was charged, as the master was restarted.
+            counts = attempt == job.attempts.of(index) and self._pool.withdraw(job, [(index, index + 1)])
+        elif job.doubled:
+            self._pool.withdraw(job, [(index, index + 1)])
+        if not counts:
             self.stale += 1
             self._pool.refresh(job)
             return None
         return job
 
     def _fail(self, job: Job, message: pb.Failure) -> list[Command]:
-        job.finish(message.index, message.index + 1)
+        gone = job.finish(message.index, message.index + 1)
         job.failed += 1
-        out: list[Command] = [DeliverFailure(job.number, job.client, message)]
+        out: list[Command] = [DeliverFailure(job.number, job.client, message, tuple(gone))]
         self._pool.refresh(job)
         self._pool.close_if_finished(job, out)
         return out
@@ -322,6 +379,11 @@ class Scheduler:
         """Assert that every index agrees with every other. For tests."""
         self._pool.check_invariants()
         self._planner.check_invariants()
+
+
+def _tries(job: Job, index: int, delay: float) -> KeepTries:
+    attempts, failures = job.attempts.of(index), job.failure_counts.of(index)
+    return KeepTries(job.number, index, attempts, failures, tuple(job.crash_reports.get(index, ())), delay)
 
 
 def _is_retryable(message: pb.Failure, retry: ev.RetryOptions) -> bool:

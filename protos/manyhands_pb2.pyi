@@ -57,7 +57,7 @@ class Fragment(_message.Message):
     def __init__(self, id: _Optional[int] = ..., data: _Optional[bytes] = ..., last: bool = ...) -> None: ...
 
 class Body(_message.Message):
-    __slots__ = ("define", "want", "results", "failure", "open_job", "block", "seal_job", "cancel", "consumed", "close_session", "cancelled", "cluster", "job_rejected", "dispatch", "revoke", "tuning", "returned", "crash")
+    __slots__ = ("define", "want", "results", "failure", "open_job", "block", "seal_job", "cancel", "consumed", "close_session", "cancelled", "cluster", "job_rejected", "dispatch", "revoke", "tuning", "returned", "crash", "held")
     DEFINE_FIELD_NUMBER: _ClassVar[int]
     WANT_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
@@ -76,6 +76,7 @@ class Body(_message.Message):
     TUNING_FIELD_NUMBER: _ClassVar[int]
     RETURNED_FIELD_NUMBER: _ClassVar[int]
     CRASH_FIELD_NUMBER: _ClassVar[int]
+    HELD_FIELD_NUMBER: _ClassVar[int]
     define: Define
     want: Want
     results: Results
@@ -94,10 +95,11 @@ class Body(_message.Message):
     tuning: Tuning
     returned: Returned
     crash: Crash
-    def __init__(self, define: _Optional[_Union[Define, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., open_job: _Optional[_Union[OpenJob, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., seal_job: _Optional[_Union[SealJob, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., consumed: _Optional[_Union[Consumed, _Mapping]] = ..., close_session: _Optional[_Union[CloseSession, _Mapping]] = ..., cancelled: _Optional[_Union[Cancelled, _Mapping]] = ..., cluster: _Optional[_Union[Cluster, _Mapping]] = ..., job_rejected: _Optional[_Union[JobRejected, _Mapping]] = ..., dispatch: _Optional[_Union[Dispatch, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., tuning: _Optional[_Union[Tuning, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., crash: _Optional[_Union[Crash, _Mapping]] = ...) -> None: ...
+    held: Held
+    def __init__(self, define: _Optional[_Union[Define, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., open_job: _Optional[_Union[OpenJob, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., seal_job: _Optional[_Union[SealJob, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., consumed: _Optional[_Union[Consumed, _Mapping]] = ..., close_session: _Optional[_Union[CloseSession, _Mapping]] = ..., cancelled: _Optional[_Union[Cancelled, _Mapping]] = ..., cluster: _Optional[_Union[Cluster, _Mapping]] = ..., job_rejected: _Optional[_Union[JobRejected, _Mapping]] = ..., dispatch: _Optional[_Union[Dispatch, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., tuning: _Optional[_Union[Tuning, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., crash: _Optional[_Union[Crash, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("protocol", "package_version", "python_version", "libraries", "session", "resume", "received", "role", "name", "host", "pid", "slots")
+    __slots__ = ("protocol", "package_version", "python_version", "libraries", "session", "resume", "received", "role", "name", "host", "pid", "slots", "epoch")
     class LibrariesEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +119,7 @@ class Hello(_message.Message):
     HOST_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     package_version: str
     python_version: str
@@ -129,26 +132,29 @@ class Hello(_message.Message):
     host: str
     pid: int
     slots: int
-    def __init__(self, protocol: _Optional[int] = ..., package_version: _Optional[str] = ..., python_version: _Optional[str] = ..., libraries: _Optional[_Mapping[str, str]] = ..., session: _Optional[bytes] = ..., resume: bool = ..., received: _Optional[int] = ..., role: _Optional[_Union[Role, str]] = ..., name: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., slots: _Optional[int] = ...) -> None: ...
+    epoch: int
+    def __init__(self, protocol: _Optional[int] = ..., package_version: _Optional[str] = ..., python_version: _Optional[str] = ..., libraries: _Optional[_Mapping[str, str]] = ..., session: _Optional[bytes] = ..., resume: bool = ..., received: _Optional[int] = ..., role: _Optional[_Union[Role, str]] = ..., name: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., slots: _Optional[int] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("epoch", "received", "resumed", "heartbeat_interval", "heartbeat_timeout", "warnings")
+    __slots__ = ("epoch", "received", "resumed", "heartbeat_interval", "heartbeat_timeout", "warnings", "cluster")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_FIELD_NUMBER: _ClassVar[int]
     RESUMED_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_INTERVAL_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     received: int
     resumed: bool
     heartbeat_interval: float
     heartbeat_timeout: float
     warnings: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, epoch: _Optional[int] = ..., received: _Optional[int] = ..., resumed: bool = ..., heartbeat_interval: _Optional[float] = ..., heartbeat_timeout: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ...) -> None: ...
+    cluster: bytes
+    def __init__(self, epoch: _Optional[int] = ..., received: _Optional[int] = ..., resumed: bool = ..., heartbeat_interval: _Optional[float] = ..., heartbeat_timeout: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., cluster: _Optional[bytes] = ...) -> None: ...
 
 class Refusal(_message.Message):
-    __slots__ = ("code", "sentence")
+    __slots__ = ("code", "sentence", "cluster")
     class Code(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         CODE_UNSPECIFIED: _ClassVar[Refusal.Code]
@@ -163,9 +169,11 @@ class Refusal(_message.Message):
     CODE_SHUTTING_DOWN: Refusal.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
     SENTENCE_FIELD_NUMBER: _ClassVar[int]
+    CLUSTER_FIELD_NUMBER: _ClassVar[int]
     code: Refusal.Code
     sentence: str
-    def __init__(self, code: _Optional[_Union[Refusal.Code, str]] = ..., sentence: _Optional[str] = ...) -> None: ...
+    cluster: bytes
+    def __init__(self, code: _Optional[_Union[Refusal.Code, str]] = ..., sentence: _Optional[str] = ..., cluster: _Optional[bytes] = ...) -> None: ...
 
 class CloseSession(_message.Message):
     __slots__ = ("reason",)
@@ -357,6 +365,22 @@ class Returned(_message.Message):
     ranges: _containers.RepeatedCompositeFieldContainer[Range]
     def __init__(self, revoke: _Optional[int] = ..., lease: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ...) -> None: ...
 
+class Held(_message.Message):
+    __slots__ = ("leases",)
+    LEASES_FIELD_NUMBER: _ClassVar[int]
+    leases: _containers.RepeatedCompositeFieldContainer[HeldLease]
+    def __init__(self, leases: _Optional[_Iterable[_Union[HeldLease, _Mapping]]] = ...) -> None: ...
+
+class HeldLease(_message.Message):
+    __slots__ = ("lease", "job", "ranges")
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    lease: int
+    job: int
+    ranges: _containers.RepeatedCompositeFieldContainer[Range]
+    def __init__(self, lease: _Optional[int] = ..., job: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ...) -> None: ...
+
 class Tuning(_message.Message):
     __slots__ = ("flush_interval",)
     FLUSH_INTERVAL_FIELD_NUMBER: _ClassVar[int]
@@ -382,7 +406,7 @@ class Results(_message.Message):
     def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("job", "lease", "index", "kind", "payload", "text", "retryable", "seconds", "crashes", "timeout")
+    __slots__ = ("job", "lease", "index", "kind", "payload", "text", "retryable", "seconds", "crashes", "timeout", "attempt")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Failure.Kind]
@@ -405,6 +429,7 @@ class Failure(_message.Message):
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     CRASHES_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     job: int
     lease: int
     index: int
@@ -415,19 +440,22 @@ class Failure(_message.Message):
     seconds: float
     crashes: _containers.RepeatedCompositeFieldContainer[CrashReport]
     timeout: float
-    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., kind: _Optional[_Union[Failure.Kind, str]] = ..., payload: _Optional[bytes] = ..., text: _Optional[str] = ..., retryable: bool = ..., seconds: _Optional[float] = ..., crashes: _Optional[_Iterable[_Union[CrashReport, _Mapping]]] = ..., timeout: _Optional[float] = ...) -> None: ...
+    attempt: int
+    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., kind: _Optional[_Union[Failure.Kind, str]] = ..., payload: _Optional[bytes] = ..., text: _Optional[str] = ..., retryable: bool = ..., seconds: _Optional[float] = ..., crashes: _Optional[_Iterable[_Union[CrashReport, _Mapping]]] = ..., timeout: _Optional[float] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Crash(_message.Message):
-    __slots__ = ("job", "lease", "index", "report")
+    __slots__ = ("job", "lease", "index", "report", "attempt")
     JOB_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
     REPORT_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     job: int
     lease: int
     index: int
     report: CrashReport
-    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., report: _Optional[_Union[CrashReport, _Mapping]] = ...) -> None: ...
+    attempt: int
+    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., report: _Optional[_Union[CrashReport, _Mapping]] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class CrashReport(_message.Message):
     __slots__ = ("worker", "exit_code", "stderr_tail")

@@ -25,7 +25,9 @@ class Dialer:
     """Connects, shakes hands, resumes, reconnects. All methods belong to the loop's thread.
 
     on_bodies(bodies): content, in order. on_welcome(welcome): connected, anew or again.
-    on_session_lost(reason): the master does not know our session any more; a new one begins, with nothing sent.
+    on_session_lost(reason, known): the master does not know our session any more; a new one begins. `known`: it is
+    the same master, or one that has its journal, and still knows what it sent us. Of what it had not
+    acknowledged, bodies of the kinds that `carry` names go with the new session then, ahead of anything else.
     on_link_lost(reason): the connection broke or could not be made; a new attempt follows.
     """
 
@@ -35,8 +37,9 @@ class Dialer:
         make_hello: Callable[[], pb.Hello],
         on_bodies: Callable[[Sequence[pb.Body]], None],
         on_welcome: Callable[[pb.Welcome], None],
-        on_session_lost: Callable[[str], None],
+        on_session_lost: Callable[[str, bool], None],
         on_link_lost: Callable[[str], None] = lambda _: None,
+        carry: frozenset[str] = frozenset(),
     ) -> None:
         self._open_link = open_link
         self._make_hello = make_hello
@@ -44,12 +47,16 @@ class Dialer:
         self._on_welcome = on_welcome
         self._on_session_lost = on_session_lost
         self._on_link_lost = on_link_lost
+        self._carry = carry
         self._pump: Pump | None = None
         self._link: Link | None = None
         self._closing = asyncio.Event()
         self._session = Session()
         self._session_id = os.urandom(16)
         self._welcomed = False
+        #: Of the latest welcome: which master, and which of its lives.
+        self._cluster = b""
+        self._epoch = 0
 
     def send(self, body: pb.Body, flow: Flow = None) -> None:
         """Queue `body` for the master; it is kept across connections until acknowledged."""
@@ -99,6 +106,7 @@ class Dialer:
         hello.session = self._session_id
         hello.resume = self._welcomed
         hello.received = self._session.received
+        hello.epoch = self._epoch
         # Reads are never cancelled: a handshake that takes too long is ended by closing the link.
         overdue = asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT, lambda: asyncio.ensure_future(link.close()))
         try:
@@ -119,18 +127,25 @@ class Dialer:
         if refusal.code == pb.Refusal.CODE_SHUTTING_DOWN:
             raise LinkLost(refusal.sentence)
         if refusal.code == pb.Refusal.CODE_UNKNOWN_SESSION and self._welcomed:
-            self._begin_session(refusal.sentence)
+            self._begin_session(refusal.sentence, known=bool(refusal.cluster) and refusal.cluster == self._cluster)
             return None
         raise Refused(refusal.sentence)
 
-    def _begin_session(self, reason: str) -> None:
-        self._session = Session()
+    def _begin_session(self, reason: str, *, known: bool) -> None:
+        lost, self._session = self._session, Session()
         self._session_id = os.urandom(16)
         self._welcomed = False
-        self._on_session_lost(reason)
+        if known:
+            for body in lost.unacknowledged():
+                if body.WhichOneof("kind") in self._carry:
+                    self._session.send(body)
+        self._on_session_lost(reason, known)
 
     async def _serve(self, welcome: pb.Welcome) -> str:
         assert self._link is not None
+        if welcome.epoch != self._epoch:
+            self._session.forget_received()  # the first welcome of a session, or a master restored from its journal
+        self._epoch, self._cluster = welcome.epoch, welcome.cluster
         self._session.resume(welcome.received)
         self._welcomed = True
         pump = Pump(self._session, self._link, self._on_bodies, welcome.heartbeat_interval, welcome.heartbeat_timeout)
@@ -139,7 +154,7 @@ class Dialer:
             self._on_welcome(welcome)
             return await pump.run()
         except ProtocolError as error:
-            self._begin_session(str(error))
+            self._begin_session(str(error), known=False)
             return str(error)
         finally:
             self._pump = None

@@ -81,8 +81,9 @@ class LocalUplink:
         make_hello: Callable[[], pb.Hello],
         on_bodies: Callable[[Sequence[pb.Body]], None],
         on_welcome: Callable[[pb.Welcome], None],
-        on_session_lost: Callable[[str], None],
+        on_session_lost: Callable[[str, bool], None],
         on_link_lost: Callable[[str], None],
+        carry: frozenset[str] = frozenset(),
     ) -> None:
         self._join = join
         self._make_hello = make_hello

@@ -25,7 +25,11 @@ class Pump:
         on_bodies: Callable[[Sequence[pb.Body]], None],
         heartbeat_interval: float,
         heartbeat_timeout: float,
+        on_frame_dealt_with: Callable[[], None] | None = None,
     ) -> None:
+        """on_frame_dealt_with: instead of our calling `session.applied` after `on_bodies`, for whoever does so later,
+        and calls `settled` then."""
+        self._on_frame_dealt_with = on_frame_dealt_with or session.applied
         self._session = session
         self._link = link
         self._on_bodies = on_bodies
@@ -85,7 +89,12 @@ class Pump:
         if bodies:
             self._on_bodies(bodies)
         # Also without bodies: fragments of a body beyond the window must be acknowledged one by one.
-        session.applied()
+        self._on_frame_dealt_with()
+        self.settled()
+
+    def settled(self) -> None:
+        """More may have become acknowledgeable, or sendable."""
+        session = self._session
         if session.ack_urgent:
             self.acknowledge()
         elif session.has_frame:

@@ -12,7 +12,9 @@ behind a large one of another flow. Bodies without a flow promise no order.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from manyhands.protos import manyhands_pb2 as pb
 
@@ -38,12 +40,23 @@ class _Cut:
 
     id: int
     data: bytes
+    receipt: object
     offset: int = 0
+
+
+class _Sent(NamedTuple):
+    """A frame that the other side has not acknowledged."""
+
+    sequence: int
+    size: int
+    frame: pb.Frame
+    receipts: list[object]
+    cut: _Cut | None  # the large body whose last fragment it carries
 
 
 @dataclass(slots=True)
 class _Flow:
-    waiting: deque[tuple[pb.Body, int]] = field(default_factory=deque)
+    waiting: deque[tuple[pb.Body, int, object]] = field(default_factory=deque)
     cut: _Cut | None = None
 
 
@@ -59,9 +72,11 @@ class Session:
         self._next_sequence = 1
         self._next_cut = 1
         self._next_solo = -1  # large bodies without a flow get one each, below every real flow
-        self._unacknowledged: deque[tuple[int, int, pb.Frame]] = deque()
+        self._unacknowledged: deque[_Sent] = deque()
         self._unacknowledged_bytes = 0
-        self._resend: deque[tuple[int, int, pb.Frame]] = deque()
+        self._resend: deque[_Sent] = deque()
+        #: Told, by the receipts given to `send`, what the other side has dealt with.
+        self.on_receipts: Callable[[Iterable[object]], None] | None = None
         # Receiving.
         self._received = 0  # highest sequence handed over
         self._applied = 0  # highest sequence the shell has dealt with: this is what we acknowledge
@@ -70,13 +85,23 @@ class Session:
         self._early: dict[int, pb.Frame] = {}
         self._early_bytes = 0
         self._assembling: dict[int, list[bytes]] = {}
+        #: Told of each fragment as it is taken in: for a shell that must not lose what it acknowledged.
+        self.on_fragment: Callable[[pb.Fragment], None] | None = None
         #: Frames that arrived again after a resume or a duplicating link.
         self.duplicates = 0
 
+    @classmethod
+    def restored(cls, received: int, fragments: Mapping[int, list[bytes]]) -> Session:
+        """The end of a session whose process was lost, but not what it had applied: it sends from 1 again."""
+        session = cls()
+        session._received = session._applied = session._told = received
+        session._assembling = {number: list(parts) for number, parts in fragments.items()}
+        return session
+
     # ------------------------------------------------------------ sending
 
-    def send(self, body: pb.Body, flow: Flow = None) -> None:
-        """Queue `body`; it arrives exactly once as long as the session lives."""
+    def send(self, body: pb.Body, flow: Flow = None, receipt: object = None) -> None:
+        """Queue `body`; it arrives exactly once as long as the session lives. `receipt`: see `on_receipts`."""
         size = body.ByteSize() + _OVERHEAD_BYTES
         if flow is None and size > self._frame_bytes:
             flow = self._next_solo
@@ -84,7 +109,7 @@ class Session:
         line = self._flows.get(flow)
         if line is None:
             line = self._flows[flow] = _Flow()
-        line.waiting.append((body, size))
+        line.waiting.append((body, size, receipt))
         self._waiting_bytes += size
 
     @property
@@ -105,7 +130,7 @@ class Session:
     def next_frame(self) -> pb.Frame | None:
         """The next frame to write, or None when nothing waits or the window is full."""
         if self._resend:
-            _, _, frame = self._resend.popleft()
+            frame = self._resend.popleft().frame
         elif self._flows and self._unacknowledged_bytes < self._window_bytes:
             frame = self._fill()
         else:
@@ -127,6 +152,8 @@ class Session:
         frame = pb.Frame(sequence=self._next_sequence)
         room = self._frame_bytes
         fragment_bytes = 0
+        receipts: list[object] = []
+        finished: _Cut | None = None
         bodies = frame.bodies
         flows = self._flows
         full = False
@@ -137,9 +164,9 @@ class Session:
                 # A flow may use the whole frame if nobody else waits; otherwise each gets a share.
                 share = room if len(flows) == 1 else max(room // len(flows), 4096)
                 while waiting and share > 0:
-                    body, size = waiting[0]
+                    body, size, receipt = waiting[0]
                     if size > self._frame_bytes:
-                        line.cut = _Cut(self._next_cut, body.SerializeToString())
+                        line.cut = _Cut(self._next_cut, body.SerializeToString(), receipt)
                         self._next_cut += 1
                         waiting.popleft()
                         self._waiting_bytes += len(line.cut.data) - size
@@ -149,19 +176,25 @@ class Session:
                         break
                     bodies.append(body)
                     waiting.popleft()
+                    if receipt is not None:
+                        receipts.append(receipt)
                     share -= size
                     room -= size
                     self._waiting_bytes -= size
-            if line.cut is not None and room > 0 and not full:
+            if (cut := line.cut) is not None and room > 0 and not full:
                 fragment_bytes = self._add_fragment(frame, line, room)
                 full = True  # a frame holds one fragment
+                if frame.fragment.last:
+                    finished = cut
+                    if cut.receipt is not None:
+                        receipts.append(cut.receipt)
             if line.cut is None and not waiting:
                 del flows[key]
             else:
                 flows.move_to_end(key)
         size = self._frame_bytes - room + fragment_bytes + _OVERHEAD_BYTES
         self._next_sequence += 1
-        self._unacknowledged.append((frame.sequence, size, frame))
+        self._unacknowledged.append(_Sent(frame.sequence, size, frame, receipts, finished))
         self._unacknowledged_bytes += size
         return frame
 
@@ -185,7 +218,7 @@ class Session:
         line = self._flows.get(flow)
         if line is None:
             return
-        self._waiting_bytes -= sum(size for _, size in line.waiting)
+        self._waiting_bytes -= sum(size for _, size, _ in line.waiting)
         line.waiting.clear()
         if line.cut is None:
             del self._flows[flow]
@@ -223,6 +256,8 @@ class Session:
         self._untold_bytes += _OVERHEAD_BYTES
         if frame.HasField("fragment"):
             fragment = frame.fragment
+            if self.on_fragment is not None:
+                self.on_fragment(fragment)
             parts = self._assembling.setdefault(fragment.id, [])
             parts.append(fragment.data)
             self._untold_bytes += len(fragment.data)
@@ -233,9 +268,14 @@ class Session:
             self._untold_bytes += frame.ByteSize()
         return bodies
 
-    def applied(self) -> None:
-        """Everything that `receive` handed over has been dealt with and may be acknowledged."""
-        self._applied = self._received
+    @property
+    def taken(self) -> int:
+        """The highest sequence that `receive` has handed over."""
+        return self._received
+
+    def applied(self, sequence: int | None = None) -> None:
+        """What `receive` handed over, up to `sequence` or all, has been dealt with and may be acknowledged."""
+        self._applied = self._received if sequence is None else max(self._applied, sequence)
 
     @property
     def ack_due(self) -> bool:
@@ -251,10 +291,12 @@ class Session:
         if sequence >= self._next_sequence:
             raise ProtocolError(f"frame {sequence} was acknowledged, but only {self._next_sequence - 1} were sent")
         unacknowledged = self._unacknowledged
-        while unacknowledged and unacknowledged[0][0] <= sequence:
-            _, size, _ = unacknowledged.popleft()
-            self._unacknowledged_bytes -= size
-        while self._resend and self._resend[0][0] <= sequence:
+        while unacknowledged and unacknowledged[0].sequence <= sequence:
+            sent = unacknowledged.popleft()
+            self._unacknowledged_bytes -= sent.size
+            if sent.receipts and self.on_receipts is not None:
+                self.on_receipts(sent.receipts)
+        while self._resend and self._resend[0].sequence <= sequence:
             self._resend.popleft()
 
     # ------------------------------------------------------------ resuming
@@ -271,13 +313,34 @@ class Session:
         self._early.clear()
         self._early_bytes = 0
 
+    def forget_received(self) -> None:
+        """The other side has lost its end, though not what it applied of ours: it sends from 1 again."""
+        self._received = self._applied = self._told = 0
+        self._untold_bytes = 0
+        self._early.clear()
+        self._early_bytes = 0
+        self._assembling.clear()
+
+    def unacknowledged(self) -> list[pb.Body]:
+        """What the other side has not confirmed, in order: for a session that takes this one's place."""
+        bodies: list[pb.Body] = []
+        for sent in self._unacknowledged:
+            bodies += sent.frame.bodies
+            if sent.cut is not None:
+                bodies.append(pb.Body.FromString(sent.cut.data))
+        for line in self._flows.values():
+            if line.cut is not None:
+                bodies.append(pb.Body.FromString(line.cut.data))
+            bodies += [body for body, _, _ in line.waiting]
+        return bodies
+
     def check_invariants(self) -> None:
         """Assert that the byte counts and sequences agree with the queues."""
-        waiting = sum(size for line in self._flows.values() for _, size in line.waiting)
+        waiting = sum(size for line in self._flows.values() for _, size, _ in line.waiting)
         waiting += sum(len(line.cut.data) - line.cut.offset for line in self._flows.values() if line.cut is not None)
         assert waiting == self._waiting_bytes, (waiting, self._waiting_bytes)
-        assert sum(size for _, size, _ in self._unacknowledged) == self._unacknowledged_bytes
-        sequences = [sequence for sequence, _, _ in self._unacknowledged]
+        assert sum(sent.size for sent in self._unacknowledged) == self._unacknowledged_bytes
+        sequences = [sent.sequence for sent in self._unacknowledged]
         assert sequences == list(range(self._next_sequence - len(sequences), self._next_sequence))
         assert self._told <= self._applied <= self._received
         assert all(line.waiting or line.cut for line in self._flows.values())

@@ -25,7 +25,7 @@ from manyhands.worker.commands import (
     SetLimit,
     Spawn,
 )
-from manyhands.worker.core import AgentCore
+from manyhands.worker.core import REPORTS, AgentCore
 from manyhands.worker.output import OutputStream
 from manyhands.worker.reports import Report
 from manyhands.worker.slot_state import Sight, SlotFault
@@ -69,6 +69,7 @@ class Agent:
             on_welcome,
             self._on_session_lost,
             on_link_lost,
+            REPORTS,
         )
         self._core = AgentCore(slots, self._look, name=name)
         self._slots: list[SlotShell] = []
@@ -123,8 +124,9 @@ class Agent:
     def _on_bodies(self, bodies: Sequence[pb.Body]) -> None:
         self._do(self._core.received(bodies, time.monotonic()))  # what it raises ends the session's run
 
-    def _on_session_lost(self, reason: str) -> None:
-        self._do(self._core.reset(time.monotonic()))  # likewise
+    def _on_session_lost(self, reason: str, known: bool) -> None:
+        now = time.monotonic()
+        self._do(self._core.reattach(now) if known else self._core.reset(now))  # likewise
 
     def on_reports(self, slot: int, reports: list[Report]) -> None:
         """See SlotEvents."""

@@ -34,6 +34,10 @@ RESPAWN_DELAY_MAX = 30.0
 COMPLAIN_AFTER = 3
 
 
+#: What the master must hear even if it has given up the session in which it was said.
+REPORTS = frozenset(("results", "failure", "crash"))
+
+
 class AgentCore:
     """See the module. `slots` processes; `name` is the worker's, for crash reports.
 
@@ -139,6 +143,17 @@ class AgentCore:
                 self._cutting.begin(slot, out)
         return out
 
+    def reattach(self, now: float) -> list[Command]:
+        """The session is lost, but the master of the next one knows what we were sent: go on, and say what we hold."""
+        out: list[Command] = []
+        self._revokes.clear()  # whoever asked has forgotten; what was to be given back is said to be held
+        self._reporting.flush(now, out)
+        self._reporting.flush_interval = FLUSH_INTERVAL
+        self._intake.ask_again(out)
+        out.append(Send(pb.Body(held=self._intake.held())))
+        self._feeder.feed_all(now, out)
+        return out
+
     def limit_set(self, number: int, limit: int, now: float) -> None:
         """A SetLimit has been carried out."""
         self._cutting.limit_set(self._roster.slots[number], limit, now)
@@ -203,6 +218,7 @@ class AgentCore:
                 payload=report.payload,
                 retryable=report.retryable,
                 seconds=report.seconds,
+                attempt=piece.attempt,
             )
             self._reporting.results.add_body(pb.Body(failure=failure), len(report.payload))
         self._intake.release(piece, 1)
@@ -235,7 +251,9 @@ class AgentCore:
                 self._reporting.results.add_body(pb.Body(failure=self._timed_out(fed, now - since)), 0)
             elif not lease.dead:
                 report = pb.CrashReport(worker=self._name, exit_code=exit_code, stderr_tail=stderr_tail)
-                crash = pb.Crash(job=lease.job, lease=lease.number, index=fed.lo, report=report)
+                crash = pb.Crash(
+                    job=lease.job, lease=lease.number, index=fed.lo, report=report, attempt=fed.piece.attempt
+                )
                 self._reporting.results.add_body(pb.Body(crash=crash), len(stderr_tail))
             self._intake.release(fed.piece, fed.count)
         return bool(at or slot.overdue)
@@ -250,6 +268,7 @@ class AgentCore:
             text=self._name,
             seconds=seconds,
             timeout=piece.timeout,
+            attempt=piece.attempt,
         )
 
     def _put_back(self, parts: list[Fed]) -> None:

@@ -86,6 +86,10 @@ class Held:
         """Whether any run waits for this definition."""
         return hash in self._waiting
 
+    def missing(self) -> list[bytes]:
+        """The definitions that runs wait for."""
+        return list(self._waiting)
+
     def defined(self, hash: bytes, still_missing: Callable[[Piece], bytes | None]) -> None:
         """A definition has come: its runs may be fed, or wait for the next one they miss."""
         for run in self._waiting.pop(hash, ()):

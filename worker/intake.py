@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import HASH_BYTES
+from manyhands.wire.spans import SpanSet
 from manyhands.worker.commands import Command, Send, SendDefinition
 from manyhands.worker.definition_store import DefinitionStore
 from manyhands.worker.durations import Durations
@@ -105,6 +106,28 @@ class Intake:
         if not lease.open and not lease.dead:
             del self.leases[lease.number]
 
+    def held(self) -> pb.Held:
+        """Every task held here, in the queue or in a slot, by lease."""
+        spans: dict[Lease, SpanSet] = {lease: SpanSet() for lease in self.leases.values()}
+        for lease, held in spans.items():
+            for run in lease.runs:
+                held.add(run.lo, run.hi)
+        for slot in self._roster.slots:
+            for fed in slot.fed:
+                if not fed.piece.lease.dead:
+                    spans[fed.piece.lease].add(fed.lo, fed.lo + fed.count)
+        return pb.Held(
+            leases=[
+                pb.HeldLease(lease=lease.number, job=lease.job, ranges=[pb.Range(lo=lo, hi=hi) for lo, hi in held])
+                for lease, held in spans.items()
+            ]
+        )
+
+    def ask_again(self, out: list[Command]) -> None:
+        """Whoever was asked for definitions has forgotten it."""
+        self._wanted.clear()
+        self._want([*self._held.missing(), *(hash for slot in self._roster.slots for hash in slot.wanted)], out)
+
     def reset(self, out: list[Command]) -> None:
         """Drop what is held; what slots still run of it is dead, but what it waits for is asked for again."""
         for lease in self.leases.values():
@@ -148,6 +171,7 @@ def _rejections(piece: Piece, fault: str) -> list[pb.Body]:
                 index=index,
                 kind=pb.Failure.KIND_REJECTED,
                 text=fault,
+                attempt=piece.attempt,
             )
         )
         for index in range(piece.first, piece.first + piece.count)

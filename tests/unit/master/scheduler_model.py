@@ -29,6 +29,7 @@ class ModelTask:
     failures: int = 0
     crashes: int = 0
     due: float = 0.0  # not to be dispatched before
+    doubled: bool = False  # a worker came back with it, so it may be out twice
 
 
 @dataclass
@@ -56,6 +57,7 @@ class ModelLease:
     worker: int
     job: int
     open: set[int]
+    attempts: dict[int, int] = field(default_factory=dict)
 
 
 class Model:
@@ -99,6 +101,10 @@ class Model:
                     job = self._job(command.job, command.client)
                     for task in self._end(job, command.spans, "cancelled"):
                         assert task.cancelled, "cancelled unasked"
+                case cmd.KeepTries():
+                    task = self.jobs[command.job].tasks[command.index]
+                    assert (command.attempts, command.failures) == (task.attempts, task.failures)
+                    assert len(command.crashes) == task.crashes
                 case cmd.CloseJob():
                     job = self._job(command.job, command.client)
                     job.closed = True
@@ -140,16 +146,17 @@ class Model:
                 assert task.outcome is None, f"{where} was dispatched though it is {task.outcome}"
                 assert not task.cancelled, f"{where} was dispatched though it is being cancelled"
                 assert piece.attempt == task.attempts, f"{where}: attempt {piece.attempt}, not {task.attempts}"
-                assert now >= task.due, f"{where} was dispatched {task.due - now} s too early"
+                assert task.doubled or now >= task.due, f"{where} was dispatched {task.due - now} s too early"
                 assert index not in lease.open, f"{where} came twice in one lease"
-                for other in self.leases.values():
+                for other in () if task.doubled else self.leases.values():
                     assert other.job != job.number or index not in other.open, f"{where} is out twice"
                 lease.open.add(index)
+                lease.attempts[index] = piece.attempt
         assert lease.open, "an empty lease"
         assert len(functions) == 1, "one lease, one function"
         self.leases[lease.number] = lease
         limit = job.options.max_parallel
-        assert not limit or self.of_job(job.number) <= limit, "more at once than the job allows"
+        assert not limit or any(task.doubled for task in job.tasks) or self.of_job(job.number) <= limit, "more at once than the job allows"
 
     def _revoke(self, command: cmd.Revoke) -> None:
         assert command.worker in self.workers, "asked a worker that is not there"
@@ -195,6 +202,24 @@ class Model:
                     job.tasks[index].attempts += 1
         self.revokes = {n: command for n, command in self.revokes.items() if command.worker != worker}
 
+    def come_back(self, lease: ModelLease, worker: int) -> None:
+        """A lost lease is held on by what is now `worker`."""
+        self.lost.remove(lease)
+        lease.worker = worker
+        self.leases[lease.number] = lease
+        for index in lease.open:
+            self.jobs[lease.job].tasks[index].doubled = True
+
+    def counts(self, lease: ModelLease, index: int) -> bool:
+        """Whether it matters what becomes of this attempt."""
+        job = self.jobs[lease.job]
+        if job.closed or index not in lease.open or job.tasks[index].outcome:
+            return False
+        if lease.number in self.leases:
+            return True
+        elsewhere = any(other.job == lease.job and index in other.open for other in self.leases.values())
+        return not elsewhere and lease.attempts[index] == job.tasks[index].attempts
+
     def take(self, lease: ModelLease, indices: Iterable[int]) -> None:
         lease.open -= set(indices)
 
@@ -206,9 +231,9 @@ class Model:
         """Before the scheduler is told, so that its answer can be judged."""
         job = self.jobs[lease.job]
         task = job.tasks[index]
-        counts = index in lease.open and lease.number in self.leases and task.outcome is None
+        counts = self.counts(lease, index)
         self.take(lease, [index])
-        if counts and retryable and not job.closed:
+        if counts and retryable:
             task.failures += 1
             retry = job.options.retry
             if task.failures <= retry.retries:
@@ -218,7 +243,7 @@ class Model:
 
     def crashes(self, lease: ModelLease, index: int) -> None:
         task = self.jobs[lease.job].tasks[index]
-        counts = index in lease.open and lease.number in self.leases and task.outcome is None
+        counts = self.counts(lease, index)
         self.take(lease, [index])
         if counts:
             task.crashes += 1

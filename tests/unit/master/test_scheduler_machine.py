@@ -206,6 +206,20 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.model.lose(worker, planned=planned)
         self.tell(ev.WorkerLost(worker, planned), also_plan)
 
+    @precondition(lambda self: self.model.lost)
+    @rule(which=picks, slots=st.integers(1, 4), keep=picks, also_plan=plans)
+    def come_back(self, which, slots, keep, also_plan):
+        """A worker given up as lost joins again, with any part of what it held."""
+        worker = self.pick(self.model.lost, which).worker
+        self.join(slots, False)
+        number = max(self.model.workers)
+        held = []
+        for lease in [lease for lease in self.model.lost if lease.worker == worker]:
+            self.model.take(lease, [i for place, i in enumerate(sorted(lease.open)) if keep >> (place % 16) & 1])
+            self.model.come_back(lease, number)
+            held.append((lease.number, lease.job, tuple(runs_of(lease.open))))
+        self.tell(ev.LeasesHeld(number, tuple(held)), also_plan)
+
     @precondition(lambda self: self.model.outstanding())
     @rule(which=picks, where=picks, length=st.integers(1, 12), seconds=durations, also_plan=plans)
     def succeed(self, which, where, length, seconds, also_plan):
@@ -268,6 +282,7 @@ class SchedulerMachine(RuleBasedStateMachine):
             message = pb.Failure(index=index, kind=pb.Failure.KIND_TIMED_OUT)
         else:
             message = pb.Failure(index=index, kind=pb.Failure.KIND_EXCEPTION, retryable=retryable)
+        message.attempt = lease.attempts[index]
         self.model.fails(lease, index, retryable=retryable, now=self.now)
         self.tell(ev.TaskFailed(lease.worker, lease.job, lease.number, index, 0.001, message), also_plan)
 
@@ -278,7 +293,8 @@ class SchedulerMachine(RuleBasedStateMachine):
         index = self.pick(sorted(lease.open), where)
         self.model.crashes(lease, index)
         report = pb.CrashReport(worker="w", exit_code=-9)
-        self.tell(ev.TaskCrashed(lease.worker, lease.job, lease.number, index, report), also_plan)
+        attempt = lease.attempts[index]
+        self.tell(ev.TaskCrashed(lease.worker, lease.job, lease.number, index, attempt, report), also_plan)
 
     @precondition(lambda self: self.model.revokes)
     @rule(which=picks, keep=picks, also_plan=plans)

@@ -1,0 +1,226 @@
+"""The journal's tables: how a batch is written into them, and what is read back."""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from manyhands.master.journal_batch import Batch, Counters, JobChange, Opening, Statement, Tries
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.spans import SpanSet
+
+#: "mhjl": how `file` and we tell a journal from any other SQLite database.
+APPLICATION_ID = 0x6D686A6C
+#: Raised when an older manyhands could misread the file; later ones read all earlier.
+SCHEMA_VERSION = 1
+
+SCHEMA = """
+CREATE TABLE master (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE workers (session BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE clients (session BLOB PRIMARY KEY, received INTEGER NOT NULL, hello BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE fragments (session BLOB, fragment INTEGER, part INTEGER, data BLOB NOT NULL,
+                        PRIMARY KEY (session, fragment, part));
+CREATE TABLE definitions (hash BLOB PRIMARY KEY, blob BLOB NOT NULL);
+CREATE TABLE jobs (job INTEGER PRIMARY KEY, session BLOB NOT NULL, number INTEGER NOT NULL, opening BLOB NOT NULL,
+                   sealed_at INTEGER, succeeded INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
+                   cancelled INTEGER NOT NULL DEFAULT 0, delivered_bytes INTEGER NOT NULL DEFAULT 0,
+                   consumed_bytes INTEGER NOT NULL DEFAULT 0, unlimited INTEGER NOT NULL DEFAULT 0,
+                   finished INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE blocks (job INTEGER, first INTEGER, block BLOB NOT NULL, PRIMARY KEY (job, first));
+CREATE TABLE done (job INTEGER, lo INTEGER, hi INTEGER NOT NULL, PRIMARY KEY (job, lo)) WITHOUT ROWID;
+CREATE TABLE outcomes (job INTEGER, key INTEGER, body BLOB NOT NULL, PRIMARY KEY (job, key));
+CREATE TABLE tries (job INTEGER, task INTEGER, attempts INTEGER NOT NULL, failures INTEGER NOT NULL,
+                    crashes BLOB NOT NULL, due REAL NOT NULL, PRIMARY KEY (job, task));
+CREATE TABLE inbox (job INTEGER, position INTEGER, body BLOB NOT NULL, PRIMARY KEY (job, position));
+"""
+
+_OF_A_JOB = ("jobs", "blocks", "done", "outcomes", "tries", "inbox")
+
+
+def statements(batch: Batch) -> Iterator[Statement]:
+    """What writes a batch. Idempotent, so that a batch may be written again."""
+    yield "DELETE FROM workers WHERE session = ?", [(s,) for s, there in batch.workers.items() if not there]
+    yield "INSERT OR REPLACE INTO workers VALUES (?)", [(s,) for s, there in batch.workers.items() if there]
+    yield (
+        "INSERT OR REPLACE INTO clients VALUES (?, 0, ?)",
+        [(session, hello.SerializeToString()) for session, hello in batch.hellos.items()],
+    )
+    yield "UPDATE clients SET received = ? WHERE session = ?", [(n, s) for s, n in batch.received.items()]
+    yield "DELETE FROM clients WHERE session = ?", [(session,) for session in batch.gone]
+    yield "DELETE FROM fragments WHERE session = ?", [(session,) for session in batch.gone]
+    yield "DELETE FROM fragments WHERE session = ? AND fragment = ?", batch.dead_fragments  # type: ignore[misc]  # rows
+    yield (
+        "INSERT OR REPLACE INTO fragments VALUES (?, ?, ?, ?)",
+        [(*key, part, data) for key, parts in batch.fragments.items() for part, data in parts],
+    )
+    yield "INSERT OR IGNORE INTO definitions VALUES (?, ?)", list(batch.definitions.items())
+    yield "DELETE FROM definitions WHERE hash = ?", [(hash,) for hash in batch.dead_definitions]
+    closed = [(number,) for number, change in batch.jobs.items() if change.closed]
+    for table in _OF_A_JOB:
+        yield f"DELETE FROM {table} WHERE job = ?", closed
+    for number, change in batch.jobs.items():
+        yield from _job_statements(number, change)
+
+
+def _job_statements(number: int, change: JobChange) -> Iterator[Statement]:
+    if (opening := change.opening) is not None:
+        yield (
+            "INSERT OR REPLACE INTO jobs (job, session, number, opening) VALUES (?, ?, ?, ?)",
+            [(number, opening.session, opening.number, opening.message.SerializeToString())],
+        )
+    if change.sealed_at is not None:
+        yield "UPDATE jobs SET sealed_at = ? WHERE job = ?", [(change.sealed_at, number)]
+    if (counters := change.counters) is not None:
+        yield (
+            "UPDATE jobs SET succeeded = ?, failed = ?, cancelled = ?, delivered_bytes = ?, consumed_bytes = ?, "
+            "unlimited = ?, finished = ? WHERE job = ?",
+            [
+                (
+                    counters.succeeded, counters.failed, counters.cancelled, counters.delivered_bytes,
+                    counters.consumed_bytes, counters.unlimited, counters.finished, number,
+                )
+            ],
+        )  # fmt: skip
+    yield (
+        "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?)",
+        [(number, first, block.SerializeToString()) for first, block in change.blocks.items()],
+    )
+    yield "DELETE FROM blocks WHERE job = ? AND first = ?", [(number, first) for first in change.dead_blocks]
+    if change.done_anew is not None:
+        yield "DELETE FROM done WHERE job = ?", [(number,)]
+        yield "INSERT INTO done VALUES (?, ?, ?)", [(number, lo, hi) for lo, hi in change.done_anew]
+    yield "INSERT OR REPLACE INTO done VALUES (?, ?, ?)", [(number, lo, hi) for lo, hi in change.done]
+    yield (
+        "INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?)",
+        [(number, key, body.SerializeToString()) for key, body in change.outcomes.items()],
+    )
+    yield "DELETE FROM outcomes WHERE job = ? AND key = ?", [(number, key) for key in change.dead_outcomes]
+    yield (
+        "INSERT OR REPLACE INTO tries VALUES (?, ?, ?, ?, ?, ?)",
+        [(number, task, t.attempts, t.failures, _packed(t.crashes), t.due) for task, t in change.tries.items()],
+    )
+    yield (
+        "INSERT OR REPLACE INTO inbox VALUES (?, ?, ?)",
+        [(number, position, body.SerializeToString()) for position, body in change.inbox.items()],
+    )
+    yield "DELETE FROM inbox WHERE job = ? AND position = ?", [(number, position) for position in change.dead_inbox]
+
+
+def write(db: sqlite3.Connection, batches: list[Batch]) -> None:
+    """Commit these batches, in order, or nothing. Raises sqlite3.Error."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for batch in batches:
+            for statement, rows in statements(batch):
+                if rows:
+                    db.executemany(statement, rows)
+        db.execute("COMMIT")
+    except sqlite3.Error:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _packed(parts: tuple[bytes, ...]) -> bytes:
+    return b"".join(struct.pack("<I", len(part)) + part for part in parts)
+
+
+def _unpacked(data: bytes) -> tuple[bytes, ...]:
+    parts, at = [], 0
+    while at < len(data):
+        (length,) = struct.unpack_from("<I", data, at)
+        parts.append(data[at + 4 : at + 4 + length])
+        at += 4 + length
+    return tuple(parts)
+
+
+# ------------------------------------------------------------ reading
+
+
+@dataclass(slots=True)
+class KeptClient:
+    """A client's session, as far as it was applied."""
+
+    session: bytes
+    received: int
+    hello: pb.Hello
+    fragments: dict[int, list[bytes]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class KeptJob:
+    """A job with everything of it that is still of use. `outcomes` by key, as `Journal.ended` was given them."""
+
+    job: int
+    opening: Opening
+    sealed_at: int | None
+    counters: Counters
+    blocks: list[pb.Block] = field(default_factory=list)
+    done: SpanSet = field(default_factory=SpanSet)
+    outcomes: dict[int, pb.Body] = field(default_factory=dict)
+    tries: dict[int, Tries] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Kept:
+    """All of a journal."""
+
+    workers: int = 0
+    #: The highest number of a fragment's part.
+    parts: int = 0
+    clients: list[KeptClient] = field(default_factory=list)
+    definitions: dict[bytes, bytes] = field(default_factory=dict)
+    jobs: list[KeptJob] = field(default_factory=list)
+    #: Messages that wait for definitions: (job, position, body), in order.
+    inbox: list[tuple[int, int, pb.Body]] = field(default_factory=list)
+
+
+def read(db: sqlite3.Connection) -> Kept:
+    """Everything that was committed."""
+    (workers,) = db.execute("SELECT count(*) FROM workers").fetchone()
+    (parts,) = db.execute("SELECT coalesce(max(part), 0) FROM fragments").fetchone()
+    kept = Kept(workers, parts)
+    clients: dict[bytes, KeptClient] = {}
+    for session, received, hello in db.execute("SELECT session, received, hello FROM clients"):
+        clients[session] = KeptClient(session, received, pb.Hello.FromString(hello))
+    for session, fragment, data in db.execute(
+        "SELECT session, fragment, data FROM fragments ORDER BY session, fragment, part"
+    ):
+        if session in clients:
+            clients[session].fragments.setdefault(fragment, []).append(data)
+    kept.clients = list(clients.values())
+    kept.definitions = dict(db.execute("SELECT hash, blob FROM definitions"))
+    jobs: dict[int, KeptJob] = {}
+    for row in db.execute(
+        "SELECT job, session, number, opening, sealed_at, succeeded, failed, cancelled, delivered_bytes, "
+        "consumed_bytes, unlimited, finished FROM jobs ORDER BY job"
+    ):
+        job, session, number, opening, sealed_at, *counters, unlimited, finished = row
+        jobs[job] = KeptJob(
+            job,
+            Opening(session, number, pb.OpenJob.FromString(opening)),
+            sealed_at,
+            Counters(*counters, bool(unlimited), bool(finished)),
+        )
+    for job, block in db.execute("SELECT job, block FROM blocks ORDER BY job, first"):
+        if job in jobs:
+            jobs[job].blocks.append(pb.Block.FromString(block))
+    for job, lo, hi in db.execute("SELECT job, lo, hi FROM done ORDER BY job, lo"):
+        if job in jobs:
+            jobs[job].done.add(lo, hi)
+    for job, key, body in db.execute("SELECT job, key, body FROM outcomes ORDER BY job, key"):
+        if job in jobs:
+            jobs[job].outcomes[key] = pb.Body.FromString(body)
+    for job, task, attempts, failures, crashes, due in db.execute(
+        "SELECT job, task, attempts, failures, crashes, due FROM tries"
+    ):
+        if job in jobs:
+            jobs[job].tries[task] = Tries(attempts, failures, _unpacked(crashes), due)
+    kept.jobs = list(jobs.values())
+    kept.inbox = [
+        (job, position, pb.Body.FromString(body))
+        for job, position, body in db.execute("SELECT job, position, body FROM inbox ORDER BY job, position")
+    ]
+    return kept
