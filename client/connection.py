@@ -280,7 +280,7 @@ class Connection:
             SessionLost(f"no connection to the master at {self.address} for {self._reconnect_timeout:g} s: {reason}")
         )
 
-    def _on_session_lost(self, reason: str) -> None:
+    def _on_session_lost(self, reason: str, known: bool) -> None:
         """The master knows nothing of our jobs; what is submitted from now on belongs to a new session."""
         self._defined.clear()
         self._fail_jobs(SessionLost(f"the master at {self.address} no longer knows this client: {reason}"))

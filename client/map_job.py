@@ -13,8 +13,9 @@ from manyhands.client.connection import Connection
 from manyhands.client.gathering import OpenBlock
 from manyhands.client.jobs import Job
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import results_slice
 from manyhands.wire.errors import EncodeError
-from manyhands.wire.spans import Span
+from manyhands.wire.spans import Span, SpanSet
 
 
 class Gap(NamedTuple):
@@ -61,6 +62,7 @@ class MapJob(Job):
         self._seal_sent = False
         self._is_discarded = False
         self._want: Want | None = None
+        self._told = SpanSet()
         #: Why nothing more will come, if so.
         self.failure: BaseException | None = None
 
@@ -134,19 +136,32 @@ class MapJob(Job):
 
     def on_results(self, message: pb.Results) -> None:
         """See Job."""
-        self._connection.count_ended(self, count_of(message), seconds=message.seconds, completed=True)
-        self._arrived(message, message.first)
+        lo, hi = message.first, message.first + count_of(message)
+        parts = self._first_time(lo, hi)
+        for a, b in parts:
+            part = message if (a, b) == (lo, hi) else results_slice(message, a, b)
+            self._connection.count_ended(self, b - a, seconds=part.seconds, completed=True)
+            self._arrived(part, a)
 
     def on_failure(self, message: pb.Failure) -> None:
         """See Job."""
-        self._connection.count_ended(self, 1, seconds=message.seconds, completed=True)
-        self._arrived(message, message.index)
+        if self._first_time(message.index, message.index + 1):
+            self._connection.count_ended(self, 1, seconds=message.seconds, completed=True)
+            self._arrived(message, message.index)
 
     def on_cancelled(self, spans: Sequence[Span]) -> None:
         """See Job."""
-        self._connection.count_ended(self, sum(hi - lo for lo, hi in spans))
-        for lo, hi in spans:
+        parts = [part for lo, hi in spans for part in self._first_time(lo, hi)]
+        self._connection.count_ended(self, sum(hi - lo for lo, hi in parts))
+        for lo, hi in parts:
             self._arrived(Gap(lo, hi), lo)
+
+    def _first_time(self, lo: int, hi: int) -> list[Span]:
+        """Those of tasks [lo, hi) whose outcome has not come before: a restarted master may tell some again."""
+        parts = self._told.missing(lo, hi)
+        for a, b in parts:
+            self._told.add(a, b)
+        return parts
 
     def fail(self, cause: BaseException) -> None:
         """See Job."""
@@ -192,7 +207,7 @@ class OrderedMapJob(MapJob):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        self._runs: dict[int, Entry] = {}  # by first index: every task arrives once, so runs are never nested
+        self._runs: dict[int, Entry] = {}  # by first index: every task is stored once, so runs are never nested
         self._next = 0
 
     @property

@@ -16,8 +16,11 @@ class MasterConfig:
     heartbeat_timeout: float = 15.0
     #: A worker whose connection broke may resume for so long before its work runs elsewhere.
     reconnect_timeout: float = 1.0
-    #: The same for a client, before its jobs are cancelled.
-    client_timeout: float = 60.0
+    #: The same for a client that has become silent, and for one whose connection was closed, as by its end.
+    client_timeout: float = 900.0
+    client_end_timeout: float = 60.0
+    #: After a restart from the journal, nothing new is handed out before the workers are back, or for so long.
+    reattach_timeout: float = 2.0
     #: A connection that has not said hello by then is closed.
     handshake_timeout: float = 10.0
     #: Definitions kept beyond those that open tasks need.

@@ -26,6 +26,13 @@ class HeldBlock(Block):
 
     held: tuple[Definition, ...] = ()
 
+    @classmethod
+    def of(cls, block: Block, held: tuple[Definition, ...]) -> HeldBlock:
+        """`block`, holding what it needs."""
+        return cls(
+            block.first, block.base, block.ends, block.payload, block.function, block.call, block.definitions, held
+        )
+
 
 class DefinitionStore:
     """All definitions that somebody holds, and the most recently used others up to `limit_bytes`."""
@@ -36,7 +43,7 @@ class DefinitionStore:
         self._recent: OrderedDict[bytes, Definition] = OrderedDict()
         self._recent_bytes = 0
 
-    def add(self, hash: bytes, blob: bytes) -> None:
+    def add(self, hash: bytes, blob: bytes) -> Definition:
         """Take in a blob. Raises ValueError if the hash is not its own."""
         if blake2b(blob, digest_size=HASH_BYTES).digest() != hash:
             raise ValueError(f"the definition sent as {hash.hex()} is not what that hash names")
@@ -44,6 +51,7 @@ class DefinitionStore:
         if definition is None:
             definition = self._all[hash] = Definition(hash, blob)
         self._use(definition)
+        return definition
 
     def get(self, hash: bytes) -> Definition | None:
         """The definition, if it is here."""
@@ -51,6 +59,10 @@ class DefinitionStore:
         if definition is not None:
             self._use(definition)
         return definition
+
+    def is_held(self, hash: bytes) -> bool:
+        """Whether it is here, for whatever reason."""
+        return hash in self._all
 
     def _use(self, definition: Definition) -> None:
         recent = self._recent

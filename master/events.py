@@ -76,6 +76,7 @@ class JobRecovered:
     blocks: tuple[Block, ...]
     done: tuple[Span, ...]
     tries: tuple[TriesKept, ...]
+    cancels: tuple[Span, ...]
     succeeded: int
     failed: int
     cancelled: int

@@ -1,7 +1,7 @@
 """The journal as the master's loop sees it: what happened is noted at once, committed soon, and acknowledged then.
 
-DESIGN section 9: execution starts before the commit, acknowledgements wait for it. One batch is being written at a time;
-what comes meanwhile gathers in the next, so a commit grows with the load and its cost does not.
+Execution starts before the commit, acknowledgements wait for it. One batch is being written at a time; what comes
+meanwhile gathers in the next, so a commit grows with the load and its cost hardly does.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+from typing import Protocol, cast
 
 from manyhands.master.journal_batch import Batch, Counters, JobChange, Opening, Tries
 from manyhands.master.journal_schema import Kept, KeptJob
@@ -40,7 +40,8 @@ class Store(Protocol):
 
     def commit(self, batches: Sequence[Batch], on_end: Callable[[Exception | None], None]) -> None:
         """Write the batches durably, in order, as one; then call `on_end`, on the loop, with NoRoom, another error,
-        or None. Called again only after that."""
+        or None. Called again only after that.
+        """
         ...
 
     def wall(self) -> float:
@@ -57,9 +58,10 @@ class Watcher(Protocol):
 class _Book:
     """What is written of a job, as far as it decides what to write next."""
 
-    __slots__ = ("counters", "done", "outcomes", "rows")
+    __slots__ = ("counters", "done", "outcomes", "rows", "session")
 
-    def __init__(self) -> None:
+    def __init__(self, session: bytes) -> None:
+        self.session = session
         self.counters = Counters()
         self.done = SpanSet()
         self.outcomes: set[int] = set()
@@ -74,14 +76,13 @@ class Journal:
         store: Store,
         *,
         on_broken: Callable[[Exception], None],
-        on_trouble: Callable[[str], None],
         commit_interval: float = COMMIT_INTERVAL,
     ) -> None:
-        """on_broken: the store failed for good, nothing more can be promised. on_trouble: there is no room (the text
-        says why), or there is again (empty)."""
+        """on_broken: the store failed for good, nothing more can be promised."""
         self._store = store
         self._on_broken = on_broken
-        self._on_trouble = on_trouble
+        #: Told that there is no room (why), or that there is again (empty).
+        self.on_trouble: Callable[[str], None] = lambda _: None
         self._commit_interval = commit_interval
         self._loop = asyncio.get_running_loop()
         self._batch = Batch()
@@ -133,7 +134,7 @@ class Journal:
             self._writing = []
             if self.trouble:
                 self.trouble = ""
-                self._on_trouble("")
+                self.on_trouble("")
             self._committed()
             if self._batch or self._acks or self._waiters:
                 self._changed()
@@ -141,7 +142,7 @@ class Journal:
             self._timer = self._loop.call_later(RETRY_INTERVAL, self._commit)
             if not self.trouble:
                 self.trouble = str(error)
-                self._on_trouble(self.trouble)
+                self.on_trouble(self.trouble)
         else:
             self._on_broken(error)
 
@@ -167,7 +168,8 @@ class Journal:
 
     def acknowledge(self, watcher: Watcher, sequence: int, session: bytes | None) -> None:
         """Frames up to `sequence` were dealt with: tell the watcher once that is durable. `session`: a client's, to be
-        written down."""
+        written down.
+        """
         if session is not None:
             self._batch.received[session] = sequence
         elif not self._batch and not self._is_busy:
@@ -191,7 +193,9 @@ class Journal:
         self._changed()
 
     def client_left(self, session: bytes) -> None:
-        """Its session is over."""
+        """Its session is over, and with it its jobs."""
+        for job in [job for job, book in self._books.items() if book.session == session]:
+            self.forget(job)
         self._batch.drop_client(session)
         self._changed()
 
@@ -209,7 +213,7 @@ class Journal:
 
     def opened(self, job: int, session: bytes, number: int, message: pb.OpenJob) -> None:
         """A client opened a job: the master's number for it, and the client's."""
-        self._books[job] = _Book()
+        self._books[job] = _Book(session)
         self._batch.job(job).opening = Opening(session, number, message)
         self._changed()
 
@@ -238,6 +242,11 @@ class Journal:
         self._batch.job(job).sealed_at = total
         self._changed()
 
+    def cancel_asked(self, job: int, spans: Sequence[Span]) -> None:
+        """The client wants nothing of these tasks, wherever they are."""
+        self._batch.job(job).cancels += spans
+        self._changed()
+
     def hold(self, job: int, body: pb.Body) -> int:
         """A message of the job waits for definitions; returns the number for `let_go`."""
         self._inbox_position += 1
@@ -254,7 +263,8 @@ class Journal:
 
     def ended(self, job: int, spans: Sequence[Span], kind: str, key: int, body: pb.Body, gone: Iterable[int]) -> None:
         """Tasks came to an outcome of this kind (a name of `Counters`); `body` tells the client, and is kept under
-        `key` until `delivered`. `gone`: blocks that have no open task any more."""
+        `key` until `delivered`. `gone`: blocks that have no open task any more.
+        """
         book = self._books[job]
         change = self._batch.job(job)
         count = 0
@@ -285,8 +295,13 @@ class Journal:
         book.outcomes.add(key)
         change.outcomes[key] = body
 
-    def delivered(self, job: int, key: int) -> None:
-        """The client has what was kept under `key`."""
+    def delivered(self, receipts: Iterable[object]) -> None:
+        """The client has what was kept under these: (job, key) each."""
+        for receipt in receipts:
+            job, key = cast("tuple[int, int]", receipt)
+            self._delivered(job, key)
+
+    def _delivered(self, job: int, key: int) -> None:
         book = self._books.get(job)
         if book is not None and key in book.outcomes:
             book.outcomes.discard(key)
@@ -298,7 +313,7 @@ class Journal:
 
     def tried(self, job: int, task: int, attempts: int, failures: int, crashes: Sequence[bytes], delay: float) -> None:
         """A task failed and will be tried again in `delay` seconds."""
-        self._batch.job(job).tries[task] = Tries(attempts, failures, tuple(crashes), self._store.wall() + delay)
+        self._batch.job(job).tries[task] = Tries(attempts, failures, tuple(crashes), self._store.wall() + delay, delay)
         self._changed()
 
     def consumed(self, job: int, total_bytes: int, unlimited: bool) -> None:
@@ -331,7 +346,9 @@ class Journal:
     # ------------------------------------------------------------ after a restart
 
     def resume(self, kept: Kept) -> None:
-        """What the journal holds already."""
+        """What the journal holds already. Workers come back under new sessions."""
+        for session in kept.workers:
+            self.worker_left(session)
         self._definitions = set(kept.definitions)
         self._inbox_position = max((position for _, position, _ in kept.inbox), default=0)
         self._parts = kept.parts
@@ -340,7 +357,7 @@ class Journal:
 
     @staticmethod
     def _book_of(job: KeptJob) -> _Book:
-        book = _Book()
+        book = _Book(job.opening.session)
         book.counters = job.counters
         book.done = job.done
         book.rows = job.done.span_count

@@ -42,12 +42,13 @@ class Counters:
 
 @dataclass(slots=True)
 class Tries:
-    """How often a task failed, and when (wall time, seconds) it is due again."""
+    """How often a task failed, and when (wall time, seconds) it is due again, after which `delay`."""
 
     attempts: int
     failures: int
     crashes: tuple[bytes, ...]
     due: float
+    delay: float
 
 
 @dataclass(slots=True)
@@ -66,6 +67,7 @@ class JobChange:
     outcomes: dict[int, Message] = field(default_factory=dict)
     dead_outcomes: list[int] = field(default_factory=list)
     tries: dict[int, Tries] = field(default_factory=dict)
+    cancels: list[Span] = field(default_factory=list)
     inbox: dict[int, Message] = field(default_factory=dict)
     dead_inbox: list[int] = field(default_factory=list)
     #: The job is to be forgotten.

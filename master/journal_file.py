@@ -75,8 +75,7 @@ class JournalFile:
                 #: Numbers this life of the master; durable from now on.
                 self.epoch = last + 1
                 db.execute("UPDATE master SET value = ? WHERE key = 'epoch'", (self.epoch,))
-                #: What earlier lives left.
-                self.kept: Kept = read(db)
+                self._kept: Kept | None = read(db)
             except BaseException:
                 db.close()
                 raise
@@ -89,6 +88,12 @@ class JournalFile:
                 raise
             raise JournalFault(f"cannot keep a journal in {path.parent}: {error.strerror}; {_ELSEWHERE}") from error
         return db
+
+    def take_kept(self) -> Kept:
+        """What earlier lives left; once."""
+        kept, self._kept = self._kept, None
+        assert kept is not None
+        return kept
 
     # ------------------------------------------------------------ writing
 
@@ -146,7 +151,9 @@ def _lock(directory: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(descriptor)
-        raise JournalFault(f"another master keeps its journal in {directory}: stop that one, or {_ELSEWHERE}") from error
+        raise JournalFault(
+            f"another master keeps its journal in {directory}: stop that one, or {_ELSEWHERE}"
+        ) from error
     return descriptor
 
 
@@ -200,6 +207,6 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
 
 def _damaged(path: Path, what: str) -> JournalFault:
     return JournalFault(
-        f"{path} is damaged ({what}): restore it and the files beside it from a backup, or move them away to begin anew "
-        "without the jobs in it"
+        f"{path} is damaged ({what}): restore it and the files beside it from a backup, or move them away "
+        "to begin anew without the jobs in it"
     )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sqlite3
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 from manyhands.master.journal_batch import Batch, Counters, JobChange, Opening, Statement, Tries
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire.spans import SpanSet
+from manyhands.wire.spans import Span, SpanSet
 
 #: "mhjl": how `file` and we tell a journal from any other SQLite database.
 APPLICATION_ID = 0x6D686A6C
@@ -32,11 +32,17 @@ CREATE TABLE blocks (job INTEGER, first INTEGER, block BLOB NOT NULL, PRIMARY KE
 CREATE TABLE done (job INTEGER, lo INTEGER, hi INTEGER NOT NULL, PRIMARY KEY (job, lo)) WITHOUT ROWID;
 CREATE TABLE outcomes (job INTEGER, key INTEGER, body BLOB NOT NULL, PRIMARY KEY (job, key));
 CREATE TABLE tries (job INTEGER, task INTEGER, attempts INTEGER NOT NULL, failures INTEGER NOT NULL,
-                    crashes BLOB NOT NULL, due REAL NOT NULL, PRIMARY KEY (job, task));
+                    crashes BLOB NOT NULL, due REAL NOT NULL, delay REAL NOT NULL, PRIMARY KEY (job, task));
+CREATE TABLE cancels (job INTEGER, lo INTEGER, hi INTEGER NOT NULL, PRIMARY KEY (job, lo, hi)) WITHOUT ROWID;
 CREATE TABLE inbox (job INTEGER, position INTEGER, body BLOB NOT NULL, PRIMARY KEY (job, position));
 """
 
-_OF_A_JOB = ("jobs", "blocks", "done", "outcomes", "tries", "inbox")
+_COUNTERS = (
+    "UPDATE jobs SET succeeded = ?, failed = ?, cancelled = ?, delivered_bytes = ?, consumed_bytes = ?, "
+    "unlimited = ?, finished = ? WHERE job = ?"
+)
+
+_OF_A_JOB = ("jobs", "blocks", "done", "outcomes", "tries", "cancels", "inbox")
 
 
 def statements(batch: Batch) -> Iterator[Statement]:
@@ -50,7 +56,7 @@ def statements(batch: Batch) -> Iterator[Statement]:
     yield "UPDATE clients SET received = ? WHERE session = ?", [(n, s) for s, n in batch.received.items()]
     yield "DELETE FROM clients WHERE session = ?", [(session,) for session in batch.gone]
     yield "DELETE FROM fragments WHERE session = ?", [(session,) for session in batch.gone]
-    yield "DELETE FROM fragments WHERE session = ? AND fragment = ?", batch.dead_fragments  # type: ignore[misc]  # rows
+    yield "DELETE FROM fragments WHERE session = ? AND fragment = ?", [*batch.dead_fragments]
     yield (
         "INSERT OR REPLACE INTO fragments VALUES (?, ?, ?, ?)",
         [(*key, part, data) for key, parts in batch.fragments.items() for part, data in parts],
@@ -59,7 +65,7 @@ def statements(batch: Batch) -> Iterator[Statement]:
     yield "DELETE FROM definitions WHERE hash = ?", [(hash,) for hash in batch.dead_definitions]
     closed = [(number,) for number, change in batch.jobs.items() if change.closed]
     for table in _OF_A_JOB:
-        yield f"DELETE FROM {table} WHERE job = ?", closed
+        yield f"DELETE FROM {table} WHERE job = ?", closed  # noqa: S608 - our own names
     for number, change in batch.jobs.items():
         yield from _job_statements(number, change)
 
@@ -72,17 +78,8 @@ def _job_statements(number: int, change: JobChange) -> Iterator[Statement]:
         )
     if change.sealed_at is not None:
         yield "UPDATE jobs SET sealed_at = ? WHERE job = ?", [(change.sealed_at, number)]
-    if (counters := change.counters) is not None:
-        yield (
-            "UPDATE jobs SET succeeded = ?, failed = ?, cancelled = ?, delivered_bytes = ?, consumed_bytes = ?, "
-            "unlimited = ?, finished = ? WHERE job = ?",
-            [
-                (
-                    counters.succeeded, counters.failed, counters.cancelled, counters.delivered_bytes,
-                    counters.consumed_bytes, counters.unlimited, counters.finished, number,
-                )
-            ],
-        )  # fmt: skip
+    if change.counters is not None:
+        yield _COUNTERS, [(*astuple(change.counters), number)]
     yield (
         "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?)",
         [(number, first, block.SerializeToString()) for first, block in change.blocks.items()],
@@ -98,9 +95,13 @@ def _job_statements(number: int, change: JobChange) -> Iterator[Statement]:
     )
     yield "DELETE FROM outcomes WHERE job = ? AND key = ?", [(number, key) for key in change.dead_outcomes]
     yield (
-        "INSERT OR REPLACE INTO tries VALUES (?, ?, ?, ?, ?, ?)",
-        [(number, task, t.attempts, t.failures, _packed(t.crashes), t.due) for task, t in change.tries.items()],
+        "INSERT OR REPLACE INTO tries VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (number, task, t.attempts, t.failures, _packed(t.crashes), t.due, t.delay)
+            for task, t in change.tries.items()
+        ],
     )
+    yield "INSERT OR IGNORE INTO cancels VALUES (?, ?, ?)", [(number, lo, hi) for lo, hi in change.cancels]
     yield (
         "INSERT OR REPLACE INTO inbox VALUES (?, ?, ?)",
         [(number, position, body.SerializeToString()) for position, body in change.inbox.items()],
@@ -161,13 +162,15 @@ class KeptJob:
     done: SpanSet = field(default_factory=SpanSet)
     outcomes: dict[int, pb.Body] = field(default_factory=dict)
     tries: dict[int, Tries] = field(default_factory=dict)
+    #: Asked for, whether done or not.
+    cancels: list[Span] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class Kept:
     """All of a journal."""
 
-    workers: int = 0
+    workers: list[bytes] = field(default_factory=list)
     #: The highest number of a fragment's part.
     parts: int = 0
     clients: list[KeptClient] = field(default_factory=list)
@@ -179,48 +182,49 @@ class Kept:
 
 def read(db: sqlite3.Connection) -> Kept:
     """Everything that was committed."""
-    (workers,) = db.execute("SELECT count(*) FROM workers").fetchone()
     (parts,) = db.execute("SELECT coalesce(max(part), 0) FROM fragments").fetchone()
-    kept = Kept(workers, parts)
+    return Kept(
+        [session for (session,) in db.execute("SELECT session FROM workers")],
+        parts,
+        _read_clients(db),
+        dict(db.execute("SELECT hash, blob FROM definitions")),
+        _read_jobs(db),
+        [
+            (job, position, pb.Body.FromString(body))
+            for job, position, body in db.execute("SELECT job, position, body FROM inbox ORDER BY job, position")
+        ],
+    )
+
+
+def _read_clients(db: sqlite3.Connection) -> list[KeptClient]:
     clients: dict[bytes, KeptClient] = {}
     for session, received, hello in db.execute("SELECT session, received, hello FROM clients"):
         clients[session] = KeptClient(session, received, pb.Hello.FromString(hello))
     for session, fragment, data in db.execute(
         "SELECT session, fragment, data FROM fragments ORDER BY session, fragment, part"
     ):
-        if session in clients:
-            clients[session].fragments.setdefault(fragment, []).append(data)
-    kept.clients = list(clients.values())
-    kept.definitions = dict(db.execute("SELECT hash, blob FROM definitions"))
+        clients[session].fragments.setdefault(fragment, []).append(data)
+    return list(clients.values())
+
+
+def _read_jobs(db: sqlite3.Connection) -> list[KeptJob]:
     jobs: dict[int, KeptJob] = {}
-    for row in db.execute(
+    for job, session, number, opening, sealed_at, *counts in db.execute(
         "SELECT job, session, number, opening, sealed_at, succeeded, failed, cancelled, delivered_bytes, "
         "consumed_bytes, unlimited, finished FROM jobs ORDER BY job"
     ):
-        job, session, number, opening, sealed_at, *counters, unlimited, finished = row
-        jobs[job] = KeptJob(
-            job,
-            Opening(session, number, pb.OpenJob.FromString(opening)),
-            sealed_at,
-            Counters(*counters, bool(unlimited), bool(finished)),
-        )
+        was_asked = Opening(session, number, pb.OpenJob.FromString(opening))
+        jobs[job] = KeptJob(job, was_asked, sealed_at, Counters(*counts))
     for job, block in db.execute("SELECT job, block FROM blocks ORDER BY job, first"):
-        if job in jobs:
-            jobs[job].blocks.append(pb.Block.FromString(block))
+        jobs[job].blocks.append(pb.Block.FromString(block))
     for job, lo, hi in db.execute("SELECT job, lo, hi FROM done ORDER BY job, lo"):
-        if job in jobs:
-            jobs[job].done.add(lo, hi)
+        jobs[job].done.add(lo, hi)
     for job, key, body in db.execute("SELECT job, key, body FROM outcomes ORDER BY job, key"):
-        if job in jobs:
-            jobs[job].outcomes[key] = pb.Body.FromString(body)
-    for job, task, attempts, failures, crashes, due in db.execute(
-        "SELECT job, task, attempts, failures, crashes, due FROM tries"
+        jobs[job].outcomes[key] = pb.Body.FromString(body)
+    for job, task, attempts, failures, crashes, due, delay in db.execute(
+        "SELECT job, task, attempts, failures, crashes, due, delay FROM tries"
     ):
-        if job in jobs:
-            jobs[job].tries[task] = Tries(attempts, failures, _unpacked(crashes), due)
-    kept.jobs = list(jobs.values())
-    kept.inbox = [
-        (job, position, pb.Body.FromString(body))
-        for job, position, body in db.execute("SELECT job, position, body FROM inbox ORDER BY job, position")
-    ]
-    return kept
+        jobs[job].tries[task] = Tries(attempts, failures, _unpacked(crashes), due, delay)
+    for job, lo, hi in db.execute("SELECT job, lo, hi FROM cancels"):
+        jobs[job].cancels.append((lo, hi))
+    return list(jobs.values())

@@ -90,9 +90,7 @@ class Pool:
         worker.revokes[self._revoke] = lease.number
         out.append(Revoke(worker.number, self._revoke, lease.number, lease.job.number, tuple(spans)))
 
-    def ask_back_unknown(
-        self, worker: Worker, lease: int, job: int, spans: list[Span], out: list[Command]
-    ) -> None:
+    def ask_back_unknown(self, worker: Worker, lease: int, job: int, spans: list[Span], out: list[Command]) -> None:
         """The same for work that is under no lease here."""
         if spans:
             self._revoke += 1

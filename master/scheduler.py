@@ -147,7 +147,8 @@ class Scheduler:
 
     def _on_leases_held(self, event: ev.LeasesHeld, now: float) -> list[Command]:
         """What it holds of open tasks goes on there, even if they were queued or run again elsewhere; the rest comes
-        back: their jobs are over, or somebody was faster."""
+        back: their jobs are over, or somebody was faster.
+        """
         worker = self._pool.workers.get(event.worker)
         if worker is None:
             return []
@@ -187,9 +188,11 @@ class Scheduler:
                 job.queued.remove(tries.index, tries.index + 1)
                 job.waiting.add(tries.index, tries.index + 1)
                 self._wakes.add(now + tries.delay, job.number, tries.index)
-        self._pool.refresh(job)
         out: list[Command] = []
+        self._pool.refresh(job)
         self._pool.close_if_finished(job, out)
+        if event.cancels and job.number in self._pool.jobs:
+            out += self._on_cancel_requested(ev.CancelRequested(job.number, event.cancels), now)
         return out
 
     def _on_block_arrived(self, event: ev.BlockArrived, now: float) -> list[Command]:
@@ -327,9 +330,7 @@ class Scheduler:
         self._pool.requeue(job, [(index, index + 1)], out)
         return out
 
-    def _open_task(
-        self, event: ev.TaskFailed | ev.TaskCrashed, attempt: int, seconds: float, now: float
-    ) -> Job | None:
+    def _open_task(self, event: ev.TaskFailed | ev.TaskCrashed, attempt: int, seconds: float, now: float) -> Job | None:
         """Take one task off its lease; its job, or None if what happened is of no account any more."""
         index = event.index
         fenced = self._reported(event.worker, event.lease, event.job, index, index + 1, seconds, now)

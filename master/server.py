@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import os
+from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
 from manyhands.master.config import MasterConfig
 from manyhands.master.engine import Engine
+from manyhands.master.journal import Journal
+from manyhands.master.journal_file import JournalFile
 from manyhands.master.sessions import Sessions
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire import socket_link
@@ -20,18 +26,54 @@ if TYPE_CHECKING:
     from manyhands.master.grpc_server import GrpcServer
 
 
+log = logging.getLogger("manyhands.master")
+
+#: Jobs and leases that one life of a master can number.
+_LIFE_BITS = 36
+
+
 class Master:
     """One master. Create it inside a running loop."""
 
-    def __init__(self, config: MasterConfig = MasterConfig(), epoch: int | None = None) -> None:  # noqa: B008 - frozen
-        """`epoch` numbers this master's life; without a data directory to count in, it is random."""
-        self._sessions = Sessions(config, int.from_bytes(os.urandom(6), "big") if epoch is None else epoch)
-        self.engine = Engine(config, Random())
+    def __init__(
+        self,
+        config: MasterConfig = MasterConfig(),  # noqa: B008 - frozen
+        data_dir: Path | None = None,
+        on_broken: Callable[[Exception], None] = lambda _: None,
+    ) -> None:
+        """With `data_dir` it keeps a journal there, and goes on where an earlier life left off. Raises JournalFault.
+
+        on_broken: told when the journal fails for good, after which nothing can be promised.
+        """
+        self._file: JournalFile | None = None
+        self._journal: Journal | None = None
+        if data_dir is None:
+            epoch, cluster = int.from_bytes(os.urandom(6), "big"), os.urandom(16)
+            self.engine = Engine(config, Random())
+        else:
+            file = self._file = JournalFile(data_dir)
+            epoch, cluster = file.epoch, file.identity
+            self._journal = Journal(file, on_broken=on_broken)
+            self.engine = Engine(config, Random(), self._journal, epoch << _LIFE_BITS)
+        self._sessions = Sessions(config, epoch, cluster, self._journal)
         self._sessions.events = self.engine
+        if self._journal is not None and self._file is not None:
+            self._restore(self._journal, self._file)
         self._grpc: GrpcServer | None = None
         self._same_host = SameHostServer(self._accept)
         self._socket: asyncio.Server | None = None
         self._local: set[asyncio.Task[None]] = set()
+
+    def _restore(self, journal: Journal, file: JournalFile) -> None:
+        kept = file.take_kept()
+        if file.dropped_frames:
+            log.warning(
+                "%d pages of an unfinished commit were dropped: nobody had been promised them", file.dropped_frames
+            )
+        if kept.jobs:
+            log.warning("going on with %d jobs from the journal", len(kept.jobs))
+        journal.resume(kept)
+        self.engine.restore(kept, {client.session: self._sessions.restore(client) for client in kept.clients})
 
     async def listen(self, address: str, *, tcp_only: bool = False) -> int:
         """Serve at "host:port" (port 0: any); return the port. Raises AddressInUse.
@@ -69,3 +111,7 @@ class Master:
             await self._grpc.stop(grace)
         if self._local:
             await asyncio.wait(self._local, timeout=grace)
+        if self._journal is not None and self._file is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._journal.synced(), grace)
+            self._file.close()

@@ -10,6 +10,8 @@ from functools import partial
 from typing import Protocol
 
 from manyhands.master.config import MasterConfig
+from manyhands.master.journal import Journal
+from manyhands.master.journal_schema import KeptClient
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.handshake import refusal, skew
 from manyhands.wire.links import Link, LinkLost
@@ -23,12 +25,12 @@ log = logging.getLogger("manyhands.master")
 class Peer:
     """A worker or client and its session, connected or not."""
 
-    def __init__(self, number: int, hello: pb.Hello) -> None:
+    def __init__(self, number: int, hello: pb.Hello, session: Session | None = None) -> None:
         self.number = number
         self.hello = hello
         self.role = hello.role
         self.name = hello.name or f"{hello.host}-{hello.pid}"
-        self.session = Session()
+        self.session = session or Session()
         self.pump: Pump | None = None
         self.grace: asyncio.TimerHandle | None = None
         #: It said goodbye: the end of its connection is the end of its session.
@@ -43,9 +45,9 @@ class Peer:
     def __str__(self) -> str:
         return f"{'worker' if self.role == pb.ROLE_WORKER else 'client'} {self.name}"
 
-    def send(self, body: pb.Body, flow: Flow = None) -> None:
-        """Queue `body`; it arrives exactly once unless the session ends."""
-        self.session.send(body, flow)
+    def send(self, body: pb.Body, flow: Flow = None, receipt: object = None) -> None:
+        """Queue `body`; it arrives exactly once unless the session ends. `receipt`: see Session.on_receipts."""
+        self.session.send(body, flow, receipt)
         if self.pump is not None:
             self.pump.wake()
 
@@ -54,6 +56,15 @@ class Peer:
         if self.pump is not None:
             self.session.applied()
             self.pump.acknowledge()
+
+    def durable(self, sequence: int) -> None:
+        """See journal.Watcher."""
+        self.session.applied(sequence)
+        if self.pump is not None:
+            if self.leaving:
+                self.pump.acknowledge()
+            else:
+                self.pump.settled()
 
     def acknowledge_rarely(self, delay: float) -> None:
         """Acknowledgements may wait `delay` seconds for content to travel with."""
@@ -79,7 +90,7 @@ class LocalPeer(Peer):
         super().__init__(number, hello)
         self._end = end
 
-    def send(self, body: pb.Body, flow: Flow = None) -> None:
+    def send(self, body: pb.Body, flow: Flow = None, receipt: object = None) -> None:
         """Hand `body` over."""
         self._end.send(body)
 
@@ -103,9 +114,12 @@ class PeerEvents(Protocol):
 class Sessions:
     """All peers by session id."""
 
-    def __init__(self, config: MasterConfig, epoch: int) -> None:
+    def __init__(self, config: MasterConfig, epoch: int, cluster: bytes, journal: Journal | None = None) -> None:
+        """`cluster` names this master and every later life of it; without a journal it has no other."""
         self._config = config
         self._epoch = epoch
+        self._cluster = cluster
+        self._journal = journal
         self._peers: dict[bytes, Peer] = {}
         self._last_number = 0
         self._closing = False
@@ -128,6 +142,21 @@ class Sessions:
             log.error("serving %s failed", peer, exc_info=error)
         self._forget(peer, "it was stopped" if error is None else f"internal error: {error!r}")
 
+    def restore(self, client: KeptClient) -> Peer:
+        """A client of an earlier life, which may resume."""
+        self._last_number += 1
+        session = Session.restored(client.received, client.fragments)
+        peer = self._peers[client.session] = Peer(self._last_number, client.hello, session)
+        self._note_down(peer)
+        self._wait_for(peer, self._config.client_timeout, "it did not come back after the master's restart")
+        return peer
+
+    def _note_down(self, peer: Peer) -> None:
+        """A client whose session outlives us, with its journal."""
+        if self._journal is not None and peer.role == pb.ROLE_CLIENT:
+            peer.session.on_fragment = partial(self._journal.fragment, peer.hello.session)
+            peer.session.on_receipts = self._journal.delivered
+
     async def accept(self, link: Link) -> None:
         """One connection's whole life, from hello to its end."""
         hello = await self._read_hello(link)
@@ -142,6 +171,7 @@ class Sessions:
             sentence = pb.Refusal(
                 code=pb.Refusal.CODE_UNKNOWN_SESSION,
                 sentence="the master does not know this session: it was restarted, or gave it up after a long silence",
+                cluster=self._cluster,
             )
         try:
             if sentence is not None:
@@ -172,8 +202,11 @@ class Sessions:
         if peer is None:
             self._last_number += 1
             peer = self._peers[hello.session] = Peer(self._last_number, hello)
+            self._note_down(peer)
             log.info("%s joined from %s", peer, hello.host)
             self.events.joined(peer)
+        if self._journal is not None and not resumed and peer.role == pb.ROLE_CLIENT:
+            await self._journal.synced()  # the welcome promises that the session can be resumed
         while peer.pump is not None:
             # Taken off first: its end must not pass for the peer's.
             previous, peer.pump = peer.pump, None
@@ -188,11 +221,13 @@ class Sessions:
             lambda bodies: self.events.received(served, bodies),
             config.heartbeat_interval,
             config.heartbeat_timeout,
+            None if self._journal is None else partial(self._dealt_with, served, self._journal),
         )
         reason = "the connection was closed"
         try:
             # A hello without resume for a session that we know: our welcome was lost, and nothing applied.
-            peer.session.resume(hello.received if hello.resume else 0)
+            # What it has of an earlier life of ours says nothing about this one.
+            peer.session.resume(hello.received if hello.resume and hello.epoch == self._epoch else 0)
             await link.write(pb.Frame(welcome=self._welcome(peer, resumed)))
             reason = await pump.run()
         except LinkLost as lost:
@@ -210,6 +245,13 @@ class Sessions:
                 peer.pump = None
                 self._disconnected(peer, reason)
 
+    @staticmethod
+    def _dealt_with(peer: Peer, journal: Journal) -> None:
+        session = peer.session
+        if session.taken > session.received:
+            of_client = peer.hello.session if peer.role == pb.ROLE_CLIENT else None
+            journal.acknowledge(peer, session.taken, of_client)
+
     def _welcome(self, peer: Peer, resumed: bool) -> pb.Welcome:
         config = self._config
         return pb.Welcome(
@@ -219,18 +261,28 @@ class Sessions:
             heartbeat_interval=config.heartbeat_interval,
             heartbeat_timeout=config.heartbeat_timeout,
             warnings=skew(peer.hello),
+            cluster=self._cluster,
         )
 
     def _disconnected(self, peer: Peer, reason: str) -> None:
         config = self._config
-        grace = config.reconnect_timeout if peer.role == pb.ROLE_WORKER else config.client_timeout
-        if peer.leaving or self._closing or reason.startswith("silent"):
+        silent = reason.startswith("silent")
+        if peer.leaving or self._closing:
             self._forget(peer, reason)
+        elif peer.role == pb.ROLE_WORKER:
+            if silent:  # it was waited for already
+                self._forget(peer, reason)
+            else:
+                self._wait_for(peer, config.reconnect_timeout, reason)
         else:
-            log.info("%s disconnected (%s); it may resume for %g s", peer, reason, grace)
-            loop = asyncio.get_running_loop()
-            peer.lost_at = loop.time()
-            peer.grace = loop.call_later(grace, self._forget, peer, reason)
+            # A laptop that sleeps is silent; a connection that ends most often ends with its process.
+            self._wait_for(peer, config.client_timeout if silent else config.client_end_timeout, reason)
+
+    def _wait_for(self, peer: Peer, grace: float, reason: str) -> None:
+        log.info("%s disconnected (%s); it may resume for %g s", peer, reason, grace)
+        loop = asyncio.get_running_loop()
+        peer.lost_at = loop.time()
+        peer.grace = loop.call_later(grace, self._forget, peer, reason)
 
     def _forget(self, peer: Peer, reason: str) -> None:
         if self._peers.pop(peer.hello.session, None) is not None:

@@ -18,7 +18,8 @@ _FRAME = struct.Struct(">6I")
 @dataclass(frozen=True, slots=True)
 class Survey:
     """frames: whole ones, up to the last commit; torn: those after it, of a commit that was never completed; damaged:
-    a commit is incomplete and others follow it."""
+    a commit is incomplete and others follow it.
+    """
 
     frames: int = 0
     torn: int = 0
@@ -41,7 +42,7 @@ def survey(path: Path) -> Survey:
         return Survey()  # the log was being begun anew: its content is in the database
     size = _FRAME.size + page_size
     sums = (check1, check2)
-    whole = committed = 0
+    committed = 0
     count = (len(data) - _HEADER.size) // size
     for number in range(count):
         at = _HEADER.size + number * size
@@ -50,9 +51,8 @@ def survey(path: Path) -> Survey:
         sums = _checksum(data[at + _FRAME.size : at + size], order, sums)
         if (a, b) != (salt1, salt2) or list(sums) != expected:
             break
-        whole += 1
         if commit:
-            committed = whole
+            committed = number + 1
     return _judge(data, size, committed, count, (salt1, salt2))
 
 

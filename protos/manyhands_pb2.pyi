@@ -292,12 +292,14 @@ class Cancelled(_message.Message):
     def __init__(self, job: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ...) -> None: ...
 
 class Cluster(_message.Message):
-    __slots__ = ("workers", "slots")
+    __slots__ = ("workers", "slots", "trouble")
     WORKERS_FIELD_NUMBER: _ClassVar[int]
     SLOTS_FIELD_NUMBER: _ClassVar[int]
+    TROUBLE_FIELD_NUMBER: _ClassVar[int]
     workers: int
     slots: int
-    def __init__(self, workers: _Optional[int] = ..., slots: _Optional[int] = ...) -> None: ...
+    trouble: str
+    def __init__(self, workers: _Optional[int] = ..., slots: _Optional[int] = ..., trouble: _Optional[str] = ...) -> None: ...
 
 class JobRejected(_message.Message):
     __slots__ = ("job", "sentence")

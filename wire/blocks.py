@@ -92,6 +92,14 @@ def results_size(message: pb.Results, lo: int, hi: int) -> int:
     return end_at(message.ends, b - 1) - start
 
 
+def results_slice(message: pb.Results, lo: int, hi: int) -> pb.Results:
+    """The results of tasks [lo, hi), which the message holds, alone."""
+    whole = Block(message.first, message.base, message.ends, message.payload, b"", pb.CALL_ITEM)
+    base, ends, payload = whole.slice(lo, hi)
+    seconds = message.seconds * (hi - lo) / whole.count
+    return pb.Results(job=message.job, first=lo, base=base, ends=ends, payload=payload, seconds=seconds)
+
+
 def read_block(message: pb.Block) -> Block:
     """A received block, checked as far as splitting needs it. Raises BlockError with a sentence.
 

@@ -28,7 +28,8 @@ class Pump:
         on_frame_dealt_with: Callable[[], None] | None = None,
     ) -> None:
         """on_frame_dealt_with: instead of our calling `session.applied` after `on_bodies`, for whoever does so later,
-        and calls `settled` then."""
+        and calls `settled` then.
+        """
         self._on_frame_dealt_with = on_frame_dealt_with or session.applied
         self._session = session
         self._link = link

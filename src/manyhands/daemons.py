@@ -68,31 +68,21 @@ async def _running(agents: list[Agent], stop: asyncio.Event) -> AsyncIterator[li
             task.result()
 
 
-def _next_epoch(data_dir: Path) -> int:
-    """Number this start of the master; durable before anybody is served. Raises OSError, saying what to do."""
-    path = data_dir / "epoch"
-    fresh = path.with_suffix(".new")
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        epoch = int(path.read_text()) + 1 if path.exists() else 1
-        with fresh.open("w") as file:
-            file.write(f"{epoch}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else f"there is no number in {path}"
-        raise OSError(f"cannot keep state in {data_dir}: {reason}; name another folder with --data-dir") from error
-    return epoch
-
-
 async def serve_master(host: str, port: int, data_dir: Path | None, *, tcp_only: bool) -> int:
     """`manyhands master`."""
     stop = _Stop()
-    master = Master(epoch=_next_epoch(data_dir) if data_dir is not None else None)
+    broken: list[Exception] = []
+
+    def on_broken(error: Exception) -> None:
+        broken.append(error)
+        stop.set()
+
+    master = Master(data_dir=data_dir, on_broken=on_broken)
     port = await _listen(master, host, port, tcp_only=tcp_only)
     print_how_to_join(host, port)
     await stop.wait()
+    if broken:
+        raise OSError(f"the journal in {data_dir} cannot be written any more: {broken[0]}") from broken[0]
     await master.close()
     return stop.exit_code
 

@@ -71,7 +71,7 @@ MUTANTS = (
     Mutant(
         "acknowledged bytes stay in the window",
         "manyhands.wire.session",
-        "            self._unacknowledged_bytes -= size\n",
+        "            self._unacknowledged_bytes -= sent.size\n",
         "",
         "seed:1",
     ),

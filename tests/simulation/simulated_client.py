@@ -152,7 +152,7 @@ class SimulatedClient:
 
     # ------------------------------------------------------------ what it gets
 
-    def _on_session_lost(self, reason: str) -> None:
+    def _on_session_lost(self, reason: str, known: bool) -> None:
         with self._world.guard():
             raise Violation(f"{self.plan.name} has lost its session: {reason}")
 

@@ -15,7 +15,7 @@ from tests.simulation.world import World
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.dialer import Dialer
 from manyhands.worker.commands import Command, Complain, Feed, Kill, Send, SendCut, SendDefinition, SetLimit, Spawn
-from manyhands.worker.core import AgentCore
+from manyhands.worker.core import REPORTS, AgentCore
 from manyhands.worker.reports import Report
 from manyhands.worker.slot_state import Sight
 
@@ -41,6 +41,7 @@ class SimulatedWorker:
             self._on_bodies,
             lambda _: None,
             self._on_session_lost,
+            carry=REPORTS,
         )
         self._recent: deque[pb.Body] = deque(maxlen=LATE_BODIES)
         self._timer: asyncio.TimerHandle | None = None
@@ -87,16 +88,17 @@ class SimulatedWorker:
         with self._world.guard():
             self._do(self.core.received(bodies, self._loop.time()))
 
-    def _on_session_lost(self, reason: str) -> None:
+    def _on_session_lost(self, reason: str, known: bool) -> None:
         with self._world.guard():
             self._world.story.tell("%s has lost its session: %s", self.plan.name, reason)
             if "does not know this session" not in reason:
                 raise Violation(f"{self.plan.name} met a protocol fault: {reason}")
-            self._do(self.core.reset(self._loop.time()))
-            if self.plan.late_results:
+            if self.plan.late_results:  # old ones, too: the master may have had them before
                 for body in self._recent:
                     self.dialer.send(body)
             self._recent.clear()
+            now = self._loop.time()
+            self._do(self.core.reattach(now) if known else self.core.reset(now))
 
     def _on_reports(self, number: int, slot: SimulatedSlot, reports: list[Report]) -> None:
         if self.gone or self._slots[number] is not slot:

@@ -133,7 +133,7 @@ class Simulation:
         self.scenario = scenario
         self.world = world = World(scenario)
         self._loop = asyncio.get_running_loop()
-        self._sessions = Sessions(scenario.config, epoch=1)
+        self._sessions = Sessions(scenario.config, epoch=1, cluster=b"simulated")
         rng = Random(scenario.seed)
         self.engine = engine = Engine(scenario.config, rng)
         self.scheduler = engine.scheduler

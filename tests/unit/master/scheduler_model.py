@@ -156,7 +156,9 @@ class Model:
         assert len(functions) == 1, "one lease, one function"
         self.leases[lease.number] = lease
         limit = job.options.max_parallel
-        assert not limit or any(task.doubled for task in job.tasks) or self.of_job(job.number) <= limit, "more at once than the job allows"
+        assert not limit or any(task.doubled for task in job.tasks) or self.of_job(job.number) <= limit, (
+            "more at once than the job allows"
+        )
 
     def _revoke(self, command: cmd.Revoke) -> None:
         assert command.worker in self.workers, "asked a worker that is not there"

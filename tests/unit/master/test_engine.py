@@ -28,7 +28,7 @@ class ClientPeer(Peer):
         super().__init__(1, pb.Hello(role=pb.ROLE_CLIENT, name="c", session=bytes(16)))
         self.sent: list[pb.Body] = []
 
-    def send(self, body: pb.Body, flow: int | None = None) -> None:
+    def send(self, body: pb.Body, flow: int | None = None, receipt: object = None) -> None:
         self.sent.append(body)
 
 

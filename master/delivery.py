@@ -1,0 +1,165 @@
+"""The scheduler's commands carried out: what workers and clients are sent, and written down before it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from manyhands.master import commands as cmd
+from manyhands.master.definitions import Definition, HeldBlock
+from manyhands.master.journal import WHOLE_JOB, Journal
+from manyhands.master.records import JobRecord
+from manyhands.master.sessions import Peer
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import results_slice
+from manyhands.wire.spans import Span
+
+
+class Delivery:
+    """`peers` by number, `records` of open jobs by the master's number."""
+
+    def __init__(self, peers: dict[int, Peer], records: dict[int, JobRecord], journal: Journal | None) -> None:
+        self._peers = peers
+        self._records = records
+        self._journal = journal
+
+    def execute(self, commands: Sequence[cmd.Command]) -> None:
+        """Carry out commands, in order."""
+        for command in commands:
+            match command:
+                case cmd.Dispatch():
+                    self._dispatch(command)
+                case cmd.DeliverRun():
+                    self._deliver_run(command)
+                case cmd.Revoke():
+                    ranges = [pb.Range(lo=lo, hi=hi) for lo, hi in command.spans]
+                    body = pb.Body(revoke=pb.Revoke(revoke=command.revoke, lease=command.lease, ranges=ranges))
+                    self._peers[command.worker].send(body, command.job)
+                case cmd.DeliverFailure():
+                    self._deliver_failure(command)
+                case cmd.DeliverCancelled():
+                    self._deliver_cancelled(command)
+                case cmd.KeepTries():
+                    self._keep_tries(command)
+                case cmd.CloseJob():
+                    self._close(command.job)
+                case cmd.RejectJob():
+                    self._reject(command)
+
+    def _deliver_failure(self, command: cmd.DeliverFailure) -> None:
+        record = self._records.get(command.job)
+        if record is not None:
+            message = command.message
+            message.job = record.number
+            message.lease = 0
+            spans = ((message.index, message.index + 1),)
+            self._deliver(command, record, spans, "failed", message.index, pb.Body(failure=message))
+
+    def _deliver_cancelled(self, command: cmd.DeliverCancelled) -> None:
+        record = self._records.get(command.job)
+        if record is not None:
+            ranges = [pb.Range(lo=lo, hi=hi) for lo, hi in command.spans]
+            body = pb.Body(cancelled=pb.Cancelled(job=record.number, ranges=ranges))
+            self._deliver(command, record, command.spans, "cancelled", command.spans[0][0], body)
+
+    def _keep_tries(self, command: cmd.KeepTries) -> None:
+        if self._journal is not None:
+            crashes = [report.SerializeToString() for report in command.crashes]
+            self._journal.tried(command.job, command.index, command.attempts, command.failures, crashes, command.delay)
+
+    def _deliver(
+        self,
+        command: cmd.DeliverRun | cmd.DeliverFailure | cmd.DeliverCancelled,
+        record: JobRecord,
+        spans: Sequence[Span],
+        kind: str,
+        key: int,
+        body: pb.Body,
+    ) -> None:
+        receipt = None
+        if self._journal is not None:
+            receipt = command.job, key
+            self._journal.ended(command.job, spans, kind, key, body, command.gone)
+        record.client.send(body, receipt=receipt)
+
+    def _reject(self, command: cmd.RejectJob) -> None:
+        record = self._records.get(command.job)
+        if record is not None:
+            receipt = None
+            body = pb.Body(job_rejected=pb.JobRejected(job=record.number, sentence=command.sentence))
+            if self._journal is not None:
+                receipt = command.job, WHOLE_JOB
+                self._journal.tell(command.job, body)
+            record.client.send(body, receipt=receipt)
+        self._close(command.job)
+
+    def _close(self, job: int) -> None:
+        """The job is over; what its client has not got of it is still on its way."""
+        record = self._records.pop(job, None)
+        if record is not None:
+            record.client.jobs.pop(record.number, None)
+            if self._journal is not None:
+                self._journal.finished(job)
+
+    def forget(self, job: int) -> None:
+        """Nobody wants to hear of the job any more."""
+        record = self._records.pop(job, None)
+        if record is not None:
+            record.client.jobs.pop(record.number, None)
+        if self._journal is not None:
+            self._journal.forget(job)
+
+    def _dispatch(self, command: cmd.Dispatch) -> None:
+        peer = self._peers[command.worker]
+        record = self._records[command.job]
+        for definition in record.held:
+            self._tell(peer, definition, command.job)
+        message = pb.Dispatch(
+            lease=command.lease,
+            job=command.job,
+            priority=command.priority,
+            tag=command.tag,
+            retry_on=command.retry_on,
+            timeout=command.timeout,
+        )
+        last: object = None
+        for piece in command.pieces:
+            block = piece.block
+            assert isinstance(block, HeldBlock)
+            if block is not last:
+                last = block
+                for definition in block.held:
+                    self._tell(peer, definition, command.job)
+            base, ends, payload = block.slice(piece.lo, piece.hi)
+            message.pieces.add(
+                first=piece.lo,
+                base=base,
+                ends=ends,
+                payload=payload,
+                function=block.function,
+                call=block.call,
+                attempt=piece.attempt,
+                definitions=block.definitions,
+            )
+        peer.send(pb.Body(dispatch=message), command.job)
+
+    def _tell(self, peer: Peer, definition: Definition, flow: int) -> None:
+        if definition.hash not in peer.told:
+            peer.told.add(definition.hash)
+            peer.send(pb.Body(define=pb.Define(hash=definition.hash, blob=definition.blob)), flow)
+
+    def _deliver_run(self, command: cmd.DeliverRun) -> None:
+        record = self._records.get(command.job)
+        if record is None:
+            return
+        message = command.message
+        message.job = record.number
+        message.lease = 0
+        count = len(message.ends) // 4
+        if command.spans == ((message.first, message.first + count),):
+            self._deliver(command, record, command.spans, "succeeded", message.first, pb.Body(results=message))
+            return
+        for number, (lo, hi) in enumerate(command.spans):
+            part = pb.Body(results=results_slice(message, lo, hi))
+            gone = command.gone if not number else ()
+            self._deliver(replace(command, gone=gone), record, ((lo, hi),), "succeeded", lo, part)

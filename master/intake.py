@@ -1,0 +1,209 @@
+"""What clients send of their jobs: taken in order, as far as the definitions are here, and written down."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+
+from manyhands.master import commands as cmd
+from manyhands.master import events as ev
+from manyhands.master.definitions import Definition, DefinitionStore, HeldBlock
+from manyhands.master.delivery import Delivery
+from manyhands.master.journal import Journal
+from manyhands.master.journal_schema import Kept, KeptJob
+from manyhands.master.records import JobRecord
+from manyhands.master.recovery import job_options, recovered
+from manyhands.master.sessions import Peer
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import BlockError, read_block
+from manyhands.wire.session import ProtocolError
+from manyhands.wire.spans import Span
+
+
+class Intake:
+    """`records` of all open jobs, by the master's number; shared with `delivery`, which closes them."""
+
+    def __init__(
+        self,
+        records: dict[int, JobRecord],
+        definitions: DefinitionStore,
+        delivery: Delivery,
+        handle: Callable[[ev.Event], None],
+        journal: Journal | None,
+        first_number: int,
+    ) -> None:
+        self._records = records
+        self._definitions = definitions
+        self._delivery = delivery
+        self._handle = handle
+        self._journal = journal
+        self._last_job = first_number - 1
+
+    def define(self, peer: Peer, body: pb.Body) -> None:
+        try:
+            self._definitions.add(body.define.hash, body.define.blob)
+        except ValueError as error:
+            raise ProtocolError(str(error)) from error
+        for job in list(peer.jobs.values()):
+            record = self._records.get(job)
+            if record is not None and record.inbox:
+                self._work_off(job, record, ask=False)
+
+    def job_message(self, peer: Peer, body: pb.Body) -> None:
+        """open_job, block, seal_job: in the job's order, as far as their definitions are here."""
+        message = getattr(body, body.WhichOneof("kind") or "")
+        number = message.job
+        if body.HasField("open_job"):
+            if number in peer.jobs:
+                raise ProtocolError(f"{peer} opened its job {number} twice")
+            self._last_job += 1
+            peer.jobs[number] = self._last_job
+            self._records[self._last_job] = JobRecord(peer, number)
+            if self._journal is not None:
+                self._journal.opened(self._last_job, peer.hello.session, number, body.open_job)
+        job = peer.jobs.get(number)
+        record = self._records.get(job) if job is not None else None
+        if job is None or record is None:
+            return  # closed meanwhile, by a rejection or a cancel
+        if self._journal is not None and self._journal.trouble and not body.HasField("seal_job"):
+            self._delivery.execute(
+                [cmd.RejectJob(job, peer.number, f"the master has no room for it: {self._journal.trouble}")]
+            )
+            self._handle(ev.CancelRequested(job, None))
+            return
+        self._take_in(job, record, body)
+
+    def _take_in(self, job: int, record: JobRecord, body: pb.Body) -> None:
+        record.inbox.append((body, 0))
+        if len(record.inbox) == 1:
+            self._work_off(job, record, ask=True)
+        if self._journal is not None and record.inbox:
+            record.inbox[-1] = body, self._journal.hold(job, body)
+
+    def _work_off(self, job: int, record: JobRecord, *, ask: bool) -> None:
+        """Deal with a job's inbox until something lacks a definition; `ask` for what the last one lacks."""
+        while record.inbox:
+            body, position = record.inbox[0]
+            hashes = _needed(body)
+            found = [(wanted, self._definitions.get(wanted)) for wanted in hashes]
+            missing = [wanted for wanted, definition in found if definition is None]
+            if missing:
+                if ask:
+                    record.client.send(pb.Body(want=pb.Want(hashes=missing)))
+                return
+            ask = True
+            record.inbox.popleft()
+            if position:
+                assert self._journal is not None
+                self._journal.let_go(job, position)
+            held = tuple(definition for _, definition in found if definition is not None)
+            if self._journal is not None:
+                self._write_down(self._journal, job, body, held)
+            if body.HasField("open_job"):
+                record.held = held
+                self._handle(ev.JobOpened(job, record.client.number, job_options(body.open_job)))
+            elif body.HasField("block"):
+                try:
+                    block = read_block(body.block)
+                except BlockError as error:
+                    self._delivery.execute([cmd.RejectJob(job, record.client.number, str(error))])
+                    self._handle(ev.CancelRequested(job, None))
+                    return
+                self._handle(ev.BlockArrived(job, HeldBlock.of(block, held)))
+            elif body.HasField("cancel"):
+                self._handle(ev.CancelRequested(job, _spans(body.cancel)))
+            else:
+                self._handle(ev.JobSealed(job, body.seal_job.total))
+
+    @staticmethod
+    def _write_down(journal: Journal, job: int, body: pb.Body, held: Sequence[Definition]) -> None:
+        for definition in held:
+            journal.define(definition.hash, definition.blob)
+        if body.HasField("block"):
+            journal.block(job, body.block)
+        elif body.HasField("seal_job"):
+            journal.sealed(job, body.seal_job.total)
+        elif body.HasField("cancel"):
+            journal.cancel_asked(job, _spans(body.cancel) or ())
+
+    def cancel(self, peer: Peer, body: pb.Body) -> None:
+        job = peer.jobs.get(body.cancel.job)
+        record = self._records.get(job) if job is not None else None
+        if job is None or record is None:
+            return
+        spans = _spans(body.cancel)
+        if spans is None:
+            record.inbox.clear()
+            self._handle(ev.CancelRequested(job, None))
+            self._delivery.forget(job)  # the scheduler may not have heard of it yet
+        elif record.inbox:
+            self._take_in(job, record, body)  # after the blocks that it speaks of
+        else:
+            if self._journal is not None:
+                self._journal.cancel_asked(job, spans)
+            self._handle(ev.CancelRequested(job, spans))
+
+    def consumed(self, peer: Peer, body: pb.Body) -> None:
+        job = peer.jobs.get(body.consumed.job)
+        if job is not None:
+            if self._journal is not None:
+                self._journal.consumed(job, body.consumed.bytes, body.consumed.unlimited)
+            self._handle(ev.ResultsConsumed(job, body.consumed.bytes, body.consumed.unlimited))
+
+    # ------------------------------------------------------------ after a restart
+
+    def restore(self, kept: Kept, clients: Mapping[bytes, Peer]) -> None:
+        """Take over what an earlier life wrote down; `clients` by session."""
+        assert self._journal is not None
+        definitions = [self._definitions.add(hash, blob) for hash, blob in kept.definitions.items()]
+        unopened = {job for job, _, body in kept.inbox if body.HasField("open_job")}
+        for job in kept.jobs:
+            client = clients.get(job.opening.session)
+            if client is None:
+                self._journal.forget(job.job)
+            else:
+                self._restore_job(job, client, is_open=job.job not in unopened)
+        for number, position, body in kept.inbox:
+            if number in self._records:
+                self._records[number].inbox.append((body, position))
+        for number, record in list(self._records.items()):
+            self._work_off(number, record, ask=True)
+        definitions.clear()  # until now they were held here: there may be more than the store keeps by itself
+        self._journal.keep_definitions(self._definitions.is_held)
+
+    def _restore_job(self, job: KeptJob, client: Peer, *, is_open: bool) -> None:
+        number = job.opening.number
+        if not job.counters.finished:
+            client.jobs[number] = job.job
+            record = self._records[job.job] = JobRecord(client, number)
+            if is_open:
+                record.held = self._held(_needed(pb.Body(open_job=cast("pb.OpenJob", job.opening.message))))
+                blocks = [
+                    HeldBlock.of(read_block(message), self._held(_needed(pb.Body(block=message))))
+                    for message in job.blocks
+                ]
+                self._handle(recovered(job, client.number, blocks, time.time()))
+        for key, body in job.outcomes.items():
+            client.send(body, receipt=(job.job, key))
+
+    def _held(self, hashes: Sequence[bytes]) -> tuple[Definition, ...]:
+        found = [self._definitions.get(hash) for hash in hashes]
+        assert all(found), "a definition was not written down with what needs it"
+        return tuple(definition for definition in found if definition is not None)
+
+
+def _needed(body: pb.Body) -> tuple[bytes, ...]:
+    """The definitions without which a message cannot be dealt with."""
+    if body.HasField("block"):
+        block = body.block
+        own = (block.function,) if block.function else ()
+        return (*own, *block.definitions)
+    if body.HasField("open_job") and body.open_job.retry.retry_on:
+        return (body.open_job.retry.retry_on,)
+    return ()
+
+
+def _spans(message: pb.Cancel) -> tuple[Span, ...] | None:
+    """What to cancel; None: the whole job."""
+    return tuple((span.lo, span.hi) for span in message.ranges) or None

@@ -1,0 +1,21 @@
+"""What the engine knows of a job beside the scheduler."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from manyhands.master.definitions import Definition
+from manyhands.master.sessions import Peer
+from manyhands.protos import manyhands_pb2 as pb
+
+
+@dataclass(slots=True)
+class JobRecord:
+    """Whose a job is, what all its tasks need, and what of it waits for definitions."""
+
+    client: Peer
+    number: int  # the client's
+    #: With the journal's number for it, if it was noted there.
+    inbox: deque[tuple[pb.Body, int]] = field(default_factory=deque)
+    held: tuple[Definition, ...] = ()

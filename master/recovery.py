@@ -1,0 +1,57 @@
+"""What jobs were asked for and had come to, from messages and the journal's rows to the scheduler's events; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from manyhands.master.events import JobOptions, JobRecovered, RetryOptions, TriesKept
+from manyhands.master.journal_schema import KeptJob
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import Block
+
+
+def job_options(message: pb.OpenJob) -> JobOptions:
+    """What the client asked for."""
+    retry = message.retry
+    return JobOptions(
+        name=message.name,
+        priority=message.priority,
+        max_parallel=message.max_parallel,
+        retry=RetryOptions(
+            retry.retries, retry.delay, retry.backoff, retry.delay_max, retry.retry_on, retry.on_timeout
+        ),
+        metered=message.metered,
+        timeout=message.timeout,
+    )
+
+
+def recovered(job: KeptJob, client: int, blocks: Sequence[Block], wall: float) -> JobRecovered:
+    """A job as it was; `wall`: the time now, in seconds, as the journal counts it."""
+    counters = job.counters
+    return JobRecovered(
+        job=job.job,
+        client=client,
+        options=job_options(cast("pb.OpenJob", job.opening.message)),
+        sealed_at=job.sealed_at,
+        blocks=tuple(blocks),
+        done=tuple(job.done),
+        tries=tuple(
+            TriesKept(
+                index,
+                tries.attempts,
+                tries.failures,
+                tuple(pb.CrashReport.FromString(report) for report in tries.crashes),
+                # A clock that was set back must not keep a task waiting for longer than it ever would have.
+                max(0.0, min(tries.due - wall, tries.delay)),
+            )
+            for index, tries in job.tries.items()
+        ),
+        cancels=tuple(job.cancels),
+        succeeded=counters.succeeded,
+        failed=counters.failed,
+        cancelled=counters.cancelled,
+        delivered_bytes=counters.delivered_bytes,
+        consumed_bytes=counters.consumed_bytes,
+        unlimited=counters.unlimited,
+    )
