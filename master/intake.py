@@ -39,6 +39,8 @@ class Intake:
         self._handle = handle
         self._journal = journal
         self._last_job = first_number - 1
+        if journal is not None:
+            journal.is_needed = definitions.is_held
 
     def define(self, peer: Peer, body: pb.Body) -> None:
         try:
@@ -170,7 +172,7 @@ class Intake:
         for number, record in list(self._records.items()):
             self._work_off(number, record, ask=True)
         definitions.clear()  # until now they were held here: there may be more than the store keeps by itself
-        self._journal.keep_definitions(self._definitions.is_held)
+        self._journal.sweep()
 
     def _restore_job(self, job: KeptJob, client: Peer, *, is_open: bool) -> None:
         number = job.opening.number

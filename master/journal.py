@@ -27,6 +27,9 @@ RETRY_INTERVAL = 1.0
 #: Rows of done spans written for a job before they are joined: more than this, and more than twice the joined ones.
 DONE_ROWS = 500
 
+#: Definitions written, beyond twice those that were needed the last time, until it is seen which still are.
+SWEEP_AFTER = 100
+
 #: The key of an outcome that is the whole job's.
 WHOLE_JOB = -1
 
@@ -95,6 +98,9 @@ class Journal:
         self._timer: asyncio.TimerHandle | None = None
         self._books: dict[int, _Book] = {}
         self._definitions: set[bytes] = set()
+        self._sweep_at = SWEEP_AFTER
+        #: Whether a definition is of use to anybody still.
+        self.is_needed: Callable[[bytes], bool] = lambda _: True
         self._inbox_position = 0
         self._parts = 0
         #: Why nothing can be written now; empty if it can.
@@ -219,18 +225,22 @@ class Journal:
 
     def define(self, hash: bytes, blob: bytes) -> None:
         """A job needs this definition."""
-        if hash not in self._definitions:
-            self._definitions.add(hash)
-            self._batch.definitions[hash] = blob
-            self._changed()
+        if hash in self._definitions:
+            return
+        if len(self._definitions) >= self._sweep_at:
+            self.sweep()
+        self._definitions.add(hash)
+        self._batch.definitions[hash] = blob
+        self._changed()
 
-    def keep_definitions(self, needed: Callable[[bytes], bool]) -> None:
-        """Forget the definitions that nobody needs."""
-        for hash in [hash for hash in self._definitions if not needed(hash)]:
+    def sweep(self) -> None:
+        """Forget the definitions that nobody needs any more."""
+        for hash in [hash for hash in self._definitions if not self.is_needed(hash)]:
             self._definitions.discard(hash)
             if self._batch.definitions.pop(hash, None) is None:
                 self._batch.dead_definitions.append(hash)
                 self._changed()
+        self._sweep_at = 2 * len(self._definitions) + SWEEP_AFTER
 
     def block(self, job: int, message: pb.Block) -> None:
         """A block was taken in."""
