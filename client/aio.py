@@ -38,7 +38,7 @@ class AsyncClient:
         max_workers: int | None = None,
         workers: int = 1,
         connect_timeout: float = 10.0,
-        reconnect_timeout: float = 60.0,
+        reconnect_timeout: float = 900.0,
     ) -> None:
         self._connect = partial(
             Client,

@@ -45,7 +45,7 @@ class Client(concurrent.futures.Executor):
         max_workers: int | None = None,
         workers: int = 1,
         connect_timeout: float = 10.0,
-        reconnect_timeout: float = 60.0,
+        reconnect_timeout: float = 900.0,
     ) -> None:
         connection = connect(
             address,

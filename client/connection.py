@@ -62,6 +62,7 @@ class Connection:
         self._unsent_bytes = 0  # in blocks posted to the loop's thread, but not with the dialer yet
         self._unsent_lock = threading.Lock()
         self._outage: asyncio.TimerHandle | None = None
+        self._trouble = ""
         self._closing = False
         self._settled = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -254,12 +255,20 @@ class Connection:
             self._on_want(body.want.hashes)
         elif kind == "cluster":
             self.cluster.update(body.cluster.workers, body.cluster.slots)
+            self._on_trouble(body.cluster.trouble)
             self.ready.set()
         elif kind == "job_rejected":
             job = self._jobs.get(body.job_rejected.job)
             if job is not None:
                 self._fail_job(job, SessionLost(f"the master rejected the job: {body.job_rejected.sentence}"))
         # Anything else is from a later version that knows what it may expect of us.
+
+    def _on_trouble(self, trouble: str) -> None:
+        if trouble and not self._trouble:
+            logger.warning("the master at %s takes no new work: %s", self.address, trouble)
+        elif self._trouble and not trouble:
+            logger.warning("the master at %s takes new work again", self.address)
+        self._trouble = trouble
 
     def _on_want(self, digests: Iterable[bytes]) -> None:
         for digest in digests:

@@ -15,7 +15,7 @@ from manyhands.client.gathering import Blob, Target
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import unpack_ends
 from manyhands.wire.definitions import LoadedDefinitions, UnknownDefinition
-from manyhands.wire.errors import ClusterError, DecodeError, RemoteModuleError, TaskCrashed, TaskTimeout
+from manyhands.wire.errors import ClusterError, DecodeError, MasterFull, RemoteModuleError, TaskCrashed, TaskTimeout
 from manyhands.wire.exception_codec import decode_exception
 from manyhands.wire.pickling import EncodedItems, Encoder, Feed
 from manyhands.wire.registry import DefinitionRegistry, is_definable
@@ -139,6 +139,8 @@ class Encoding:
             )
         if failure.kind == pb.Failure.KIND_TIMED_OUT:
             return TaskTimeout(failure.timeout, failure.text, str(failure.index))
+        if failure.kind == pb.Failure.KIND_NO_ROOM:
+            return MasterFull(failure.text)
         return ClusterError(failure.text or "the task was rejected")
 
 

@@ -53,7 +53,7 @@ def _check_address(address: str) -> None:
 
 
 def join(
-    open_link: OpenLink, address: str, *, connect_timeout: float = 10.0, reconnect_timeout: float = 60.0
+    open_link: OpenLink, address: str, *, connect_timeout: float = 10.0, reconnect_timeout: float = 900.0
 ) -> Connection:
     """Connect and wait until the master has answered. Raises MasterUnreachable or Refused."""
     connection = Connection(background(), open_link, address, reconnect_timeout=reconnect_timeout)

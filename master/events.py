@@ -92,6 +92,16 @@ class BlockArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockRefused:
+    """A block came for which there is no room: its tasks fail at once."""
+
+    job: int
+    first: int
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobSealed:
     job: int
     total: int
@@ -174,6 +184,7 @@ Event = (
     | JobOpened
     | JobRecovered
     | BlockArrived
+    | BlockRefused
     | JobSealed
     | CancelRequested
     | ResultsConsumed

@@ -68,12 +68,6 @@ class Intake:
         record = self._records.get(job) if job is not None else None
         if job is None or record is None:
             return  # closed meanwhile, by a rejection or a cancel
-        if self._journal is not None and self._journal.trouble and not body.HasField("seal_job"):
-            self._delivery.execute(
-                [cmd.RejectJob(job, peer.number, f"the master has no room for it: {self._journal.trouble}")]
-            )
-            self._handle(ev.CancelRequested(job, None))
-            return
         self._take_in(job, record, body)
 
     def _take_in(self, job: int, record: JobRecord, body: pb.Body) -> None:
@@ -106,6 +100,10 @@ class Intake:
                 record.held = held
                 self._handle(ev.JobOpened(job, record.client.number, job_options(body.open_job)))
             elif body.HasField("block"):
+                if self._journal is not None and self._journal.trouble:
+                    count = len(body.block.ends) // 4
+                    self._handle(ev.BlockRefused(job, body.block.first, count, self._journal.trouble))
+                    continue
                 try:
                     block = read_block(body.block)
                 except BlockError as error:
@@ -122,7 +120,7 @@ class Intake:
     def _write_down(journal: Journal, job: int, body: pb.Body, held: Sequence[Definition]) -> None:
         for definition in held:
             journal.define(definition.hash, definition.blob)
-        if body.HasField("block"):
+        if body.HasField("block") and not journal.trouble:
             journal.block(job, body.block)
         elif body.HasField("seal_job"):
             journal.sealed(job, body.seal_job.total)

@@ -46,6 +46,7 @@ class Scheduler:
             ev.JobOpened: self._on_job_opened,
             ev.JobRecovered: self._on_job_recovered,
             ev.BlockArrived: self._on_block_arrived,
+            ev.BlockRefused: self._on_block_refused,
             ev.JobSealed: self._on_job_sealed,
             ev.CancelRequested: self._on_cancel_requested,
             ev.ResultsConsumed: self._on_results_consumed,
@@ -207,6 +208,25 @@ class Scheduler:
         job.queued.add(block.first, block.end)
         self._pool.refresh(job)
         return []
+
+    def _on_block_refused(self, event: ev.BlockRefused, now: float) -> list[Command]:
+        job = self._pool.jobs.get(event.job)
+        if job is None:
+            return []
+        if event.first != job.count or job.sealed_at is not None:
+            return self._reject(job, f"a block begins at task {event.first}, but task {job.count} is due")
+        job.count += event.count
+        job.done.add(event.first, job.count)
+        job.failed += event.count
+        return [
+            DeliverFailure(
+                job.number,
+                job.client,
+                pb.Failure(index=index, kind=pb.Failure.KIND_NO_ROOM, text=event.reason),
+                (),
+            )
+            for index in range(event.first, job.count)
+        ]
 
     def _on_job_sealed(self, event: ev.JobSealed, now: float) -> list[Command]:
         job = self._pool.jobs.get(event.job)

@@ -415,11 +415,13 @@ class Failure(_message.Message):
         KIND_EXCEPTION: _ClassVar[Failure.Kind]
         KIND_CRASHED: _ClassVar[Failure.Kind]
         KIND_REJECTED: _ClassVar[Failure.Kind]
+        KIND_NO_ROOM: _ClassVar[Failure.Kind]
         KIND_TIMED_OUT: _ClassVar[Failure.Kind]
     KIND_UNSPECIFIED: Failure.Kind
     KIND_EXCEPTION: Failure.Kind
     KIND_CRASHED: Failure.Kind
     KIND_REJECTED: Failure.Kind
+    KIND_NO_ROOM: Failure.Kind
     KIND_TIMED_OUT: Failure.Kind
     JOB_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]

@@ -15,6 +15,7 @@
     └── InfrastructureError: the cluster's fault, or the network's
         ├── ClusterError                    the embedded cluster could not start, or ended
         ├── NoWorkers                       nobody is there to run it
+        ├── MasterFull                      the master has no room to write new work down
         ├── ConnectionFailed                no connection, or no longer
         │   └── MasterUnreachable           nobody answers at the address
         ├── Refused                         the master answered: not you, and why
@@ -229,6 +230,18 @@ class NoWorkers(InfrastructureError):
         waited = f" for {self.waited:.3g} s" if self.waited else ""
         command = f"; start one with: {self.command}" if self.command else ""
         return f"there has been no worker to run this{waited}{command}"
+
+
+class MasterFull(InfrastructureError):
+    """The master could not write this task down, so it did not take it. reason: what its system said."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"the master has no room for new work ({self.reason}); what it had taken before goes on: "
+            "make room on its disk, then submit again"
+        )
 
 
 class ConnectionFailed(InfrastructureError):

@@ -65,9 +65,13 @@ def _parser() -> argparse.ArgumentParser:
 
     master = commands.add_parser("master", help="start a master", description="Start a master.")
     _add_listen(master)
-    master.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="keep the master's lasting state here (made if missing)"
-    )
+    journal = master.add_mutually_exclusive_group()
+    journal.add_argument(
+        "--data-dir", type=Path, metavar="DIR",
+        help="keep the journal here: started again with it, the master goes on where it was "
+        "(default: a folder for each port below ~/.local/share/manyhands; none with --port 0)",
+    )  # fmt: skip
+    journal.add_argument("--no-journal", action="store_true", help="keep nothing: all work is lost with the master")
     _add_verbose(master)
     master.set_defaults(run=_master)
 
@@ -140,6 +144,12 @@ def _add_verbose(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="say who joins and leaves")
 
 
+def default_data_dir(port: int) -> Path:
+    """Where a master keeps its journal unless told otherwise; see the XDG Base Directory Specification."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "manyhands" / f"master-{port}"
+
+
 def usable_cores() -> int:
     """Cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -171,7 +181,10 @@ def _master(arguments: argparse.Namespace) -> int:
     from manyhands.daemons import run_daemon, serve_master
 
     _log(arguments.verbose)
-    return run_daemon(serve_master(arguments.host, arguments.port, arguments.data_dir, tcp_only=arguments.tcp_only))
+    data_dir = arguments.data_dir
+    if data_dir is None and arguments.port and not arguments.no_journal:
+        data_dir = default_data_dir(arguments.port)
+    return run_daemon(serve_master(arguments.host, arguments.port, data_dir, tcp_only=arguments.tcp_only))
 
 
 def _worker(arguments: argparse.Namespace) -> int:

@@ -79,7 +79,7 @@ async def serve_master(host: str, port: int, data_dir: Path | None, *, tcp_only:
 
     master = Master(data_dir=data_dir, on_broken=on_broken)
     port = await _listen(master, host, port, tcp_only=tcp_only)
-    print_how_to_join(host, port)
+    print_how_to_join(host, port, data_dir)
     await stop.wait()
     if broken:
         raise OSError(f"the journal in {data_dir} cannot be written any more: {broken[0]}") from broken[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from manyhands._version import __version__
 from manyhands.addresses import host_port, is_loopback, reachable_host
@@ -14,8 +15,8 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def print_how_to_join(host: str, port: int) -> None:
-    """On stdout: the commands for workers and clients, to be copied."""
+def print_how_to_join(host: str, port: int, data_dir: Path | None = None) -> None:
+    """On stdout: the commands for workers and clients, to be copied; `data_dir`: where the journal is."""
     address = host_port(reachable_host(host), port)
     where = "on this machine:" if is_loopback(host) else "on any host:    "
     lines = [
@@ -24,6 +25,8 @@ def print_how_to_join(host: str, port: int) -> None:
         f'  use it from Python:              Client("{address}")',
         f"  look at it:                      manyhands status {address}",
     ]
+    if data_dir is not None:
+        lines.append(f"  its journal:                     {data_dir}")
     if is_loopback(host):
         lines.append("  for other machines, start it with --host 0.0.0.0")
     else:

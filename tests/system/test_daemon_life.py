@@ -114,12 +114,14 @@ def test_local_serves_others_and_leaves_nothing() -> None:
         assert local.stop() == 0
 
 
-def test_epochs_are_counted_in_the_data_directory(tmp_path: Path) -> None:
-    for epoch in (1, 2):
-        master, _ = start_master("--data-dir", str(tmp_path / "state"))
-        master.stop()
-        assert (tmp_path / "state" / "epoch").read_text() == f"{epoch}\n"
-    (tmp_path / "state" / "epoch").write_text("no number\n")
-    code, output = run_cli("master", "--port", "0", "--data-dir", tmp_path / "state")
+def test_a_data_directory_that_cannot_be_used_is_said_at_once(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    master, _ = start_master("--data-dir", str(state))
+    with master:
+        code, output = run_cli("master", "--port", "0", "--data-dir", state)
+        assert code == 1
+        assert f"another master keeps its journal in {state}: stop that one, or name another folder" in output
+    (state / "journal.sqlite").write_bytes(b"something else")
+    code, output = run_cli("master", "--port", "0", "--data-dir", state)
     assert code == 1
-    assert f"there is no number in {tmp_path / 'state' / 'epoch'}; name another folder with --data-dir" in output
+    assert f"{state / 'journal.sqlite'} is not a manyhands journal: move it away" in output
