@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 
 from manyhands.client import lifecycle
 from manyhands.client.connection import Connection
+from manyhands.client.detached import DetachedJob, detach_map
 from manyhands.client.futures import Future
 from manyhands.client.mapping import ResultIterator, begin_map, check_map, results_of
 from manyhands.client.options import Options
@@ -84,6 +85,18 @@ class Client(concurrent.futures.Executor):
             connection.wait_for_room()
         return self._stream.submit(fn, args, kwargs)
 
+    @overload
+    def map(
+        self, fn: Callable[..., T], /, *iterables: Iterable[Any], detach: Literal[True], name: str | None = None
+    ) -> DetachedJob: ...
+
+    @overload
+    def map(
+        self, fn: Callable[..., T], /, *iterables: Iterable[Any], timeout: float | None = None,
+        chunksize: int = 1, buffersize: int | None = None, progress: bool = False, return_exceptions: bool = False,
+        detach: Literal[False] = False, name: str | None = None,
+    ) -> ResultIterator[T]: ...  # fmt: skip
+
     def map(
         self,
         fn: Callable[..., T],
@@ -94,7 +107,9 @@ class Client(concurrent.futures.Executor):
         buffersize: int | None = None,
         progress: bool = False,
         return_exceptions: bool = False,
-    ) -> ResultIterator[T]:
+        detach: bool = False,
+        name: str | None = None,
+    ) -> ResultIterator[T] | DetachedJob:
         """Like the built-in `map`, on the cluster; results in the order of the inputs.
 
         Inputs with a length are sent at once; others (generators) are pulled by whoever iterates, far enough
@@ -103,13 +118,31 @@ class Client(concurrent.futures.Executor):
         and TimeoutError if a result is not there `timeout` seconds after this call; both cancel the rest, as
         does closing or dropping the iterator half read. `progress` shows a bar on stderr. With
         `return_exceptions` the exceptions of failed tasks, and of inputs that cannot be pickled, come among
-        the results, each in its place.
+        the results, each in its place. `name` is shown by `manyhands status`.
+
+        With `detach` the call returns once the master has written all inputs down: a DetachedJob that outlives this
+        client, to be found again with `client.job(name)`. Raises JobNameTaken, and ClusterError if the master keeps
+        no journal.
         """
+        if detach:
+            return self._detach(fn, iterables, name)
         check_map(chunksize, buffersize)
         stand_in = as_result if return_exceptions else None
         return self._map(
-            fn, iterables, timeout, progress, star=False, ordered=True, buffersize=buffersize, stand_in=stand_in
+            fn, iterables, timeout, progress, name, star=False, ordered=True, buffersize=buffersize, stand_in=stand_in
         )
+
+    @overload
+    def map_unordered(
+        self, fn: Callable[..., T], /, *iterables: Iterable[Any], detach: Literal[True], name: str | None = None
+    ) -> DetachedJob: ...
+
+    @overload
+    def map_unordered(
+        self, fn: Callable[..., T], /, *iterables: Iterable[Any], timeout: float | None = None,
+        buffersize: int | None = None, progress: bool = False, return_exceptions: bool = False,
+        detach: Literal[False] = False, name: str | None = None,
+    ) -> ResultIterator[T]: ...  # fmt: skip
 
     def map_unordered(
         self,
@@ -120,12 +153,16 @@ class Client(concurrent.futures.Executor):
         buffersize: int | None = None,
         progress: bool = False,
         return_exceptions: bool = False,
-    ) -> ResultIterator[T]:
+        detach: bool = False,
+        name: str | None = None,
+    ) -> ResultIterator[T] | DetachedJob:
         """Like `map`, but results come as they are ready."""
+        if detach:
+            return self._detach(fn, iterables, name)
         check_map(1, buffersize)
         stand_in = as_result if return_exceptions else None
         return self._map(
-            fn, iterables, timeout, progress, star=False, ordered=False, buffersize=buffersize, stand_in=stand_in
+            fn, iterables, timeout, progress, name, star=False, ordered=False, buffersize=buffersize, stand_in=stand_in
         )
 
     def starmap(
@@ -144,7 +181,7 @@ class Client(concurrent.futures.Executor):
         check_map(chunksize, buffersize)
         stand_in = as_result if return_exceptions else None
         return self._map(
-            fn, (iterable,), timeout, progress, star=True, ordered=True, buffersize=buffersize, stand_in=stand_in
+            fn, (iterable,), timeout, progress, None, star=True, ordered=True, buffersize=buffersize, stand_in=stand_in
         )
 
     def _map(
@@ -153,13 +190,26 @@ class Client(concurrent.futures.Executor):
         iterables: tuple[Iterable[Any], ...],
         timeout: float | None,
         progress: bool,
+        name: str | None,
         **how: Any,
     ) -> ResultIterator[T]:
         deadline = None if timeout is None else time.monotonic() + timeout
         session = self.session
-        reader = begin_map(session, self.options, fn, iterables, eager=True, **how)
+        reader = begin_map(session, self._named(name), fn, iterables, eager=True, **how)
         bar = Progress.of(fn, iterables) if progress else None
         return results_of(session, reader, deadline, bar)
+
+    def _named(self, name: str | None) -> Options:
+        return self.options if name is None else self.options.changed({"name": name})
+
+    def _detach(self, fn: Callable[..., T], iterables: tuple[Iterable[Any], ...], name: str | None) -> DetachedJob:
+        return detach_map(self.session, self._named(name), fn, iterables)
+
+    def job(self, name: str) -> DetachedJob:
+        """A detached job of this or another client, today's or an earlier day's. Raises UnknownJob."""
+        job = DetachedJob(self.session, name)
+        job.progress()
+        return job
 
     def fault_tolerant_map(
         self, fn: Callable[..., T], /, *iterables: Iterable[Any], retries: int = 3, progress: bool = False
@@ -173,7 +223,7 @@ class Client(concurrent.futures.Executor):
         inputs = tuple([list(each) for each in iterables])
         patient = self.with_options(retries=retries)
         outcomes = patient._map(  # noqa: SLF001 - a view of this one
-            fn, inputs, None, progress, star=False, ordered=True, buffersize=None, stand_in=Failed
+            fn, inputs, None, progress, None, star=False, ordered=True, buffersize=None, stand_in=Failed
         )
         return PartialResults.of(outcomes, inputs)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import itertools
 import logging
 import os
@@ -19,7 +20,7 @@ from manyhands.client.loop import Background
 from manyhands.client.stats import Stats
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.dialer import Dialer
-from manyhands.wire.errors import NoWorkers, Refused, SessionLost
+from manyhands.wire.errors import ClusterError, JobNameTaken, NoWorkers, Refused, SessionLost, UnknownJob
 from manyhands.wire.handshake import make_hello
 from manyhands.wire.links import OpenLink
 
@@ -63,6 +64,9 @@ class Connection:
         self._unsent_lock = threading.Lock()
         self._outage: asyncio.TimerHandle | None = None
         self._trouble = ""
+        self._epoch = 0
+        #: Told of definitions that the master sends unasked: those of other clients' jobs.
+        self.learn: Callable[[bytes, bytes], None] = lambda _hash, _blob: None
         self._closing = False
         self._settled = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -120,6 +124,11 @@ class Connection:
         """From any thread: make the job known to the master; before its first block."""
         self._jobs[job.number] = job
         self.background.post(partial(self._open_job, job, opening, blobs))
+
+    def post_attached(self, job: Job, attach: pb.Body) -> None:
+        """From any thread: make a job known that another client opened."""
+        self._jobs[job.number] = job
+        self.background.post(partial(self._open_job, job, attach, ()))
 
     def post_block(self, job: Job, block: OpenBlock) -> None:
         """From any thread: send a block, which nobody adds to any more, after the definitions it refers to."""
@@ -216,6 +225,16 @@ class Connection:
             self.cluster.has_work(True)
             self._send(block.body(job.number), job.number)
 
+    def send_last(self, job: Job, body: pb.Body, on_acknowledged: Callable[[], None]) -> None:
+        """Send a message of the job; told once that, and everything before it, is safe with the master."""
+        if job.number in self._jobs:
+            assert self._dialer is not None
+            self._dialer.send(body, job.number, on_acknowledged)
+
+    def forget_job(self, job: Job) -> None:
+        """Hear no more of it."""
+        self._jobs.pop(job.number, None)
+
     def _send(self, body: pb.Body, flow: int | None = None) -> None:
         assert self._dialer is not None, "posted before the start"
         self._dialer.send(body, flow)
@@ -225,6 +244,10 @@ class Connection:
     def _on_welcome(self, welcome: pb.Welcome) -> None:
         for warning in welcome.warnings:
             logger.warning("the master at %s: %s", self.address, warning)
+        if welcome.epoch != self._epoch:
+            self._epoch = welcome.epoch
+            for job in self.jobs():
+                job.on_master_restarted()
         if self._outage is not None:
             self._outage.cancel()
             self._outage = None
@@ -260,7 +283,13 @@ class Connection:
         elif kind == "job_rejected":
             job = self._jobs.get(body.job_rejected.job)
             if job is not None:
-                self._fail_job(job, SessionLost(f"the master rejected the job: {body.job_rejected.sentence}"))
+                self._fail_job(job, _rejection(body.job_rejected))
+        elif kind == "job_report":
+            job = self._jobs.get(body.job_report.job)
+            if job is not None:
+                job.on_report(body.job_report)
+        elif kind == "define":
+            self.learn(body.define.hash, body.define.blob)
         # Anything else is from a later version that knows what it may expect of us.
 
     def _on_trouble(self, trouble: str) -> None:
@@ -381,3 +410,17 @@ class Connection:
         if self._dialer is not None:
             self._spawn(self._dialer.close())
         self.close()
+
+
+def _rejection(message: pb.JobRejected) -> BaseException:
+    match message.code:
+        case pb.JobRejected.CODE_NAME_TAKEN:
+            return JobNameTaken(message.sentence)
+        case pb.JobRejected.CODE_UNKNOWN_NAME:
+            return UnknownJob(message.sentence)
+        case pb.JobRejected.CODE_NO_JOURNAL:
+            return ClusterError(message.sentence)
+        case pb.JobRejected.CODE_CANCELLED:
+            return concurrent.futures.CancelledError(message.sentence)
+        case _:
+            return SessionLost(f"the master rejected the job: {message.sentence}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from typing import Protocol
 
 from manyhands.client.connection import Connection
 from manyhands.client.encoding import Encoding
@@ -54,6 +55,20 @@ class Window:
         each = item_bytes + _ITEM_OVERHEAD_BYTES
         floor = min(AHEAD_PER_SLOT * slots, max(1, int(AHEAD_FLOOR_BYTES / each)))
         return max(floor, min(int(self._rate * AHEAD_SECONDS), int(AHEAD_BYTES / each)))
+
+
+class Feeding(Protocol):
+    """Where the inputs of a map come from, as its reader sees it. See Feeder."""
+
+    error: BaseException | None
+
+    @property
+    def unsent(self) -> deque[tuple[int, EncodeError]]: ...
+    @property
+    def is_exhausted(self) -> bool: ...
+    def feed_all(self) -> None: ...
+    def top_up(self, taken: int, taken_bytes: int) -> None: ...
+    def close(self) -> None: ...
 
 
 class Feeder:

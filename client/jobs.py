@@ -48,6 +48,12 @@ class Job(ABC):
     def on_cancelled(self, spans: Sequence[Span]) -> None:
         """These tasks were cancelled before they started."""
 
+    def on_report(self, message: pb.JobReport) -> None:  # noqa: B027 - for those who asked
+        """How a detached job fares."""
+
+    def on_master_restarted(self) -> None:  # noqa: B027 - it knows what we told it, by its journal
+        """The master has begun a new life."""
+
     @abstractmethod
     def fail(self, cause: BaseException) -> None:
         """Nothing more will come: whatever is open ends with `cause`."""
@@ -65,7 +71,9 @@ class Job(ABC):
         """From any thread: run to the end even if nobody comes to read the results."""
 
 
-def open_job(number: int, options: Options, name: str, *, metered: bool, retry_on: bytes) -> pb.Body:
+def open_job(
+    number: int, options: Options, name: str, *, metered: bool, retry_on: bytes, detach: bool = False
+) -> pb.Body:
     """The message that begins a job."""
     return pb.Body(
         open_job=pb.OpenJob(
@@ -83,6 +91,7 @@ def open_job(number: int, options: Options, name: str, *, metered: bool, retry_o
             ),
             metered=metered,
             timeout=options.timeout or 0.0,
+            detach=detach,
         )
     )
 

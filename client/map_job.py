@@ -140,21 +140,24 @@ class MapJob(Job):
         parts = self._first_time(lo, hi)
         for a, b in parts:
             part = message if (a, b) == (lo, hi) else results_slice(message, a, b)
-            self._connection.count_ended(self, b - a, seconds=part.seconds, completed=True)
+            self._count(b - a, seconds=part.seconds, completed=True)
             self._arrived(part, a)
 
     def on_failure(self, message: pb.Failure) -> None:
         """See Job."""
         if self._first_time(message.index, message.index + 1):
-            self._connection.count_ended(self, 1, seconds=message.seconds, completed=True)
+            self._count(1, seconds=message.seconds, completed=True)
             self._arrived(message, message.index)
 
     def on_cancelled(self, spans: Sequence[Span]) -> None:
         """See Job."""
         parts = [part for lo, hi in spans for part in self._first_time(lo, hi)]
-        self._connection.count_ended(self, sum(hi - lo for lo, hi in parts))
+        self._count(sum(hi - lo for lo, hi in parts))
         for lo, hi in parts:
             self._arrived(Gap(lo, hi), lo)
+
+    def _count(self, count: int, *, seconds: float = 0.0, completed: bool = False) -> None:
+        self._connection.count_ended(self, count, seconds=seconds, completed=completed)
 
     def _first_time(self, lo: int, hi: int) -> list[Span]:
         """Those of tasks [lo, hi) whose outcome has not come before: a restarted master may tell some again."""

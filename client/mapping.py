@@ -62,11 +62,14 @@ def begin_map(
     buffersize: int | None,
     eager: bool,
     stand_in: StandIn | None,
+    job: MapJob | None = None,
+    detach: bool = False,
 ) -> Reader:
     """Open a job for the call and send it what can be sent at once. Raises what pickling the function raised.
 
     If `eager`, inputs whose number is known are encoded and sent here and now; others are pulled by whoever reads.
-    What `stand_in` makes of an exception takes its place among the results; if None, the reader raises it.
+    What `stand_in` makes of an exception takes its place among the results; if None, the reader raises it. `job`: one
+    of another kind than `ordered` says. If `detach`, nothing is sent here, and the job is to outlive the client.
     """
     connection, encoding = session.connection, session.encoding
     connection.check_open()
@@ -80,11 +83,14 @@ def begin_map(
     call = pb.CALL_STAR if star or len(iterables) != 1 else pb.CALL_ITEM
     target, feed = encoding.feed(function, call, inputs)
     retry_on, blobs = encoding.encode_retry_on(options.retry_on)
-    job: MapJob = OrderedMapJob(connection) if ordered else UnorderedMapJob(connection)
-    opening = open_job(job.number, options, _name_of(function), metered=True, retry_on=retry_on)
+    if job is None:
+        job = OrderedMapJob(connection) if ordered else UnorderedMapJob(connection)
+    opening = open_job(job.number, options, _name_of(function), metered=not detach, retry_on=retry_on, detach=detach)
     connection.post_job(job, opening, blobs)
     feeder = Feeder(connection, encoding, job, target, feed, buffersize, keep_unsent=stand_in is not None)
     reader = Reader(connection, encoding, job, feeder, stand_in)
+    if detach:
+        return reader
     try:
         if eager and is_sized and buffersize is None:
             feeder.feed_all()

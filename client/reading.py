@@ -10,7 +10,7 @@ from typing import Any
 
 from manyhands.client.connection import Connection
 from manyhands.client.encoding import Encoding, undecodable
-from manyhands.client.feeding import Feeder
+from manyhands.client.feeding import Feeding
 from manyhands.client.map_job import Entry, Gap, MapJob, Unsent, count_of
 from manyhands.client.progress import Progress
 from manyhands.protos import manyhands_pb2 as pb
@@ -26,12 +26,12 @@ class Reader:
     """One map's results, taken by one thread at a time."""
 
     def __init__(
-        self, connection: Connection, encoding: Encoding, job: MapJob, feeder: Feeder, stand_in: StandIn | None
+        self, connection: Connection, encoding: Encoding, job: MapJob, feeder: Feeding, stand_in: StandIn | None
     ) -> None:
         self._connection = connection
         self._encoding = encoding
         self._job = job
-        self._feeder = feeder
+        self.feeder = feeder
         self._stand_in = stand_in
         #: Results taken so far, and their bytes.
         self.taken = 0
@@ -42,7 +42,7 @@ class Reader:
     def poll(self) -> Entry | None:
         """What has arrived next; None if nothing has. Raises what ended the map early; see `is_ended` for its end."""
         self._connection.check_forked()
-        job, feeder = self._job, self._feeder
+        job, feeder = self._job, self.feeder
         if not feeder.is_exhausted:
             try:
                 feeder.top_up(self.taken, self._taken_bytes)
@@ -94,7 +94,7 @@ class Reader:
     def _values_and_stand_ins(self, entry: Entry, stand_in: StandIn) -> Iterator[Any]:
         match entry:
             case pb.Results():
-                index, unsent = self.taken, self._feeder.unsent
+                index, unsent = self.taken, self.feeder.unsent
                 for value, exception in self._encoding.decode_each(entry):
                     while unsent and unsent[0][0] == index:
                         yield stand_in(unsent.popleft()[1])
@@ -138,7 +138,7 @@ class Reader:
 
     def close(self, *, was_read: bool) -> None:
         """Nobody will read on: the rest is cancelled. What was never read runs to its end, as with any Executor."""
-        self._feeder.close()
+        self.feeder.close()
         if not self._is_ended:
             self._is_ended = True
             self._job.abandon(cancel=was_read)

@@ -21,6 +21,8 @@ class MasterConfig:
     client_end_timeout: float = 60.0
     #: After a restart from the journal, nothing new is handed out before the workers are back, or for so long.
     reattach_timeout: float = 2.0
+    #: A detached job's results are kept for so long after its end.
+    result_timeout: float = 7 * 86400.0
     #: A connection that has not said hello by then is closed.
     handshake_timeout: float = 10.0
     #: Definitions kept beyond those that open tasks need.

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from manyhands.master import commands as cmd
 from manyhands.master.definitions import Definition, HeldBlock
+from manyhands.master.detached import Detached
 from manyhands.master.journal import WHOLE_JOB, Journal
 from manyhands.master.records import JobRecord
 from manyhands.master.sessions import Peer
@@ -18,7 +19,14 @@ from manyhands.wire.spans import Span
 class Delivery:
     """`peers` by number, `records` of open jobs by the master's number."""
 
-    def __init__(self, peers: dict[int, Peer], records: dict[int, JobRecord], journal: Journal | None) -> None:
+    def __init__(
+        self,
+        peers: dict[int, Peer],
+        records: dict[int, JobRecord],
+        journal: Journal | None,
+        detached: Detached | None,
+    ) -> None:
+        self._detached = detached
         self._peers = peers
         self._records = records
         self._journal = journal
@@ -80,32 +88,47 @@ class Delivery:
         if self._journal is not None:
             receipt = command.job, key
             self._journal.ended(command.job, spans, kind, key, body, command.gone)
-        record.client.send(body, receipt=receipt)
+        if record.client is not None and not record.detached:
+            record.client.send(body, receipt=receipt)
 
     def _reject(self, command: cmd.RejectJob) -> None:
-        record = self._records.get(command.job)
-        if record is not None:
+        self.reject(command.job, command.sentence)
+
+    def reject(self, job: int, sentence: str, code: pb.JobRejected.Code = pb.JobRejected.CODE_UNSPECIFIED) -> None:
+        """Tell the client that, and why, a job cannot go on; the scheduler knows."""
+        record = self._records.get(job)
+        if record is not None and record.client is not None:
             receipt = None
-            body = pb.Body(job_rejected=pb.JobRejected(job=record.number, sentence=command.sentence))
+            body = pb.Body(job_rejected=pb.JobRejected(job=record.number, sentence=sentence, code=code))
             if self._journal is not None:
-                receipt = command.job, WHOLE_JOB
-                self._journal.tell(command.job, body)
+                receipt = job, WHOLE_JOB
+                self._journal.tell(job, body)
             record.client.send(body, receipt=receipt)
-        self._close(command.job)
+            record.detached = False  # there is nothing to be kept
+        self._close(job)
 
     def _close(self, job: int) -> None:
         """The job is over; what its client has not got of it is still on its way."""
         record = self._records.pop(job, None)
-        if record is not None:
+        if record is None:
+            return
+        if record.client is not None:
             record.client.jobs.pop(record.number, None)
-            if self._journal is not None:
-                self._journal.finished(job)
+        if self._journal is not None:
+            self._journal.finished(job)
+            if self._detached is not None:
+                if record.detached:
+                    self._detached.finished(job)
+                else:
+                    self._detached.remove(job, "it was rejected")
 
     def forget(self, job: int) -> None:
         """Nobody wants to hear of the job any more."""
         record = self._records.pop(job, None)
-        if record is not None:
+        if record is not None and record.client is not None:
             record.client.jobs.pop(record.number, None)
+        if self._detached is not None:
+            self._detached.remove(job, "the job was cancelled")
         if self._journal is not None:
             self._journal.forget(job)
 

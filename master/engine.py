@@ -11,6 +11,7 @@ from manyhands.master import events as ev
 from manyhands.master.config import MasterConfig
 from manyhands.master.definitions import DefinitionStore
 from manyhands.master.delivery import Delivery
+from manyhands.master.detached import Detached
 from manyhands.master.intake import Intake
 from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import Kept
@@ -40,9 +41,10 @@ class Engine:
         self.scheduler = Scheduler(rng, config.scheduler, first_number)
         self.peers: dict[int, Peer] = {}
         self.records: dict[int, JobRecord] = {}
-        self._delivery = Delivery(self.peers, self.records, journal)
+        detached = self._detached = None if journal is None else Detached(journal, config.result_timeout)
+        self._delivery = Delivery(self.peers, self.records, journal, detached)
         intake = self._intake = Intake(
-            self.records, self._definitions, self._delivery, self._handle, journal, first_number
+            self.records, self._definitions, self._delivery, self._handle, journal, detached, first_number
         )
         #: Workers of an earlier life that are not back; nothing is handed out while the timer waits for them.
         self._missing_workers = 0
@@ -67,6 +69,8 @@ class Engine:
             "seal_job": intake.job_message,
             "cancel": intake.cancel,
             "consumed": intake.consumed,
+            "attach_job": intake.attach,
+            "leave_job": intake.leave,
             "close_session": self._on_close,
         }
 
@@ -100,7 +104,10 @@ class Engine:
         else:
             self._handle(ev.ClientLeft(peer.number))
             for job in list(peer.jobs.values()):
+                self._handle(ev.CancelRequested(job, None))  # those that were to be detached are not the client's there
                 self._delivery.forget(job)
+            if self._detached is not None:
+                self._detached.left(peer)
             if self._journal is not None:
                 self._journal.client_left(peer.hello.session)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import cast
 
-from manyhands.master import commands as cmd
 from manyhands.master import events as ev
 from manyhands.master.definitions import Definition, DefinitionStore, HeldBlock
 from manyhands.master.delivery import Delivery
+from manyhands.master.detached import Detached
 from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import Kept, KeptJob
 from manyhands.master.records import JobRecord
@@ -31,6 +30,7 @@ class Intake:
         delivery: Delivery,
         handle: Callable[[ev.Event], None],
         journal: Journal | None,
+        detached: Detached | None,
         first_number: int,
     ) -> None:
         self._records = records
@@ -38,11 +38,13 @@ class Intake:
         self._delivery = delivery
         self._handle = handle
         self._journal = journal
+        self._detached = detached
         self._last_job = first_number - 1
         if journal is not None:
             journal.is_needed = definitions.is_held
 
     def define(self, peer: Peer, body: pb.Body) -> None:
+        """A definition has come: jobs that waited for it go on."""
         try:
             self._definitions.add(body.define.hash, body.define.blob)
         except ValueError as error:
@@ -64,11 +66,29 @@ class Intake:
             self._records[self._last_job] = JobRecord(peer, number)
             if self._journal is not None:
                 self._journal.opened(self._last_job, peer.hello.session, number, body.open_job)
+            if body.open_job.detach and not self._detach(self._last_job, body.open_job.name):
+                return
         job = peer.jobs.get(number)
         record = self._records.get(job) if job is not None else None
         if job is None or record is None:
             return  # closed meanwhile, by a rejection or a cancel
         self._take_in(job, record, body)
+
+    def _detach(self, job: int, name: str) -> bool:
+        """A job that is to outlive its client; whether it can."""
+        if self._detached is None:
+            sentence = "this master keeps no journal, so a detached job would end with it: start it with --data-dir"
+            self._delivery.reject(job, sentence, pb.JobRejected.CODE_NO_JOURNAL)
+        elif not name or not self._detached.add(name, job):
+            sentence = (
+                f"there is a detached job {name!r} already: give this one another name, or end that one with "
+                f"client.job({name!r}).cancel()"
+            )
+            self._delivery.reject(job, sentence, pb.JobRejected.CODE_NAME_TAKEN)
+        else:
+            self._records[job].detached = True
+            return True
+        return False
 
     def _take_in(self, job: int, record: JobRecord, body: pb.Body) -> None:
         record.inbox.append((body, 0))
@@ -85,7 +105,7 @@ class Intake:
             found = [(wanted, self._definitions.get(wanted)) for wanted in hashes]
             missing = [wanted for wanted, definition in found if definition is None]
             if missing:
-                if ask:
+                if ask and record.client is not None:
                     record.client.send(pb.Body(want=pb.Want(hashes=missing)))
                 return
             ask = True
@@ -95,10 +115,10 @@ class Intake:
                 self._journal.let_go(job, position)
             held = tuple(definition for _, definition in found if definition is not None)
             if self._journal is not None:
-                self._write_down(self._journal, job, body, held)
+                self._write_down(self._journal, job, record, body, held)
             if body.HasField("open_job"):
                 record.held = held
-                self._handle(ev.JobOpened(job, record.client.number, job_options(body.open_job)))
+                self._handle(ev.JobOpened(job, _owner(job, record), job_options(body.open_job)))
             elif body.HasField("block"):
                 if self._journal is not None and self._journal.trouble:
                     count = len(body.block.ends) // 4
@@ -107,7 +127,7 @@ class Intake:
                 try:
                     block = read_block(body.block)
                 except BlockError as error:
-                    self._delivery.execute([cmd.RejectJob(job, record.client.number, str(error))])
+                    self._delivery.reject(job, str(error))
                     self._handle(ev.CancelRequested(job, None))
                     return
                 self._handle(ev.BlockArrived(job, HeldBlock.of(block, held)))
@@ -116,18 +136,44 @@ class Intake:
             else:
                 self._handle(ev.JobSealed(job, body.seal_job.total))
 
-    @staticmethod
-    def _write_down(journal: Journal, job: int, body: pb.Body, held: Sequence[Definition]) -> None:
+    def _write_down(
+        self, journal: Journal, job: int, record: JobRecord, body: pb.Body, held: Sequence[Definition]
+    ) -> None:
         for definition in held:
             journal.define(definition.hash, definition.blob)
+        if record.detached and self._detached is not None:
+            self._detached.needs(job, held)
         if body.HasField("block") and not journal.trouble:
             journal.block(job, body.block)
         elif body.HasField("seal_job"):
             journal.sealed(job, body.seal_job.total)
+            if record.detached and record.client is not None:
+                record.client.jobs.pop(record.number, None)
+                journal.detached(job)
         elif body.HasField("cancel"):
             journal.cancel_asked(job, _spans(body.cancel) or ())
 
+    def attach(self, peer: Peer, body: pb.Body) -> None:
+        """A client takes part in a detached job."""
+        message = body.attach_job
+        if self._detached is not None:
+            self._detached.attach(peer, message)
+        else:
+            sentence = "this master keeps no journal, so it has no detached jobs"
+            code = pb.JobRejected.CODE_UNKNOWN_NAME
+            peer.send(pb.Body(job_rejected=pb.JobRejected(job=message.job, sentence=sentence, code=code)))
+
+    def leave(self, peer: Peer, body: pb.Body) -> None:
+        """It does no more."""
+        if self._detached is not None:
+            self._detached.leave(peer, body.leave_job.job)
+
     def cancel(self, peer: Peer, body: pb.Body) -> None:
+        """Some tasks of a job, or all of it, are of no use to the client any more."""
+        if self._detached is not None and (attached := self._detached.job_of(peer, body.cancel.job)) is not None:
+            self._handle(ev.CancelRequested(attached, None))
+            self._delivery.forget(attached)
+            return
         job = peer.jobs.get(body.cancel.job)
         record = self._records.get(job) if job is not None else None
         if job is None or record is None:
@@ -145,6 +191,9 @@ class Intake:
             self._handle(ev.CancelRequested(job, spans))
 
     def consumed(self, peer: Peer, body: pb.Body) -> None:
+        """The client's user has taken so many bytes of results."""
+        if self._detached is not None:
+            self._detached.consumed(peer, body.consumed.job, body.consumed.bytes)
         job = peer.jobs.get(body.consumed.job)
         if job is not None:
             if self._journal is not None:
@@ -160,7 +209,7 @@ class Intake:
         unopened = {job for job, _, body in kept.inbox if body.HasField("open_job")}
         for job in kept.jobs:
             client = clients.get(job.opening.session)
-            if client is None:
+            if client is None and job.opening.session:
                 self._journal.forget(job.job)
             else:
                 self._restore_job(job, client, is_open=job.job not in unopened)
@@ -172,25 +221,39 @@ class Intake:
         definitions.clear()  # until now they were held here: there may be more than the store keeps by itself
         self._journal.sweep()
 
-    def _restore_job(self, job: KeptJob, client: Peer, *, is_open: bool) -> None:
+    def _restore_job(self, job: KeptJob, client: Peer | None, *, is_open: bool) -> None:
+        opening = cast("pb.OpenJob", job.opening.message)
         number = job.opening.number
+        if opening.detach and self._detached is not None:
+            self._detached.restore(job, self._held(job.needs))
         if not job.counters.finished:
-            client.jobs[number] = job.job
-            record = self._records[job.job] = JobRecord(client, number)
+            record = self._records[job.job] = JobRecord(client, number, opening.detach)
+            if client is not None:
+                client.jobs[number] = job.job
             if is_open:
-                record.held = self._held(_needed(pb.Body(open_job=cast("pb.OpenJob", job.opening.message))))
+                record.held = self._held(_needed(pb.Body(open_job=opening)))
                 blocks = [
                     HeldBlock.of(read_block(message), self._held(_needed(pb.Body(block=message))))
                     for message in job.blocks
                 ]
-                self._handle(recovered(job, client.number, blocks, time.time()))
+                self._handle(recovered(job, _owner(job.job, record), blocks, self._wall()))
         for key, body in job.outcomes.items():
-            client.send(body, receipt=(job.job, key))
+            if client is not None and body is not None:
+                client.send(body, receipt=(job.job, key))
+
+    def _wall(self) -> float:
+        assert self._journal is not None
+        return self._journal.wall()
 
     def _held(self, hashes: Sequence[bytes]) -> tuple[Definition, ...]:
         found = [self._definitions.get(hash) for hash in hashes]
         assert all(found), "a definition was not written down with what needs it"
         return tuple(definition for definition in found if definition is not None)
+
+
+def _owner(job: int, record: JobRecord) -> int:
+    """Whose the job is to the scheduler: of two clients with work each gets half. A detached job is a client alone."""
+    return -job if record.detached or record.client is None else record.client.number
 
 
 def _needed(body: pb.Body) -> tuple[bytes, ...]:

@@ -47,6 +47,10 @@ class Store(Protocol):
         """
         ...
 
+    async def outcomes(self, job: int, *, ordered: bool, after: int) -> list[tuple[int, int, bytes]]:
+        """See journal_schema.read_outcomes: some of what is durable."""
+        ...
+
     def wall(self) -> float:
         """Wall time, in seconds."""
         ...
@@ -103,6 +107,8 @@ class Journal:
         self.is_needed: Callable[[bytes], bool] = lambda _: True
         self._inbox_position = 0
         self._parts = 0
+        #: Called after each commit.
+        self.on_commit: Callable[[], None] = lambda: None
         #: Why nothing can be written now; empty if it can.
         self.trouble = ""
         #: Commits so far.
@@ -160,6 +166,7 @@ class Journal:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
+        self.on_commit()
 
     async def synced(self) -> None:
         """Return once everything noted so far is durable."""
@@ -244,7 +251,22 @@ class Journal:
 
     def block(self, job: int, message: pb.Block) -> None:
         """A block was taken in."""
-        self._batch.job(job).blocks[message.first] = message
+        counters = self._books[job].counters
+        counters.total = message.first + len(message.ends) // 4
+        change = self._batch.job(job)
+        change.blocks[message.first] = message
+        change.counters = counters
+        self._changed()
+
+    def needs(self, job: int, hash: bytes) -> None:
+        """The results of a detached job may refer to this definition."""
+        self._batch.job(job).needs.append(hash)
+        self._changed()
+
+    def detached(self, job: int) -> None:
+        """The job outlives its client from now on; its outcomes are kept until it is forgotten."""
+        self._books[job].session = b""
+        self._batch.job(job).detached = True
         self._changed()
 
     def sealed(self, job: int, total: int) -> None:
@@ -340,10 +362,11 @@ class Journal:
         book = self._books.get(job)
         if book is None:
             return
-        if not book.outcomes:
+        if book.session and not book.outcomes:
             self.forget(job)
             return
         book.counters.finished = True
+        book.counters.finished_at = self._store.wall()
         self._batch.job(job).counters = book.counters
         self._changed()
 
@@ -352,6 +375,20 @@ class Journal:
         if self._books.pop(job, None) is not None:
             self._batch.close_job(job)
             self._changed()
+
+    # ------------------------------------------------------------ looking
+
+    def counters(self, job: int) -> Counters:
+        """What a job has come to so far."""
+        return self._books[job].counters
+
+    def wall(self) -> float:
+        """The time by which the journal counts, in seconds."""
+        return self._store.wall()
+
+    async def outcomes(self, job: int, *, ordered: bool, after: int) -> list[tuple[int, int, bytes]]:
+        """See Store."""
+        return await self._store.outcomes(job, ordered=ordered, after=after)
 
     # ------------------------------------------------------------ after a restart
 

@@ -38,6 +38,10 @@ class Counters:
     consumed_bytes: int = 0
     unlimited: bool = False
     finished: bool = False
+    #: Tasks received.
+    total: int = 0
+    #: Wall time of a detached job's end, in seconds.
+    finished_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -56,6 +60,9 @@ class JobChange:
     """One job's changes."""
 
     opening: Opening | None = None
+    #: It is nobody's any more.
+    detached: bool = False
+    needs: list[bytes] = field(default_factory=list)
     #: None: unchanged.
     sealed_at: int | None = None
     counters: Counters | None = None

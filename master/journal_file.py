@@ -15,7 +15,7 @@ from pathlib import Path
 from manyhands.master import wal_survey
 from manyhands.master.journal import NoRoom
 from manyhands.master.journal_batch import Batch
-from manyhands.master.journal_schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, Kept, read, write
+from manyhands.master.journal_schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, Kept, read, read_outcomes, write
 
 #: The file's name in the data directory.
 NAME = "journal.sqlite"
@@ -27,6 +27,9 @@ WAL_BYTES = 16 << 20
 SPARE_PAGES = 1024
 #: Commits between two looks at that.
 LOOK_EVERY = 200
+
+#: Outcomes of a detached job that are read at once; each is a run of results of 128 KiB at most, or one large one.
+OUTCOMES = 16
 
 _Job = tuple[list[Batch], Callable[[Exception | None], None]]
 
@@ -104,6 +107,17 @@ class JournalFile:
     def wall(self) -> float:
         """See Store."""
         return time.time()
+
+    async def outcomes(self, job: int, *, ordered: bool, after: int) -> list[tuple[int, int, bytes]]:
+        """See Store."""
+        return await asyncio.to_thread(self._read_outcomes, job, ordered, after)
+
+    def _read_outcomes(self, job: int, ordered: bool, after: int) -> list[tuple[int, int, bytes]]:
+        db = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            return read_outcomes(db, job, ordered=ordered, after=after, limit=OUTCOMES)
+        finally:
+            db.close()
 
     def _write(self) -> None:
         while (job := self._jobs.get()) is not None:

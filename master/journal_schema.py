@@ -27,7 +27,9 @@ CREATE TABLE jobs (job INTEGER PRIMARY KEY, session BLOB NOT NULL, number INTEGE
                    sealed_at INTEGER, succeeded INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,
                    cancelled INTEGER NOT NULL DEFAULT 0, delivered_bytes INTEGER NOT NULL DEFAULT 0,
                    consumed_bytes INTEGER NOT NULL DEFAULT 0, unlimited INTEGER NOT NULL DEFAULT 0,
-                   finished INTEGER NOT NULL DEFAULT 0);
+                   finished INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0,
+                   finished_at REAL NOT NULL DEFAULT 0);
+CREATE TABLE needs (job INTEGER, hash BLOB, PRIMARY KEY (job, hash)) WITHOUT ROWID;
 CREATE TABLE blocks (job INTEGER, first INTEGER, block BLOB NOT NULL, PRIMARY KEY (job, first));
 CREATE TABLE done (job INTEGER, lo INTEGER, hi INTEGER NOT NULL, PRIMARY KEY (job, lo)) WITHOUT ROWID;
 CREATE TABLE outcomes (job INTEGER, key INTEGER, body BLOB NOT NULL, PRIMARY KEY (job, key));
@@ -39,10 +41,10 @@ CREATE TABLE inbox (job INTEGER, position INTEGER, body BLOB NOT NULL, PRIMARY K
 
 _COUNTERS = (
     "UPDATE jobs SET succeeded = ?, failed = ?, cancelled = ?, delivered_bytes = ?, consumed_bytes = ?, "
-    "unlimited = ?, finished = ? WHERE job = ?"
+    "unlimited = ?, finished = ?, total = ?, finished_at = ? WHERE job = ?"
 )
 
-_OF_A_JOB = ("jobs", "blocks", "done", "outcomes", "tries", "cancels", "inbox")
+_OF_A_JOB = ("jobs", "blocks", "done", "outcomes", "tries", "cancels", "needs", "inbox")
 
 
 def statements(batch: Batch) -> Iterator[Statement]:
@@ -76,6 +78,9 @@ def _job_statements(number: int, change: JobChange) -> Iterator[Statement]:
             "INSERT OR REPLACE INTO jobs (job, session, number, opening) VALUES (?, ?, ?, ?)",
             [(number, opening.session, opening.number, opening.message.SerializeToString())],
         )
+    if change.detached:
+        yield "UPDATE jobs SET session = x'' WHERE job = ?", [(number,)]
+    yield "INSERT OR IGNORE INTO needs VALUES (?, ?)", [(number, hash) for hash in change.needs]
     if change.sealed_at is not None:
         yield "UPDATE jobs SET sealed_at = ? WHERE job = ?", [(change.sealed_at, number)]
     if change.counters is not None:
@@ -160,8 +165,10 @@ class KeptJob:
     counters: Counters
     blocks: list[pb.Block] = field(default_factory=list)
     done: SpanSet = field(default_factory=SpanSet)
-    outcomes: dict[int, pb.Body] = field(default_factory=dict)
+    outcomes: dict[int, pb.Body | None] = field(default_factory=dict)
     tries: dict[int, Tries] = field(default_factory=dict)
+    #: Definitions that its results may refer to, for those who read them later.
+    needs: list[bytes] = field(default_factory=list)
     #: Asked for, whether done or not.
     cancels: list[Span] = field(default_factory=list)
 
@@ -178,6 +185,19 @@ class Kept:
     jobs: list[KeptJob] = field(default_factory=list)
     #: Messages that wait for definitions: (job, position, body), in order.
     inbox: list[tuple[int, int, pb.Body]] = field(default_factory=list)
+
+
+def read_outcomes(
+    db: sqlite3.Connection, job: int, *, ordered: bool, after: int, limit: int
+) -> list[tuple[int, int, bytes]]:
+    """Up to `limit` outcomes of a job beyond `after`, as (position, key, body): by key if `ordered`, which is then the
+    position, else in the order in which they were written.
+    """
+    position = "key" if ordered else "rowid"
+    return db.execute(
+        f"SELECT {position}, key, body FROM outcomes WHERE job = ? AND {position} > ? ORDER BY {position} LIMIT ?",  # noqa: S608 - one of two
+        (job, after, limit),
+    ).fetchall()
 
 
 def read(db: sqlite3.Connection) -> Kept:
@@ -211,7 +231,7 @@ def _read_jobs(db: sqlite3.Connection) -> list[KeptJob]:
     jobs: dict[int, KeptJob] = {}
     for job, session, number, opening, sealed_at, *counts in db.execute(
         "SELECT job, session, number, opening, sealed_at, succeeded, failed, cancelled, delivered_bytes, "
-        "consumed_bytes, unlimited, finished FROM jobs ORDER BY job"
+        "consumed_bytes, unlimited, finished, total, finished_at FROM jobs ORDER BY job"
     ):
         was_asked = Opening(session, number, pb.OpenJob.FromString(opening))
         jobs[job] = KeptJob(job, was_asked, sealed_at, Counters(*counts))
@@ -220,7 +240,11 @@ def _read_jobs(db: sqlite3.Connection) -> list[KeptJob]:
     for job, lo, hi in db.execute("SELECT job, lo, hi FROM done ORDER BY job, lo"):
         jobs[job].done.add(lo, hi)
     for job, key, body in db.execute("SELECT job, key, body FROM outcomes ORDER BY job, key"):
-        jobs[job].outcomes[key] = pb.Body.FromString(body)
+        kept = jobs[job]
+        # A detached job's are read where they are, by those who ask for them.
+        kept.outcomes[key] = pb.Body.FromString(body) if kept.opening.session else None
+    for job, hash in db.execute("SELECT job, hash FROM needs"):
+        jobs[job].needs.append(hash)
     for job, task, attempts, failures, crashes, due, delay in db.execute(
         "SELECT job, task, attempts, failures, crashes, due, delay FROM tries"
     ):

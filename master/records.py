@@ -14,8 +14,11 @@ from manyhands.protos import manyhands_pb2 as pb
 class JobRecord:
     """Whose a job is, what all its tasks need, and what of it waits for definitions."""
 
-    client: Peer
+    #: None: a detached job of an earlier life.
+    client: Peer | None
     number: int  # the client's
+    #: It is, or will be, nobody's: outcomes are kept, not sent.
+    detached: bool = False
     #: With the journal's number for it, if it was noted there.
     inbox: deque[tuple[pb.Body, int]] = field(default_factory=deque)
     held: tuple[Definition, ...] = ()

@@ -30,7 +30,7 @@ def snapshot(engine: Engine, now: float, started_at: float) -> pb.StatusReply:
         reply.jobs.add(
             job=job.number,
             name=job.options.name,
-            client=record.client.name,
+            client=record.client.name if record.client is not None else "",
             priority=job.priority,
             total=job.count,
             queued=len(job.queued) + job.staged + len(job.waiting),

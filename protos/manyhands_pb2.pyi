@@ -57,7 +57,7 @@ class Fragment(_message.Message):
     def __init__(self, id: _Optional[int] = ..., data: _Optional[bytes] = ..., last: bool = ...) -> None: ...
 
 class Body(_message.Message):
-    __slots__ = ("define", "want", "results", "failure", "open_job", "block", "seal_job", "cancel", "consumed", "close_session", "cancelled", "cluster", "job_rejected", "dispatch", "revoke", "tuning", "returned", "crash", "held")
+    __slots__ = ("define", "want", "results", "failure", "open_job", "block", "seal_job", "cancel", "consumed", "attach_job", "leave_job", "close_session", "cancelled", "cluster", "job_rejected", "job_report", "dispatch", "revoke", "tuning", "returned", "crash", "held")
     DEFINE_FIELD_NUMBER: _ClassVar[int]
     WANT_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
@@ -67,10 +67,13 @@ class Body(_message.Message):
     SEAL_JOB_FIELD_NUMBER: _ClassVar[int]
     CANCEL_FIELD_NUMBER: _ClassVar[int]
     CONSUMED_FIELD_NUMBER: _ClassVar[int]
+    ATTACH_JOB_FIELD_NUMBER: _ClassVar[int]
+    LEAVE_JOB_FIELD_NUMBER: _ClassVar[int]
     CLOSE_SESSION_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
     JOB_REJECTED_FIELD_NUMBER: _ClassVar[int]
+    JOB_REPORT_FIELD_NUMBER: _ClassVar[int]
     DISPATCH_FIELD_NUMBER: _ClassVar[int]
     REVOKE_FIELD_NUMBER: _ClassVar[int]
     TUNING_FIELD_NUMBER: _ClassVar[int]
@@ -86,17 +89,20 @@ class Body(_message.Message):
     seal_job: SealJob
     cancel: Cancel
     consumed: Consumed
+    attach_job: AttachJob
+    leave_job: LeaveJob
     close_session: CloseSession
     cancelled: Cancelled
     cluster: Cluster
     job_rejected: JobRejected
+    job_report: JobReport
     dispatch: Dispatch
     revoke: Revoke
     tuning: Tuning
     returned: Returned
     crash: Crash
     held: Held
-    def __init__(self, define: _Optional[_Union[Define, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., open_job: _Optional[_Union[OpenJob, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., seal_job: _Optional[_Union[SealJob, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., consumed: _Optional[_Union[Consumed, _Mapping]] = ..., close_session: _Optional[_Union[CloseSession, _Mapping]] = ..., cancelled: _Optional[_Union[Cancelled, _Mapping]] = ..., cluster: _Optional[_Union[Cluster, _Mapping]] = ..., job_rejected: _Optional[_Union[JobRejected, _Mapping]] = ..., dispatch: _Optional[_Union[Dispatch, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., tuning: _Optional[_Union[Tuning, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., crash: _Optional[_Union[Crash, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ...) -> None: ...
+    def __init__(self, define: _Optional[_Union[Define, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., open_job: _Optional[_Union[OpenJob, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., seal_job: _Optional[_Union[SealJob, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., consumed: _Optional[_Union[Consumed, _Mapping]] = ..., attach_job: _Optional[_Union[AttachJob, _Mapping]] = ..., leave_job: _Optional[_Union[LeaveJob, _Mapping]] = ..., close_session: _Optional[_Union[CloseSession, _Mapping]] = ..., cancelled: _Optional[_Union[Cancelled, _Mapping]] = ..., cluster: _Optional[_Union[Cluster, _Mapping]] = ..., job_rejected: _Optional[_Union[JobRejected, _Mapping]] = ..., job_report: _Optional[_Union[JobReport, _Mapping]] = ..., dispatch: _Optional[_Union[Dispatch, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., tuning: _Optional[_Union[Tuning, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., crash: _Optional[_Union[Crash, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol", "package_version", "python_version", "libraries", "session", "resume", "received", "role", "name", "host", "pid", "slots", "epoch")
@@ -196,7 +202,7 @@ class Want(_message.Message):
     def __init__(self, hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class OpenJob(_message.Message):
-    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout")
+    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout", "detach")
     JOB_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
@@ -204,6 +210,7 @@ class OpenJob(_message.Message):
     RETRY_FIELD_NUMBER: _ClassVar[int]
     METERED_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    DETACH_FIELD_NUMBER: _ClassVar[int]
     job: int
     name: str
     priority: int
@@ -211,7 +218,8 @@ class OpenJob(_message.Message):
     retry: Retry
     metered: bool
     timeout: float
-    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ...) -> None: ...
+    detach: bool
+    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ..., detach: bool = ...) -> None: ...
 
 class Retry(_message.Message):
     __slots__ = ("retries", "delay", "backoff", "delay_max", "retry_on", "on_timeout")
@@ -302,12 +310,66 @@ class Cluster(_message.Message):
     def __init__(self, workers: _Optional[int] = ..., slots: _Optional[int] = ..., trouble: _Optional[str] = ...) -> None: ...
 
 class JobRejected(_message.Message):
-    __slots__ = ("job", "sentence")
+    __slots__ = ("job", "sentence", "code")
+    class Code(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        CODE_UNSPECIFIED: _ClassVar[JobRejected.Code]
+        CODE_NAME_TAKEN: _ClassVar[JobRejected.Code]
+        CODE_NO_JOURNAL: _ClassVar[JobRejected.Code]
+        CODE_UNKNOWN_NAME: _ClassVar[JobRejected.Code]
+        CODE_CANCELLED: _ClassVar[JobRejected.Code]
+    CODE_UNSPECIFIED: JobRejected.Code
+    CODE_NAME_TAKEN: JobRejected.Code
+    CODE_NO_JOURNAL: JobRejected.Code
+    CODE_UNKNOWN_NAME: JobRejected.Code
+    CODE_CANCELLED: JobRejected.Code
     JOB_FIELD_NUMBER: _ClassVar[int]
     SENTENCE_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
     job: int
     sentence: str
-    def __init__(self, job: _Optional[int] = ..., sentence: _Optional[str] = ...) -> None: ...
+    code: JobRejected.Code
+    def __init__(self, job: _Optional[int] = ..., sentence: _Optional[str] = ..., code: _Optional[_Union[JobRejected.Code, str]] = ...) -> None: ...
+
+class AttachJob(_message.Message):
+    __slots__ = ("job", "name", "results")
+    class Results(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        RESULTS_NONE: _ClassVar[AttachJob.Results]
+        RESULTS_ORDERED: _ClassVar[AttachJob.Results]
+        RESULTS_COMPLETED: _ClassVar[AttachJob.Results]
+    RESULTS_NONE: AttachJob.Results
+    RESULTS_ORDERED: AttachJob.Results
+    RESULTS_COMPLETED: AttachJob.Results
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    name: str
+    results: AttachJob.Results
+    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., results: _Optional[_Union[AttachJob.Results, str]] = ...) -> None: ...
+
+class LeaveJob(_message.Message):
+    __slots__ = ("job",)
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    def __init__(self, job: _Optional[int] = ...) -> None: ...
+
+class JobReport(_message.Message):
+    __slots__ = ("job", "total", "succeeded", "failed", "cancelled", "finished")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    SUCCEEDED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    CANCELLED_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    total: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    finished: bool
+    def __init__(self, job: _Optional[int] = ..., total: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., finished: bool = ...) -> None: ...
 
 class Dispatch(_message.Message):
     __slots__ = ("lease", "job", "priority", "tag", "retry_on", "pieces", "timeout")

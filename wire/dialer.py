@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import cast
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.errors import Refused
@@ -51,16 +52,16 @@ class Dialer:
         self._pump: Pump | None = None
         self._link: Link | None = None
         self._closing = asyncio.Event()
-        self._session = Session()
+        self._session = self._new_session()
         self._session_id = os.urandom(16)
         self._welcomed = False
         #: Of the latest welcome: which master, and which of its lives.
         self._cluster = b""
         self._epoch = 0
 
-    def send(self, body: pb.Body, flow: Flow = None) -> None:
-        """Queue `body` for the master; it is kept across connections until acknowledged."""
-        self._session.send(body, flow)
+    def send(self, body: pb.Body, flow: Flow = None, on_acknowledged: Callable[[], None] | None = None) -> None:
+        """Queue `body` for the master; it is kept across connections until acknowledged, which may be told."""
+        self._session.send(body, flow, on_acknowledged)
         if self._pump is not None:
             self._pump.wake()
 
@@ -131,8 +132,14 @@ class Dialer:
             return None
         raise Refused(refusal.sentence)
 
+    @staticmethod
+    def _new_session() -> Session:
+        session = Session()
+        session.on_receipts = _call_all
+        return session
+
     def _begin_session(self, reason: str, *, known: bool) -> None:
-        lost, self._session = self._session, Session()
+        lost, self._session = self._session, self._new_session()
         self._session_id = os.urandom(16)
         self._welcomed = False
         if known:
@@ -178,3 +185,8 @@ class Dialer:
             await self._pump.end("closed here")
         elif self._link is not None:
             await self._link.close()
+
+
+def _call_all(receipts: Iterable[object]) -> None:
+    for on_acknowledged in receipts:
+        cast("Callable[[], None]", on_acknowledged)()

@@ -4,7 +4,9 @@
     ├── the caller's fault: nothing was run
     │   ├── EncodeError (TypeError)         an argument or function cannot be pickled, or must not travel
     │   ├── NestedClient                    a Client was made inside a task
-    │   └── ForkedClient                    a Client was used in a forked child
+    │   ├── ForkedClient                    a Client was used in a forked child
+    │   ├── JobNameTaken (ValueError)       there is a detached job of that name
+    │   └── UnknownJob (LookupError)        there is no detached job of that name
     ├── the task's fault: this task failed, the others go on
     │   ├── ResultEncodeError               its result cannot be pickled
     │   ├── DecodeError                     its function, argument or result cannot be unpickled here
@@ -89,6 +91,24 @@ class ForkedClient(ManyhandsError, RuntimeError):
             f"this Client belongs to process {self.client_pid} and cannot be used in its forked child {self.pid}; "
             "make a new Client there, or start the child with the 'spawn' method"
         )
+
+
+class JobNameTaken(ManyhandsError, ValueError):
+    """A detached job of this name is at the master already. reason: the master's own sentence."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class UnknownJob(ManyhandsError, LookupError):
+    """No detached job of this name is at the master. reason: the master's own sentence."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
 
 
 # ---------------------------------------------------------------- the task's fault

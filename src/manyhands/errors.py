@@ -7,6 +7,7 @@ from manyhands.wire.errors import (
     EncodeError,
     ForkedClient,
     InfrastructureError,
+    JobNameTaken,
     ManyhandsError,
     MasterFull,
     MasterUnreachable,
@@ -20,6 +21,7 @@ from manyhands.wire.errors import (
     SessionLost,
     TaskCrashed,
     TaskTimeout,
+    UnknownJob,
 )
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "EncodeError",
     "ForkedClient",
     "InfrastructureError",
+    "JobNameTaken",
     "ManyhandsError",
     "MasterFull",
     "MasterUnreachable",
@@ -42,4 +45,5 @@ __all__ = [
     "SessionLost",
     "TaskCrashed",
     "TaskTimeout",
+    "UnknownJob",
 ]
