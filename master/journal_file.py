@@ -34,6 +34,13 @@ OUTCOMES = 16
 _Job = tuple[list[Batch], Callable[[Exception | None], None]]
 
 
+Connect = Callable[[Path], sqlite3.Connection]
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+
+
 class JournalFault(OSError):
     """The data directory cannot be used; the text says why, and what to do."""
 
@@ -41,10 +48,14 @@ class JournalFault(OSError):
 class JournalFile:
     """One master's journal; see `journal.Store`. Open it inside the running loop."""
 
-    def __init__(self, directory: Path) -> None:
-        """Raises JournalFault: in use by another master, damaged, foreign, of a later version, or not writable."""
+    def __init__(self, directory: Path, connect: Connect = _connect) -> None:
+        """`connect` opens the file once it exists: a seam for tests that watch what reaches the disk when.
+
+        Raises JournalFault: in use by another master, damaged, foreign, of a later version, or not writable.
+        """
         self._loop = asyncio.get_running_loop()
         self._path = directory / NAME
+        self._connect = connect
         self._lock = _lock(directory)
         #: Frames of a torn tail that were dropped: never acknowledged to anybody.
         self.dropped_frames = 0
@@ -70,7 +81,7 @@ class JournalFile:
             if survey.damaged:
                 raise _damaged(path, f"its log is damaged at frame {survey.frames}, before others that are whole")
             self.dropped_frames = survey.torn
-            db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+            db = self._connect(path)
             try:
                 _prepare(db, path)
                 (self.identity,) = db.execute("SELECT value FROM master WHERE key = 'identity'").fetchone()
@@ -216,7 +227,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}").fetchall()
     (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
-        raise _damaged(path, verdict)
+        raise _damaged(path, verdict.splitlines()[-1])
 
 
 def _damaged(path: Path, what: str) -> JournalFault:
