@@ -28,6 +28,9 @@ ROWS = {
     "generator.memory": "`map` over a generator: growth of client + master",
     "generator": "`map` over a generator: rate",
     "idle": "idle cluster, share of a core",
+    "idle-workers": "master with 1 000 idle workers over gRPC, share of a core",
+    "recovery.master": "kill -9 of the master, 100 000 tasks queued: first result after",
+    "recovery.worker": "kill -9 of a worker: its task starts again after",
     "bare-stream": "echo of 100 bytes, p50",
     "bare-stream.p99": "echo of 100 bytes, p99",
     "bare-stream.rate": "echoed messages, pipelined",
@@ -42,6 +45,8 @@ MEASURE_OF = {
     "small-job": "first-task",
     "generator": "generator",
     "idle": "idle",
+    "idle-workers": "idle-workers",
+    "recovery": "recovery",
     "bare-stream": "bare-stream",
 }
 #: Figures that a system has none of, whatever happens.

@@ -115,4 +115,9 @@ def _targets() -> Iterator[Target]:
         yield Target("small job behind a big one, worst probe", system, "small-job.worst", tenth)
     yield Target("small job of a second client, median", SEPARATE, "small-job.second-client", tenth, hundredth)
     yield Target("small job of a second client, worst probe", SEPARATE, "small-job.second-client.worst", tenth)
+    for key, what in (("map", "`map` of no-op ints"), ("submit", "`submit()` and gather")):
+        off = "manyhands-no-journal"
+        yield Target(f"{what}, journal on against off", SEPARATE, key, Bound(0.7, off, key), Bound(0.9, off, key))
+    yield Target("kill -9 of the master, 100 000 tasks queued: first result", SEPARATE, "recovery.master", Bound(5))
+    yield Target("kill -9 of a worker: its task starts again", SEPARATE, "recovery.worker", Bound(2))
     yield Target("idle cluster", EMBEDDED, "idle", Bound(2), Bound(0.5))

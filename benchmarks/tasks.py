@@ -1,5 +1,6 @@
 """Owns the functions that every measured system runs; importable by name, so they travel by reference."""
 
+import os
 import time
 
 
@@ -28,3 +29,10 @@ def sleep_one_millisecond(_: object) -> None:
 def started_at(_: object) -> int:
     """When this task began: CLOCK_MONOTONIC in nanoseconds, which all processes of a Linux host share."""
     return time.monotonic_ns()
+
+
+def trace_and_sleep(path: str, duration: float) -> None:
+    """Appends when it started (as `started_at`) and its worker's process id to a file, then sleeps."""
+    with open(path, "a") as file:  # noqa: PTH123 -- pathlib is a slow import
+        file.write(f"{time.monotonic_ns()} {os.getppid()}\n")
+    time.sleep(duration)

@@ -8,7 +8,9 @@ from benchmarks.measures import (
     first_task,
     generator_memory,
     idle,
+    idle_workers,
     map_rate,
+    recovery,
     round_trip,
     shortest_task,
     submit_rate,
@@ -42,6 +44,8 @@ MEASURES: dict[str, Measure] = {
             first_task,
             generator_memory,
             idle,
+            idle_workers,
+            recovery,
         ),
     )
 }

@@ -4,7 +4,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from benchmarks.systems.dask_distributed import DaskDistributed
-from benchmarks.systems.manyhands_cluster import ManyhandsEmbedded, ManyhandsSeparate, ManyhandsTcp
+from benchmarks.systems.manyhands_cluster import (
+    ManyhandsEmbedded,
+    ManyhandsSeparate,
+    ManyhandsTcp,
+    ManyhandsWithoutJournal,
+)
 from benchmarks.systems.multiprocessing_pool import MultiprocessingPool
 from benchmarks.systems.parsl_htex import ParslHtex
 from benchmarks.systems.process_pool import ProcessPool
@@ -13,7 +18,7 @@ from benchmarks.systems.ray_tasks import RayTasks
 
 #: The two that the targets speak of.
 JUDGED = (ManyhandsEmbedded.name, ManyhandsSeparate.name)
-OURS = (*JUDGED, ManyhandsTcp.name)
+OURS = (*JUDGED, ManyhandsTcp.name, ManyhandsWithoutJournal.name)
 PEERS = (ProcessPool.name, MultiprocessingPool.name, RayTasks.name, DaskDistributed.name, ParslHtex.name)
 #: Not a task system: the bare stream, over each transport.
 STREAMS = ("grpc-tcp", "grpc-unix")
@@ -22,6 +27,7 @@ TITLES = {
     "manyhands-embedded": "manyhands embedded",
     "manyhands-separate": "manyhands separate daemons",
     "manyhands-tcp": "manyhands separate daemons, gRPC over TCP",
+    "manyhands-no-journal": "manyhands separate daemons, no journal",
     "ppe": "ProcessPoolExecutor",
     "pool": "multiprocessing.Pool",
     "ray": "Ray",
@@ -36,6 +42,7 @@ _FACTORIES: dict[str, Callable[[], System]] = {
     ManyhandsEmbedded.name: ManyhandsEmbedded,
     ManyhandsSeparate.name: ManyhandsSeparate,
     ManyhandsTcp.name: ManyhandsTcp,
+    ManyhandsWithoutJournal.name: ManyhandsWithoutJournal,
     ProcessPool.name: ProcessPool,
     MultiprocessingPool.name: MultiprocessingPool,
     RayTasks.name: RayTasks,

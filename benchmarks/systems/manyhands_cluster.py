@@ -56,8 +56,11 @@ class ManyhandsEmbedded(_Manyhands):
 
 
 class ManyhandsSeparate(_Manyhands):
+    """As users have it, with a journal."""
+
     name = "manyhands-separate"
     master_options: tuple[str, ...] = ()
+    keeps_journal = True
 
     def start(self) -> None:
         from manyhands import Client
@@ -65,11 +68,25 @@ class ManyhandsSeparate(_Manyhands):
         self._daemons: list[subprocess.Popen[bytes]] = []
         port = _free_port()
         self.address = f"127.0.0.1:{port}"
-        self._start_daemon("master", "--host", "127.0.0.1", "--port", str(port), *self.master_options)
+        scratch = tempfile.mkdtemp(prefix="journal", dir=os.environ.get("BENCH_SCRATCH"))
+        journal = ("--data-dir", scratch) if self.keeps_journal else ("--no-journal",)
+        self._master = "master", "--host", "127.0.0.1", "--port", str(port), *journal, *self.master_options
+        self._start_daemon(*self._master)
         _wait_for_port(port, self._daemons[0])
-        self._start_daemon("worker", self.address, "--slots", str(SLOTS))
+        self.start_worker()
         self._client = Client(self.address)
         self._client.wait_for_workers(1, timeout=DAEMON_TIMEOUT)
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        """One more."""
+        return self._start_daemon("worker", self.address, "--slots", str(SLOTS))
+
+    def restart_master(self) -> None:
+        """As after a crash: with its journal, at its address."""
+        self._daemons[0].kill()
+        self._daemons[0].wait()
+        self._start_daemon(*self._master)
+        self._daemons[0] = self._daemons.pop()
 
     def stop(self) -> None:
         try:
@@ -84,18 +101,24 @@ class ManyhandsSeparate(_Manyhands):
                     daemon.kill()
                     daemon.wait()
 
-    def _start_daemon(self, *arguments: str) -> None:
+    def _start_daemon(self, *arguments: str) -> subprocess.Popen[bytes]:
         scratch = tempfile.mkdtemp(prefix=arguments[0], dir=os.environ.get("BENCH_SCRATCH"))
         command = [sys.executable, "-m", "manyhands", *arguments]
         with (Path(scratch) / "output").open("wb") as output:
             self._daemons.append(
                 subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=scratch)
             )
+        return self._daemons[-1]
 
 
 class ManyhandsTcp(ManyhandsSeparate):
     name = "manyhands-tcp"
     master_options = ("--tcp-only",)
+
+
+class ManyhandsWithoutJournal(ManyhandsSeparate):
+    name = "manyhands-no-journal"
+    keeps_journal = False
 
 
 def _free_port() -> int:
