@@ -155,7 +155,12 @@ class Future(concurrent.futures.Future[T]):
     # ------------------------------------------------------------ ending
 
     def cancel(self) -> bool:
-        """Cancel the task unless it has ended: False then. A result that still arrives is dropped."""
+        """Cancel the task unless it has ended: False then.
+
+        Unlike the standard library's also when it runs: the future is cancelled at once, and TaskInterrupted is raised
+        in the task. If that has not ended it after a second, its process is killed. A result that still arrives is
+        dropped.
+        """
         with self._condition:
             if self._state in (RUNNING, FINISHED):
                 return False
@@ -205,7 +210,7 @@ class Future(concurrent.futures.Future[T]):
             background().call(self._invoke_callbacks)  # type: ignore[attr-defined]  # stdlib's, not in its stub
 
     def finish_cancelled(self) -> None:
-        """The master cancelled it before it started."""
+        """The master cancelled it."""
         with self._condition:
             if self._state not in _ENDED:
                 self._become_cancelled()

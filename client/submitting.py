@@ -166,11 +166,11 @@ class SubmitJob(Job):
     def read_no_more(self) -> None:
         """See Job. Futures are not limited by who reads them."""
 
-    def cancel_unstarted(self) -> None:
+    def cancel_open(self, *, spare_running: bool) -> None:
         """See Job."""
         indices = sorted(self._pending)
         if indices:
-            self._connection.post(self, cancel(self.number, indices))
+            self._connection.post(self, cancel(self.number, indices, spare_running=spare_running))
 
     # ------------------------------------------------------------ on the loop's thread
 

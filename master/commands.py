@@ -33,11 +33,14 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
+    """`stop`: also end what runs of these."""
+
     worker: int
     revoke: int
     lease: int
     job: int
     spans: tuple[Span, ...]
+    stop: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,8 +33,8 @@ class Delivery:
                     self._deliver_run(command)
                 case cmd.Revoke():
                     ranges = [pb.Range(lo=lo, hi=hi) for lo, hi in command.spans]
-                    body = pb.Body(revoke=pb.Revoke(revoke=command.revoke, lease=command.lease, ranges=ranges))
-                    self._peers[command.worker].send(body, command.job)
+                    revoke = pb.Revoke(revoke=command.revoke, lease=command.lease, ranges=ranges, stop=command.stop)
+                    self._peers[command.worker].send(pb.Body(revoke=revoke), command.job)
                 case cmd.DeliverFailure():
                     self._deliver_failure(command)
                 case cmd.DeliverCancelled():

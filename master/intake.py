@@ -112,7 +112,7 @@ class Intake:
                     return
                 self._handle(ev.BlockArrived(job, HeldBlock.of(block, held)))
             elif body.HasField("cancel"):
-                self._handle(ev.CancelRequested(job, _spans(body.cancel)))
+                self._handle(ev.CancelRequested(job, _spans(body.cancel), body.cancel.spare_running))
             else:
                 self._handle(ev.JobSealed(job, body.seal_job.total))
 
@@ -142,7 +142,7 @@ class Intake:
         else:
             if self._journal is not None:
                 self._journal.cancel_asked(job, spans)
-            self._handle(ev.CancelRequested(job, spans))
+            self._handle(ev.CancelRequested(job, spans, body.cancel.spare_running))
 
     def consumed(self, peer: Peer, body: pb.Body) -> None:
         job = peer.jobs.get(body.consumed.job)

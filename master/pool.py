@@ -70,41 +70,43 @@ class Pool:
         return [part for worker in self.workers.values() for part in worker.withdraw(job, spans)]
 
     def drop(self, job: Job, out: list[Command]) -> None:
-        """Forget a job, wherever its tasks are."""
+        """Forget a job, wherever its tasks are; what still runs is of no use to anybody."""
         self.unstage(job, [(0, job.count)])
         del self.jobs[job.number]
         job.queued.clear()
         job.waiting.clear()
         self.refresh(job)
-        self.revoke_all(job, [(0, job.count)], out)
+        self.revoke_all(job, [(0, job.count)], out, stop=True)
 
     def close_if_finished(self, job: Job, out: list[Command]) -> None:
         if job.is_finished and job.number in self.jobs:
             self.drop(job, out)
             out.append(CloseJob(job.number, job.client))
 
-    def ask_back(self, worker: Worker, lease: Lease, spans: list[Span], out: list[Command]) -> None:
+    def ask_back(
+        self, worker: Worker, lease: Lease, spans: list[Span], out: list[Command], *, stop: bool = False
+    ) -> None:
         if not spans:
             return
         self._revoke += 1
         worker.revokes[self._revoke] = lease.number
-        out.append(Revoke(worker.number, self._revoke, lease.number, lease.job.number, tuple(spans)))
+        out.append(Revoke(worker.number, self._revoke, lease.number, lease.job.number, tuple(spans), stop))
 
     def ask_back_unknown(self, worker: Worker, lease: int, job: int, spans: list[Span], out: list[Command]) -> None:
-        """The same for work that is under no lease here."""
+        """The same for work that is under no lease here, and wanted by nobody: what runs of it is to end, too."""
         if spans:
             self._revoke += 1
             worker.revokes[self._revoke] = lease
-            out.append(Revoke(worker.number, self._revoke, lease, job, tuple(spans)))
+            out.append(Revoke(worker.number, self._revoke, lease, job, tuple(spans), stop=True))
 
-    def revoke_all(self, job: Job, spans: list[Span], out: list[Command]) -> None:
-        """Ask every worker for what it has not started of these tasks."""
+    def revoke_all(self, job: Job, spans: list[Span], out: list[Command], *, stop: bool) -> None:
+        """Ask every worker for what it has not started of these tasks; with `stop` to end the others."""
         for worker in self.workers.values():
             if worker.leased_of(job):
                 for lease in worker.leases.values():
                     if lease.job is job:
                         asked = [part for lo, hi in spans for part in lease.open.overlap(lo, hi)]
-                        self.ask_back(worker, lease, asked, out)
+                        self.ask_back(worker, lease, asked, out, stop=stop)
 
     # ------------------------------------------------------------ readiness
 

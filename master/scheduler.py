@@ -262,7 +262,7 @@ class Scheduler:
             self._pool.drop(job, out)
             out.append(CloseJob(job.number, job.client))
             return out
-        gone = SpanSet()
+        gone, held = SpanSet(), SpanSet()
         for lo, hi in event.spans:
             for a, b in job.done.missing(lo, min(hi, job.count)):
                 for place in (job.queued, job.waiting):
@@ -273,8 +273,9 @@ class Scheduler:
                     gone.add(c, d)
                 for c, d in gone.missing(a, b):
                     job.cancelling.add(c, d)
-        if job.cancelling:
-            self._pool.revoke_all(job, list(job.cancelling), out)
+                    held.add(c, d)
+        if held:
+            self._pool.revoke_all(job, list(held), out, stop=not event.spare_running)
         self._pool.cancel_now(job, list(gone), out)
         self._pool.refresh(job)
         return out

@@ -266,12 +266,14 @@ class Range(_message.Message):
     def __init__(self, lo: _Optional[int] = ..., hi: _Optional[int] = ...) -> None: ...
 
 class Cancel(_message.Message):
-    __slots__ = ("job", "ranges")
+    __slots__ = ("job", "ranges", "spare_running")
     JOB_FIELD_NUMBER: _ClassVar[int]
     RANGES_FIELD_NUMBER: _ClassVar[int]
+    SPARE_RUNNING_FIELD_NUMBER: _ClassVar[int]
     job: int
     ranges: _containers.RepeatedCompositeFieldContainer[Range]
-    def __init__(self, job: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ...) -> None: ...
+    spare_running: bool
+    def __init__(self, job: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ..., spare_running: bool = ...) -> None: ...
 
 class Consumed(_message.Message):
     __slots__ = ("job", "bytes", "unlimited")
@@ -348,14 +350,16 @@ class Piece(_message.Message):
     def __init__(self, first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., function: _Optional[bytes] = ..., call: _Optional[_Union[Call, str]] = ..., attempt: _Optional[int] = ..., definitions: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Revoke(_message.Message):
-    __slots__ = ("revoke", "lease", "ranges")
+    __slots__ = ("revoke", "lease", "ranges", "stop")
     REVOKE_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     RANGES_FIELD_NUMBER: _ClassVar[int]
+    STOP_FIELD_NUMBER: _ClassVar[int]
     revoke: int
     lease: int
     ranges: _containers.RepeatedCompositeFieldContainer[Range]
-    def __init__(self, revoke: _Optional[int] = ..., lease: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ...) -> None: ...
+    stop: bool
+    def __init__(self, revoke: _Optional[int] = ..., lease: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ..., stop: bool = ...) -> None: ...
 
 class Returned(_message.Message):
     __slots__ = ("revoke", "lease", "ranges")

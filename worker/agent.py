@@ -18,6 +18,7 @@ from manyhands.worker.commands import (
     Command,
     Complain,
     Feed,
+    Interrupt,
     Kill,
     Send,
     SendCut,
@@ -181,6 +182,8 @@ class Agent:
                     writes.setdefault(command.slot, []).extend(frames.write_cut(command.cut))
                 case Spawn():
                     self._slots[command.slot].spawn()
+                case Interrupt():
+                    self._slots[command.slot].interrupt(command.position)
                 case Kill():
                     self._slots[command.slot].kill()
                 case Complain():

@@ -19,6 +19,7 @@ from manyhands.wire.errors import (
     ResultEncodeError,
     SessionLost,
     TaskCrashed,
+    TaskInterrupted,
     TaskTimeout,
 )
 
@@ -41,5 +42,6 @@ __all__ = [
     "ResultEncodeError",
     "SessionLost",
     "TaskCrashed",
+    "TaskInterrupted",
     "TaskTimeout",
 ]
