@@ -102,7 +102,7 @@ class SlotLoop:
             return
         self._run_tasks(chunk, caller(chunk.call, function))
 
-    def _run_tasks(self, chunk: frames.Chunk, function: Callable[[Any], Any]) -> None:
+    def _run_tasks(self, chunk: frames.Chunk, function: Callable[[Any], Any]) -> None:  # noqa: PLR0915 - calls cost
         """The hot loop: publish, read the limit, decode, call, encode; each task fails for itself.
 
         `interrupts.position` is set only inside the `try`, and never where a result already counts as finished:
