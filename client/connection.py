@@ -62,6 +62,7 @@ class Connection:
         self._unsent_bytes = 0  # in blocks posted to the loop's thread, but not with the dialer yet
         self._unsent_lock = threading.Lock()
         self._outage: asyncio.TimerHandle | None = None
+        self._epoch = 0  # of the master that welcomed us last
         self._trouble = ""
         self._closing = False
         self._settled = asyncio.Event()
@@ -225,6 +226,10 @@ class Connection:
     def _on_welcome(self, welcome: pb.Welcome) -> None:
         for warning in welcome.warnings:
             logger.warning("the master at %s: %s", self.address, warning)
+        if welcome.epoch != self._epoch:
+            self._epoch = welcome.epoch
+            for job in self.jobs():
+                job.on_new_master()
         if self._outage is not None:
             self._outage.cancel()
             self._outage = None
@@ -251,6 +256,10 @@ class Connection:
             job = self._jobs.get(body.cancelled.job)
             if job is not None:
                 job.on_cancelled([(each.lo, each.hi) for each in body.cancelled.ranges])
+        elif kind == "dispatched":
+            job = self._jobs.get(body.dispatched.job)
+            if job is not None:
+                job.on_dispatched([(each.lo, each.hi) for each in body.dispatched.ranges])
         elif kind == "want":
             self._on_want(body.want.hashes)
         elif kind == "cluster":

@@ -49,6 +49,13 @@ class Job(ABC):
         """These tasks were cancelled."""
 
     @abstractmethod
+    def on_dispatched(self, spans: Sequence[Span]) -> None:
+        """These tasks have been sent to workers; only for those who watch."""
+
+    def on_new_master(self) -> None:  # noqa: B027 - most have nothing to do
+        """The master may have been restarted: what it does not write down must be said again."""
+
+    @abstractmethod
     def fail(self, cause: BaseException) -> None:
         """Nothing more will come: whatever is open ends with `cause`."""
 

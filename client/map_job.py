@@ -163,6 +163,10 @@ class MapJob(Job):
             self._told.add(a, b)
         return parts
 
+    def on_dispatched(self, spans: Sequence[Span]) -> None:
+        """See Job."""
+        raise AssertionError("a map's tasks have no futures to be asked, so nobody watches it")
+
     def fail(self, cause: BaseException) -> None:
         """See Job."""
         self.failure = cause

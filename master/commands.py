@@ -84,6 +84,15 @@ class KeepTries:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliverDispatched:
+    """Tell the client, who watches the job, that these tasks have been sent to a worker."""
+
+    job: int
+    client: int
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CloseJob:
     """Every task of the job has its outcome, or the job was cancelled: it is forgotten here."""
 
@@ -100,4 +109,14 @@ class RejectJob:
     sentence: str
 
 
-Command = Dispatch | Revoke | DeliverRun | DeliverFailure | DeliverCancelled | KeepTries | CloseJob | RejectJob
+Command = (
+    Dispatch
+    | Revoke
+    | DeliverRun
+    | DeliverFailure
+    | DeliverCancelled
+    | DeliverDispatched
+    | KeepTries
+    | CloseJob
+    | RejectJob
+)

@@ -67,6 +67,7 @@ class Engine:
             "seal_job": intake.job_message,
             "cancel": intake.cancel,
             "consumed": intake.consumed,
+            "watch": intake.watch,
             "close_session": self._on_close,
         }
 

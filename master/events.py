@@ -124,6 +124,13 @@ class ResultsConsumed:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchRequested:
+    """The client wants to know which tasks of the job are dispatched."""
+
+    job: int
+
+
+@dataclass(frozen=True, slots=True)
 class ClientLeft:
     client: int
 
@@ -189,6 +196,7 @@ Event = (
     | JobSealed
     | CancelRequested
     | ResultsConsumed
+    | WatchRequested
     | ClientLeft
     | RunSucceeded
     | TaskFailed

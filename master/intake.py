@@ -151,6 +151,11 @@ class Intake:
                 self._journal.consumed(job, body.consumed.bytes, body.consumed.unlimited)
             self._handle(ev.ResultsConsumed(job, body.consumed.bytes, body.consumed.unlimited))
 
+    def watch(self, peer: Peer, body: pb.Body) -> None:
+        job = peer.jobs.get(body.watch.job)
+        if job is not None:
+            self._handle(ev.WatchRequested(job))
+
     # ------------------------------------------------------------ after a restart
 
     def restore(self, kept: Kept, clients: Mapping[bytes, Peer]) -> None:

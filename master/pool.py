@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from manyhands.master.commands import CloseJob, Command, DeliverCancelled, Revoke
+from collections.abc import Iterable
+
+from manyhands.master.commands import CloseJob, Command, DeliverCancelled, DeliverDispatched, Revoke
 from manyhands.master.jobs import Job
 from manyhands.master.profiles import Profile, Profiles
 from manyhands.master.queues import FairQueue
@@ -108,6 +110,25 @@ class Pool:
                         asked = [part for lo, hi in spans for part in lease.open.overlap(lo, hi)]
                         self.ask_back(worker, lease, asked, out, stop=stop)
 
+    def note_dispatched(self, job: Job, spans: Iterable[Span], out: list[Command]) -> None:
+        """Workers have these tasks now: remember it, and tell it, if anybody wants to know."""
+        if job.dispatched is not None:
+            for lo, hi in spans:
+                job.dispatched.add(lo, hi)
+            if job.watched:
+                out.append(DeliverDispatched(job.number, job.client, tuple(spans)))
+
+    def leased(self, job: Job) -> list[Span]:
+        """What workers hold of a job and have not reported."""
+        return [
+            span
+            for worker in self.workers.values()
+            if worker.leased_of(job)
+            for lease in worker.leases.values()
+            if lease.job is job
+            for span in lease.open
+        ]
+
     # ------------------------------------------------------------ readiness
 
     def refresh(self, job: Job) -> None:
@@ -162,14 +183,7 @@ class Pool:
                 if part.job is job
                 for span in part.spans
             ]
-            leased = [
-                span
-                for worker in self.workers.values()
-                for lease in worker.leases.values()
-                if lease.job is job
-                for span in lease.open
-            ]
-            job.check_invariants(staged, leased)
+            job.check_invariants(staged, self.leased(job))
             assert (job in self.fair) == (bool(job.queued) and self.startable(job) > 0)
             assert not job.is_finished
         for worker in self.workers.values():

@@ -12,7 +12,15 @@ from random import Random
 from typing import Any
 
 from manyhands.master import events as ev
-from manyhands.master.commands import CloseJob, Command, DeliverFailure, DeliverRun, KeepTries, RejectJob
+from manyhands.master.commands import (
+    CloseJob,
+    Command,
+    DeliverDispatched,
+    DeliverFailure,
+    DeliverRun,
+    KeepTries,
+    RejectJob,
+)
 from manyhands.master.jobs import Job
 from manyhands.master.planner import Planner
 from manyhands.master.pool import Pool
@@ -50,6 +58,7 @@ class Scheduler:
             ev.JobSealed: self._on_job_sealed,
             ev.CancelRequested: self._on_cancel_requested,
             ev.ResultsConsumed: self._on_results_consumed,
+            ev.WatchRequested: self._on_watch_requested,
             ev.ClientLeft: self._on_client_left,
             ev.RunSucceeded: self._on_run_succeeded,
             ev.TaskFailed: self._on_task_failed,
@@ -171,6 +180,7 @@ class Scheduler:
             job.doubled = True
             self._pool.withdraw(job, list(wanted))
             self._planner.lease_again(worker, job, number, wanted)
+            self._pool.note_dispatched(job, wanted, out)
             self._pool.refresh(job)
         self._planner.touch(worker)
         return out
@@ -246,6 +256,18 @@ class Scheduler:
             job.unlimited = job.unlimited or event.unlimited
             self._pool.refresh(job)
         return []
+
+    def _on_watch_requested(self, event: ev.WatchRequested, now: float) -> list[Command]:
+        job = self._pool.jobs.get(event.job)
+        if job is None:
+            return []
+        job.watched = True
+        if job.dispatched is None:
+            # Those that wait for another attempt have been at a worker, too.
+            job.dispatched = SpanSet()
+            for lo, hi in [*self._pool.leased(job), *job.attempts.counted()]:
+                job.dispatched.add(lo, hi)
+        return [DeliverDispatched(job.number, job.client, tuple(job.dispatched))]
 
     def _on_client_left(self, event: ev.ClientLeft, now: float) -> list[Command]:
         out: list[Command] = []
