@@ -196,7 +196,7 @@ class AsyncClient:
         """Take no more work and return when all of it has been done; see `Client.shutdown`."""
         if self._client is not None:
             connection = self._client.session.connection
-            lifecycle.begin_shutdown(connection, cancel_unstarted=cancel_futures)
+            lifecycle.begin_shutdown(connection, cancel=cancel_futures)
             await asyncio.to_thread(connection.closed.wait)
 
     def __repr__(self) -> str:

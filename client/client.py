@@ -288,13 +288,13 @@ class Client(concurrent.futures.Executor):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work; with `wait`, return when all of it has been done and the session is closed.
 
-        `cancel_futures` cancels what has not started. Maps fed from generators pull no more. An embedded
-        cluster ends when the last task has.
+        `cancel_futures` cancels what has not started; what runs goes on. Maps fed from generators pull no more.
+        An embedded cluster ends when the last task has.
         """
         connection = self._connection
         connection.check_forked()
         if not connection.closed.is_set():
-            lifecycle.begin_shutdown(connection, cancel_unstarted=cancel_futures)
+            lifecycle.begin_shutdown(connection, cancel=cancel_futures)
             if wait and not connection.background.is_current:
                 connection.closed.wait()
 
@@ -304,10 +304,13 @@ class Client(concurrent.futures.Executor):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._connection.forked is not None:
+        connection = self._connection
+        if connection.forked is not None:
             return  # a forked child leaves its parent's block: the client is the parent's to shut down
-        # Who pressed Ctrl-C does not want to see a million more tasks through.
-        self.shutdown(wait=True, cancel_futures=kind is KeyboardInterrupt)
+        if kind is KeyboardInterrupt and not connection.closed.is_set():
+            # Who pressed Ctrl-C does not want to see the running tasks through, let alone a million more.
+            lifecycle.begin_shutdown(connection, cancel=True, spare_running=False)
+        self.shutdown(wait=True)
 
     def _state(self) -> str:
         connection = self._connection

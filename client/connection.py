@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import itertools
 import logging
 import os
@@ -15,12 +14,13 @@ from typing import Any
 
 from manyhands.client.cluster import ClusterView
 from manyhands.client.gathering import Blob, OpenBlock
+from manyhands.client.incoming import Incoming
 from manyhands.client.jobs import Job
 from manyhands.client.loop import Background
 from manyhands.client.stats import Stats
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.dialer import Dialer
-from manyhands.wire.errors import ClusterError, JobNameTaken, NoWorkers, Refused, SessionLost, UnknownJob
+from manyhands.wire.errors import NoWorkers, Refused, SessionLost
 from manyhands.wire.handshake import make_hello
 from manyhands.wire.links import OpenLink
 
@@ -59,14 +59,12 @@ class Connection:
         self._dialer: Dialer | None = None
         self._numbers = itertools.count(1)
         self._jobs: dict[int, Job] = {}
+        self.incoming = Incoming(self, self._jobs)
         self._defined: set[bytes] = set()
         self._unsent_bytes = 0  # in blocks posted to the loop's thread, but not with the dialer yet
         self._unsent_lock = threading.Lock()
         self._outage: asyncio.TimerHandle | None = None
-        self._trouble = ""
-        self._epoch = 0
-        #: Told of definitions that the master sends unasked: those of other clients' jobs.
-        self.learn: Callable[[bytes, bytes], None] = lambda _hash, _blob: None
+        self._epoch = 0  # of the master that welcomed us last
         self._closing = False
         self._settled = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -86,7 +84,7 @@ class Connection:
         self._dialer = Dialer(
             self._open_link,
             partial(make_hello, pb.ROLE_CLIENT),
-            self._on_bodies,
+            self.incoming.received,
             self._on_welcome,
             self._on_session_lost,
             self._on_link_lost,
@@ -196,7 +194,7 @@ class Connection:
 
     def _open_job(self, job: Job, opening: pb.Body, blobs: Iterable[Blob]) -> None:
         if self._failure is not None:
-            self._fail_job(job, self._failure)
+            self.fail_job(job, self._failure)
         if job.number not in self._jobs:
             return
         self._define(job, blobs)
@@ -225,6 +223,13 @@ class Connection:
             self.cluster.has_work(True)
             self._send(block.body(job.number), job.number)
 
+    def define_again(self, digests: Iterable[bytes]) -> None:
+        """The master lacks definitions that it was sent."""
+        for digest in digests:
+            blob = next((job.blobs[digest] for job in self.jobs() if digest in job.blobs), None)
+            if blob is not None:  # otherwise the job that needed it is over
+                self._send(pb.Body(define=pb.Define(hash=digest, blob=blob)))
+
     def send_last(self, job: Job, body: pb.Body, on_acknowledged: Callable[[], None]) -> None:
         """Send a message of the job; told once that, and everything before it, is safe with the master."""
         if job.number in self._jobs:
@@ -247,63 +252,12 @@ class Connection:
         if welcome.epoch != self._epoch:
             self._epoch = welcome.epoch
             for job in self.jobs():
-                job.on_master_restarted()
+                job.on_new_master()
         if self._outage is not None:
             self._outage.cancel()
             self._outage = None
             if self.ready.is_set():
                 logger.warning("connected to the master at %s again", self.address)
-
-    def _on_bodies(self, bodies: Sequence[pb.Body]) -> None:
-        for body in bodies:
-            kind = body.WhichOneof("kind")
-            if kind == "results":
-                message = body.results
-                job = self._jobs.get(message.job)
-                if job is not None:
-                    job.on_results(message)
-            else:
-                self._on_other(kind, body)
-
-    def _on_other(self, kind: str | None, body: pb.Body) -> None:
-        if kind == "failure":
-            job = self._jobs.get(body.failure.job)
-            if job is not None:
-                job.on_failure(body.failure)
-        elif kind == "cancelled":
-            job = self._jobs.get(body.cancelled.job)
-            if job is not None:
-                job.on_cancelled([(each.lo, each.hi) for each in body.cancelled.ranges])
-        elif kind == "want":
-            self._on_want(body.want.hashes)
-        elif kind == "cluster":
-            self.cluster.update(body.cluster.workers, body.cluster.slots)
-            self._on_trouble(body.cluster.trouble)
-            self.ready.set()
-        elif kind == "job_rejected":
-            job = self._jobs.get(body.job_rejected.job)
-            if job is not None:
-                self._fail_job(job, _rejection(body.job_rejected))
-        elif kind == "job_report":
-            job = self._jobs.get(body.job_report.job)
-            if job is not None:
-                job.on_report(body.job_report)
-        elif kind == "define":
-            self.learn(body.define.hash, body.define.blob)
-        # Anything else is from a later version that knows what it may expect of us.
-
-    def _on_trouble(self, trouble: str) -> None:
-        if trouble and not self._trouble:
-            logger.warning("the master at %s takes no new work: %s", self.address, trouble)
-        elif self._trouble and not trouble:
-            logger.warning("the master at %s takes new work again", self.address)
-        self._trouble = trouble
-
-    def _on_want(self, digests: Iterable[bytes]) -> None:
-        for digest in digests:
-            blob = next((job.blobs[digest] for job in self.jobs() if digest in job.blobs), None)
-            if blob is not None:  # otherwise the job that needed it is over
-                self._send(pb.Body(define=pb.Define(hash=digest, blob=blob)))
 
     def _on_link_lost(self, reason: str) -> None:
         self.last_trouble = reason
@@ -380,7 +334,8 @@ class Connection:
         finally:
             self.closed.set()  # whatever failed above: somebody waits for this
 
-    def _fail_job(self, job: Job, cause: BaseException) -> None:
+    def fail_job(self, job: Job, cause: BaseException) -> None:
+        """Nothing more will come of a job: what is open of it ends with `cause`."""
         self._jobs.pop(job.number, None)
         self.count_ended(job, job.opened - job.ended)
         job.fail(cause)
@@ -388,7 +343,7 @@ class Connection:
 
     def _fail_jobs(self, cause: BaseException) -> None:
         for job in self.jobs():
-            self._fail_job(job, cause)
+            self.fail_job(job, cause)
 
     def die(self, cause: BaseException) -> None:
         """Nothing will come any more: everything that waits ends with `cause`."""
@@ -410,17 +365,3 @@ class Connection:
         if self._dialer is not None:
             self._spawn(self._dialer.close())
         self.close()
-
-
-def _rejection(message: pb.JobRejected) -> BaseException:
-    match message.code:
-        case pb.JobRejected.CODE_NAME_TAKEN:
-            return JobNameTaken(message.sentence)
-        case pb.JobRejected.CODE_UNKNOWN_NAME:
-            return UnknownJob(message.sentence)
-        case pb.JobRejected.CODE_NO_JOURNAL:
-            return ClusterError(message.sentence)
-        case pb.JobRejected.CODE_CANCELLED:
-            return concurrent.futures.CancelledError(message.sentence)
-        case _:
-            return SessionLost(f"the master rejected the job: {message.sentence}")

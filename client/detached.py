@@ -121,7 +121,7 @@ class _Attached(OrderedMapJob):
         """The message that begins it."""
         return pb.Body(attach_job=pb.AttachJob(job=self.number, name=self._name, results=self.results))
 
-    def on_master_restarted(self) -> None:
+    def on_new_master(self) -> None:
         """See Job: it has forgotten that we take part."""
         self._connection.send(self, self.attach())
 
@@ -194,9 +194,9 @@ class _ResultsJob(_Attached):
         self._consumed_bytes = total_bytes
         super().consumed(total_bytes)
 
-    def on_master_restarted(self) -> None:
+    def on_new_master(self) -> None:
         """See Job: it sends everything once more."""
-        super().on_master_restarted()
+        super().on_new_master()
         consumed = pb.Consumed(job=self.number, bytes=self._consumed_bytes)
         self._connection.send(self, pb.Body(consumed=consumed))
 

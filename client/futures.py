@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING
 from typing import Any, Protocol, TypeVar
 
 from manyhands.client.loop import background
@@ -29,6 +29,10 @@ class Owner(Protocol):
 
     def cancel(self, index: int) -> None:
         """The future was cancelled: tell the master."""
+        ...
+
+    def is_dispatched(self, index: int) -> bool:
+        """Whether the task has been sent to a worker, as far as is known; may wait for the answer, for a moment."""
         ...
 
     def check_forked(self) -> None:
@@ -94,8 +98,12 @@ class Future(concurrent.futures.Future[T]):
         return self._state in _ENDED
 
     def running(self) -> bool:
-        """Always False: where a task stands is the master's knowledge, and a call here costs nothing."""
-        return self._state == RUNNING
+        """Whether the task has been sent to a worker and has not ended.
+
+        The first call asks the master, which takes a round trip (1 s at most); from then on the master tells. A running
+        task can still be cancelled.
+        """
+        return self._state == PENDING and self._owner.is_dispatched(self._index) and self._state == PENDING
 
     def cancelled(self) -> bool:
         """Whether `cancel` succeeded."""
@@ -155,9 +163,14 @@ class Future(concurrent.futures.Future[T]):
     # ------------------------------------------------------------ ending
 
     def cancel(self) -> bool:
-        """Cancel the task unless it has ended: False then. A result that still arrives is dropped."""
+        """Cancel the task unless it has ended: False then.
+
+        Unlike the standard library's also when it runs: the future is cancelled at once, and TaskInterrupted is raised
+        in the task. If that has not ended it after a second, its process is killed. A result that still arrives is
+        dropped.
+        """
         with self._condition:
-            if self._state in (RUNNING, FINISHED):
+            if self._state == FINISHED:
                 return False
             if self._state in _CANCELLED:
                 return True
@@ -205,7 +218,7 @@ class Future(concurrent.futures.Future[T]):
             background().call(self._invoke_callbacks)  # type: ignore[attr-defined]  # stdlib's, not in its stub
 
     def finish_cancelled(self) -> None:
-        """The master cancelled it before it started."""
+        """The master cancelled it."""
         with self._condition:
             if self._state not in _ENDED:
                 self._become_cancelled()
@@ -224,6 +237,9 @@ class _Nobody:
 
     def cancel(self, index: int) -> None:
         raise AssertionError("it has ended already")
+
+    def is_dispatched(self, index: int) -> bool:
+        return False
 
     def check_forked(self) -> None:
         pass

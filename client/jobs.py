@@ -46,13 +46,17 @@ class Job(ABC):
 
     @abstractmethod
     def on_cancelled(self, spans: Sequence[Span]) -> None:
-        """These tasks were cancelled before they started."""
+        """These tasks were cancelled."""
+
+    @abstractmethod
+    def on_dispatched(self, spans: Sequence[Span]) -> None:
+        """These tasks have been sent to workers; only for those who watch."""
+
+    def on_new_master(self) -> None:  # noqa: B027 - most have nothing to do
+        """The master may have been restarted: what it does not write down must be said again."""
 
     def on_report(self, message: pb.JobReport) -> None:  # noqa: B027 - for those who asked
         """How a detached job fares."""
-
-    def on_master_restarted(self) -> None:  # noqa: B027 - it knows what we told it, by its journal
-        """The master has begun a new life."""
 
     @abstractmethod
     def fail(self, cause: BaseException) -> None:
@@ -63,8 +67,8 @@ class Job(ABC):
         """From any thread: add no tasks from now on; what was added before has been posted when this returns."""
 
     @abstractmethod
-    def cancel_unstarted(self) -> None:
-        """From any thread, after `stop_intake`: ask the master to cancel what has not started."""
+    def cancel_open(self, *, spare_running: bool) -> None:
+        """From any thread, after `stop_intake`: ask the master to cancel what has not ended, or not even started."""
 
     @abstractmethod
     def read_no_more(self) -> None:
@@ -96,12 +100,12 @@ def open_job(
     )
 
 
-def cancel(number: int, indices: Iterable[int]) -> pb.Body:
-    """The message that cancels some tasks of a job, given in ascending order."""
+def cancel(number: int, indices: Iterable[int], *, spare_running: bool = False) -> pb.Body:
+    """The message that cancels some tasks of a job, given in ascending order; or those of them that are pending."""
     spans: list[pb.Range] = []
     for index in indices:
         if spans and spans[-1].hi == index:
             spans[-1].hi = index + 1
         else:
             spans.append(pb.Range(lo=index, hi=index + 1))
-    return pb.Body(cancel=pb.Cancel(job=number, ranges=spans))
+    return pb.Body(cancel=pb.Cancel(job=number, ranges=spans, spare_running=spare_running))

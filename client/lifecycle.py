@@ -24,8 +24,11 @@ def register(connection: Connection) -> None:
     _connections.add(connection)
 
 
-def begin_shutdown(connection: Connection, *, cancel_unstarted: bool = False) -> None:
-    """Refuse new work; what was accepted runs to its end, then the session is closed. Does not wait."""
+def begin_shutdown(connection: Connection, *, cancel: bool = False, spare_running: bool = True) -> None:
+    """Refuse new work; what was accepted runs to its end, then the session is closed. Does not wait.
+
+    `cancel`: what has not started is cancelled instead, and without `spare_running` what runs as well.
+    """
     if os.getpid() != connection.pid:
         return
     if connection.refusal is None:
@@ -34,14 +37,14 @@ def begin_shutdown(connection: Connection, *, cancel_unstarted: bool = False) ->
     for job in jobs:
         job.stop_intake()
         job.read_no_more()
-    if cancel_unstarted:
-        connection.background.post(partial(_cancel_soon, connection, jobs))
+    if cancel:
+        connection.background.post(partial(_cancel_soon, connection, jobs, spare_running))
     connection.background.post(connection.close)
 
 
-def _cancel_soon(connection: Connection, jobs: Iterable[Job]) -> None:
+def _cancel_soon(connection: Connection, jobs: Iterable[Job], spare_running: bool) -> None:
     for job in jobs:
-        connection.background.loop.call_later(CANCEL_DELAY, job.cancel_unstarted)
+        connection.background.loop.call_later(CANCEL_DELAY, partial(job.cancel_open, spare_running=spare_running))
 
 
 def dropped(connection: Connection) -> None:

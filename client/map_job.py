@@ -19,7 +19,7 @@ from manyhands.wire.spans import Span, SpanSet
 
 
 class Gap(NamedTuple):
-    """Tasks that were cancelled before they started."""
+    """Tasks that were cancelled."""
 
     lo: int
     hi: int
@@ -166,6 +166,10 @@ class MapJob(Job):
             self._told.add(a, b)
         return parts
 
+    def on_dispatched(self, spans: Sequence[Span]) -> None:
+        """See Job."""
+        raise AssertionError("a map's tasks have no futures to be asked, so nobody watches it")
+
     def fail(self, cause: BaseException) -> None:
         """See Job."""
         self.failure = cause
@@ -198,11 +202,12 @@ class MapJob(Job):
         consumed = pb.Consumed(job=self.number, unlimited=True)
         self._connection.post(self, pb.Body(consumed=consumed))
 
-    def cancel_unstarted(self) -> None:
+    def cancel_open(self, *, spare_running: bool) -> None:
         """See Job."""
         if self.posted:
             ranges = [pb.Range(lo=0, hi=self.posted)]
-            self._connection.post(self, pb.Body(cancel=pb.Cancel(job=self.number, ranges=ranges)))
+            cancel = pb.Cancel(job=self.number, ranges=ranges, spare_running=spare_running)
+            self._connection.post(self, pb.Body(cancel=cancel))
 
 
 class OrderedMapJob(MapJob):

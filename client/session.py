@@ -17,7 +17,7 @@ class Session:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.encoding: Encoding = encoding()
-        connection.learn = self.encoding.learn
+        connection.incoming.learn = self.encoding.learn
         self._streams: dict[Options, SubmitStream] = {}
         self._finalizer = weakref.finalize(self, lifecycle.dropped, connection)
         self._finalizer.atexit = False  # lifecycle deals with the interpreter's end

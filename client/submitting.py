@@ -17,10 +17,13 @@ from manyhands.client.options import Options
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import BLOCK_BYTES, unpack_ends
 from manyhands.wire.errors import EncodeError
-from manyhands.wire.spans import Span
+from manyhands.wire.spans import Span, SpanSet
 
 #: Seconds after which a lone task that had not been sent was kept waiting by a caller that held the interpreter's lock.
 LATE = 0.002
+
+#: Seconds that the first question whether a task runs waits for the master's answer.
+WATCH_TIMEOUT = 1.0
 
 
 class SubmitStream:
@@ -80,6 +83,9 @@ class SubmitJob(Job):
         self._computes_on = True
         self._pending: dict[int, Future[Any]] = {}
         self._cancelled: deque[int] = deque()
+        #: What has been sent to workers, once somebody has asked.
+        self._dispatched: SpanSet | None = None
+        self._dispatched_known = threading.Event()
 
     @property
     def is_over(self) -> bool:
@@ -145,6 +151,21 @@ class SubmitJob(Job):
         self._cancelled.append(index)
         self._connection.background.post(self._send_cancelled)
 
+    def is_dispatched(self, index: int) -> bool:
+        """See Owner."""
+        connection = self._connection
+        connection.check_forked()
+        with self._lock:
+            is_first = self._dispatched is None
+            if self._dispatched is None:
+                self._dispatched = SpanSet()
+        if is_first:
+            connection.post(self, pb.Body(watch=pb.Watch(job=self.number)))
+            if not connection.background.is_current:
+                self._dispatched_known.wait(WATCH_TIMEOUT)
+        with self._lock:
+            return index in self._dispatched
+
     def decode(self, outcome: Outcome) -> tuple[Any, BaseException | None]:
         """See Owner."""
         return self._encoding.decode_outcome(outcome)
@@ -166,11 +187,11 @@ class SubmitJob(Job):
     def read_no_more(self) -> None:
         """See Job. Futures are not limited by who reads them."""
 
-    def cancel_unstarted(self) -> None:
+    def cancel_open(self, *, spare_running: bool) -> None:
         """See Job."""
         indices = sorted(self._pending)
         if indices:
-            self._connection.post(self, cancel(self.number, indices))
+            self._connection.post(self, cancel(self.number, indices, spare_running=spare_running))
 
     # ------------------------------------------------------------ on the loop's thread
 
@@ -223,6 +244,19 @@ class SubmitJob(Job):
         self._connection.count_ended(self, len(found))
         for future in found:
             future.finish_cancelled()
+
+    def on_new_master(self) -> None:
+        """See Job."""
+        if self._dispatched is not None:
+            self._connection.send(self, pb.Body(watch=pb.Watch(job=self.number)))
+
+    def on_dispatched(self, spans: Sequence[Span]) -> None:
+        """See Job."""
+        with self._lock:
+            if self._dispatched is not None:
+                for lo, hi in spans:
+                    self._dispatched.add(lo, hi)
+        self._dispatched_known.set()
 
     def fail(self, cause: BaseException) -> None:
         """See Job."""

@@ -31,6 +31,10 @@ class Counts:
                 return
         self._levels.append(SpanSet(carried))
 
+    def counted(self) -> list[Span]:
+        """Those whose count is not zero."""
+        return list(self._levels[0]) if self._levels else []
+
     def of(self, index: int) -> int:
         """The count of one index."""
         return sum(1 for level in self._levels if index in level)

@@ -33,11 +33,14 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Revoke:
+    """`stop`: also end what runs of these."""
+
     worker: int
     revoke: int
     lease: int
     job: int
     spans: tuple[Span, ...]
+    stop: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,15 @@ class KeepTries:
 
 
 @dataclass(frozen=True, slots=True)
+class DeliverDispatched:
+    """Tell the client, who watches the job, that these tasks have been sent to a worker."""
+
+    job: int
+    client: int
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CloseJob:
     """Every task of the job has its outcome, or the job was cancelled: it is forgotten here."""
 
@@ -97,4 +109,14 @@ class RejectJob:
     sentence: str
 
 
-Command = Dispatch | Revoke | DeliverRun | DeliverFailure | DeliverCancelled | KeepTries | CloseJob | RejectJob
+Command = (
+    Dispatch
+    | Revoke
+    | DeliverRun
+    | DeliverFailure
+    | DeliverCancelled
+    | DeliverDispatched
+    | KeepTries
+    | CloseJob
+    | RejectJob
+)

@@ -41,12 +41,14 @@ class Delivery:
                     self._deliver_run(command)
                 case cmd.Revoke():
                     ranges = [pb.Range(lo=lo, hi=hi) for lo, hi in command.spans]
-                    body = pb.Body(revoke=pb.Revoke(revoke=command.revoke, lease=command.lease, ranges=ranges))
-                    self._peers[command.worker].send(body, command.job)
+                    revoke = pb.Revoke(revoke=command.revoke, lease=command.lease, ranges=ranges, stop=command.stop)
+                    self._peers[command.worker].send(pb.Body(revoke=revoke), command.job)
                 case cmd.DeliverFailure():
                     self._deliver_failure(command)
                 case cmd.DeliverCancelled():
                     self._deliver_cancelled(command)
+                case cmd.DeliverDispatched():
+                    self._deliver_dispatched(command)
                 case cmd.KeepTries():
                     self._keep_tries(command)
                 case cmd.CloseJob():
@@ -69,6 +71,13 @@ class Delivery:
             ranges = [pb.Range(lo=lo, hi=hi) for lo, hi in command.spans]
             body = pb.Body(cancelled=pb.Cancelled(job=record.number, ranges=ranges))
             self._deliver(command, record, command.spans, "cancelled", command.spans[0][0], body)
+
+    def _deliver_dispatched(self, command: cmd.DeliverDispatched) -> None:
+        """Not worth writing down: after a restart the client asks again."""
+        record = self._records.get(command.job)
+        if record is not None and record.client is not None:
+            ranges = [pb.Range(lo=lo, hi=hi) for lo, hi in command.spans]
+            record.client.send(pb.Body(dispatched=pb.Dispatched(job=record.number, ranges=ranges)))
 
     def _keep_tries(self, command: cmd.KeepTries) -> None:
         if self._journal is not None:

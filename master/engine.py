@@ -71,6 +71,7 @@ class Engine:
             "consumed": intake.consumed,
             "attach_job": intake.attach,
             "leave_job": intake.leave,
+            "watch": intake.watch,
             "close_session": self._on_close,
         }
 

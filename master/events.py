@@ -109,10 +109,11 @@ class JobSealed:
 
 @dataclass(frozen=True, slots=True)
 class CancelRequested:
-    """`spans` None: the whole job, and it is closed."""
+    """`spans` None: the whole job, and it is closed. `spare_running`: what has started runs to its end."""
 
     job: int
     spans: tuple[Span, ...] | None
+    spare_running: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +121,13 @@ class ResultsConsumed:
     job: int
     total_bytes: int
     unlimited: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WatchRequested:
+    """The client wants to know which tasks of the job are dispatched."""
+
+    job: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +170,7 @@ class TaskCrashed:
 
 @dataclass(frozen=True, slots=True)
 class SpansReturned:
-    """A worker gave back what it had not started; `revoke` 0: unasked."""
+    """A worker gave back what it had not started, or (then with `revoke` 0, unasked) what it has stopped."""
 
     worker: int
     revoke: int
@@ -188,6 +196,7 @@ Event = (
     | JobSealed
     | CancelRequested
     | ResultsConsumed
+    | WatchRequested
     | ClientLeft
     | RunSucceeded
     | TaskFailed

@@ -132,7 +132,7 @@ class Intake:
                     return
                 self._handle(ev.BlockArrived(job, HeldBlock.of(block, held)))
             elif body.HasField("cancel"):
-                self._handle(ev.CancelRequested(job, _spans(body.cancel)))
+                self._handle(ev.CancelRequested(job, _spans(body.cancel), body.cancel.spare_running))
             else:
                 self._handle(ev.JobSealed(job, body.seal_job.total))
 
@@ -188,7 +188,7 @@ class Intake:
         else:
             if self._journal is not None:
                 self._journal.cancel_asked(job, spans)
-            self._handle(ev.CancelRequested(job, spans))
+            self._handle(ev.CancelRequested(job, spans, body.cancel.spare_running))
 
     def consumed(self, peer: Peer, body: pb.Body) -> None:
         """The client's user has taken so many bytes of results."""
@@ -199,6 +199,11 @@ class Intake:
             if self._journal is not None:
                 self._journal.consumed(job, body.consumed.bytes, body.consumed.unlimited)
             self._handle(ev.ResultsConsumed(job, body.consumed.bytes, body.consumed.unlimited))
+
+    def watch(self, peer: Peer, body: pb.Body) -> None:
+        job = peer.jobs.get(body.watch.job)
+        if job is not None:
+            self._handle(ev.WatchRequested(job))
 
     # ------------------------------------------------------------ after a restart
 

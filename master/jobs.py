@@ -88,6 +88,7 @@ class Job:
         "count",
         "crash_reports",
         "delivered_bytes",
+        "dispatched",
         "done",
         "doubled",
         "failed",
@@ -103,6 +104,7 @@ class Job:
         "tag",
         "unlimited",
         "waiting",
+        "watched",
     )
 
     def __init__(self, number: int, client: int, options: JobOptions) -> None:
@@ -122,6 +124,10 @@ class Job:
         self.done = SpanSet()
         #: Leased, and to be dropped instead of queued again should they come back.
         self.cancelling = SpanSet()
+        #: Every task that was ever sent to a worker; None while nobody needs to know.
+        self.dispatched: SpanSet | None = None
+        #: Whether the client wants to hear of each dispatch.
+        self.watched = False
         #: Tasks in the workers' deques, and under leases (a task under two counts twice).
         self.staged = 0
         self.leased = 0

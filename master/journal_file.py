@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from manyhands.master import wal_survey
-from manyhands.master.journal import NoRoom
+from manyhands.master.group_commit import NoRoom
 from manyhands.master.journal_batch import Batch
 from manyhands.master.journal_schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, Kept, read, read_outcomes, write
 

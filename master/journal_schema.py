@@ -51,20 +51,21 @@ def statements(batch: Batch) -> Iterator[Statement]:
     """What writes a batch. Idempotent, so that a batch may be written again."""
     yield "DELETE FROM workers WHERE session = ?", [(s,) for s, there in batch.workers.items() if not there]
     yield "INSERT OR REPLACE INTO workers VALUES (?)", [(s,) for s, there in batch.workers.items() if there]
+    yield "DELETE FROM clients WHERE session = ?", [(session,) for session in batch.gone]
+    yield "DELETE FROM fragments WHERE session = ?", [(session,) for session in batch.gone]
     yield (
         "INSERT OR REPLACE INTO clients VALUES (?, 0, ?)",
         [(session, hello.SerializeToString()) for session, hello in batch.hellos.items()],
     )
     yield "UPDATE clients SET received = ? WHERE session = ?", [(n, s) for s, n in batch.received.items()]
-    yield "DELETE FROM clients WHERE session = ?", [(session,) for session in batch.gone]
-    yield "DELETE FROM fragments WHERE session = ?", [(session,) for session in batch.gone]
     yield "DELETE FROM fragments WHERE session = ? AND fragment = ?", [*batch.dead_fragments]
     yield (
         "INSERT OR REPLACE INTO fragments VALUES (?, ?, ?, ?)",
         [(*key, part, data) for key, parts in batch.fragments.items() for part, data in parts],
     )
-    yield "INSERT OR IGNORE INTO definitions VALUES (?, ?)", list(batch.definitions.items())
+    # What was dropped may have come again since.
     yield "DELETE FROM definitions WHERE hash = ?", [(hash,) for hash in batch.dead_definitions]
+    yield "INSERT OR IGNORE INTO definitions VALUES (?, ?)", list(batch.definitions.items())
     closed = [(number,) for number, change in batch.jobs.items() if change.closed]
     for table in _OF_A_JOB:
         yield f"DELETE FROM {table} WHERE job = ?", closed  # noqa: S608 - our own names

@@ -192,6 +192,7 @@ class Planner:
         worker.lease(Lease(self._lease, job, profile, tag, per_task, SpanSet(spans)))
         if worker.leased > worker.slots:
             self._crowded[worker.number] = worker
+        self._pool.note_dispatched(job, spans, out)
         out.append(
             Dispatch(
                 worker.number,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from manyhands.master.commands import CloseJob, Command, DeliverCancelled, Revoke
+from collections.abc import Iterable
+
+from manyhands.master.commands import CloseJob, Command, DeliverCancelled, DeliverDispatched, Revoke
 from manyhands.master.jobs import Job
 from manyhands.master.profiles import Profile, Profiles
 from manyhands.master.queues import FairQueue
@@ -70,41 +72,62 @@ class Pool:
         return [part for worker in self.workers.values() for part in worker.withdraw(job, spans)]
 
     def drop(self, job: Job, out: list[Command]) -> None:
-        """Forget a job, wherever its tasks are."""
+        """Forget a job, wherever its tasks are; what still runs is of no use to anybody."""
         self.unstage(job, [(0, job.count)])
         del self.jobs[job.number]
         job.queued.clear()
         job.waiting.clear()
         self.refresh(job)
-        self.revoke_all(job, [(0, job.count)], out)
+        self.revoke_all(job, [(0, job.count)], out, stop=True)
 
     def close_if_finished(self, job: Job, out: list[Command]) -> None:
         if job.is_finished and job.number in self.jobs:
             self.drop(job, out)
             out.append(CloseJob(job.number, job.client))
 
-    def ask_back(self, worker: Worker, lease: Lease, spans: list[Span], out: list[Command]) -> None:
+    def ask_back(
+        self, worker: Worker, lease: Lease, spans: list[Span], out: list[Command], *, stop: bool = False
+    ) -> None:
         if not spans:
             return
         self._revoke += 1
         worker.revokes[self._revoke] = lease.number
-        out.append(Revoke(worker.number, self._revoke, lease.number, lease.job.number, tuple(spans)))
+        out.append(Revoke(worker.number, self._revoke, lease.number, lease.job.number, tuple(spans), stop))
 
     def ask_back_unknown(self, worker: Worker, lease: int, job: int, spans: list[Span], out: list[Command]) -> None:
-        """The same for work that is under no lease here."""
+        """The same for work that is under no lease here, and wanted by nobody: what runs of it is to end, too."""
         if spans:
             self._revoke += 1
             worker.revokes[self._revoke] = lease
-            out.append(Revoke(worker.number, self._revoke, lease, job, tuple(spans)))
+            out.append(Revoke(worker.number, self._revoke, lease, job, tuple(spans), stop=True))
 
-    def revoke_all(self, job: Job, spans: list[Span], out: list[Command]) -> None:
-        """Ask every worker for what it has not started of these tasks."""
+    def revoke_all(self, job: Job, spans: list[Span], out: list[Command], *, stop: bool) -> None:
+        """Ask every worker for what it has not started of these tasks; with `stop` to end the others."""
         for worker in self.workers.values():
             if worker.leased_of(job):
                 for lease in worker.leases.values():
                     if lease.job is job:
                         asked = [part for lo, hi in spans for part in lease.open.overlap(lo, hi)]
-                        self.ask_back(worker, lease, asked, out)
+                        self.ask_back(worker, lease, asked, out, stop=stop)
+
+    def note_dispatched(self, job: Job, spans: Iterable[Span], out: list[Command]) -> None:
+        """Workers have these tasks now: remember it, and tell it, if anybody wants to know."""
+        if job.dispatched is not None:
+            for lo, hi in spans:
+                job.dispatched.add(lo, hi)
+            if job.watched:
+                out.append(DeliverDispatched(job.number, job.client, tuple(spans)))
+
+    def leased(self, job: Job) -> list[Span]:
+        """What workers hold of a job and have not reported."""
+        return [
+            span
+            for worker in self.workers.values()
+            if worker.leased_of(job)
+            for lease in worker.leases.values()
+            if lease.job is job
+            for span in lease.open
+        ]
 
     # ------------------------------------------------------------ readiness
 
@@ -160,14 +183,7 @@ class Pool:
                 if part.job is job
                 for span in part.spans
             ]
-            leased = [
-                span
-                for worker in self.workers.values()
-                for lease in worker.leases.values()
-                if lease.job is job
-                for span in lease.open
-            ]
-            job.check_invariants(staged, leased)
+            job.check_invariants(staged, self.leased(job))
             assert (job in self.fair) == (bool(job.queued) and self.startable(job) > 0)
             assert not job.is_finished
         for worker in self.workers.values():

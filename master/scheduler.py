@@ -12,7 +12,15 @@ from random import Random
 from typing import Any
 
 from manyhands.master import events as ev
-from manyhands.master.commands import CloseJob, Command, DeliverFailure, DeliverRun, KeepTries, RejectJob
+from manyhands.master.commands import (
+    CloseJob,
+    Command,
+    DeliverDispatched,
+    DeliverFailure,
+    DeliverRun,
+    KeepTries,
+    RejectJob,
+)
 from manyhands.master.jobs import Job
 from manyhands.master.planner import Planner
 from manyhands.master.pool import Pool
@@ -50,6 +58,7 @@ class Scheduler:
             ev.JobSealed: self._on_job_sealed,
             ev.CancelRequested: self._on_cancel_requested,
             ev.ResultsConsumed: self._on_results_consumed,
+            ev.WatchRequested: self._on_watch_requested,
             ev.ClientLeft: self._on_client_left,
             ev.RunSucceeded: self._on_run_succeeded,
             ev.TaskFailed: self._on_task_failed,
@@ -171,6 +180,7 @@ class Scheduler:
             job.doubled = True
             self._pool.withdraw(job, list(wanted))
             self._planner.lease_again(worker, job, number, wanted)
+            self._pool.note_dispatched(job, wanted, out)
             self._pool.refresh(job)
         self._planner.touch(worker)
         return out
@@ -247,6 +257,18 @@ class Scheduler:
             self._pool.refresh(job)
         return []
 
+    def _on_watch_requested(self, event: ev.WatchRequested, now: float) -> list[Command]:
+        job = self._pool.jobs.get(event.job)
+        if job is None:
+            return []
+        job.watched = True
+        if job.dispatched is None:
+            # Those that wait for another attempt have been at a worker, too.
+            job.dispatched = SpanSet()
+            for lo, hi in [*self._pool.leased(job), *job.attempts.counted()]:
+                job.dispatched.add(lo, hi)
+        return [DeliverDispatched(job.number, job.client, tuple(job.dispatched))]
+
     def _on_client_left(self, event: ev.ClientLeft, now: float) -> list[Command]:
         out: list[Command] = []
         for job in [job for job in self._pool.jobs.values() if job.client == event.client]:
@@ -262,7 +284,7 @@ class Scheduler:
             self._pool.drop(job, out)
             out.append(CloseJob(job.number, job.client))
             return out
-        gone = SpanSet()
+        gone, held = SpanSet(), SpanSet()
         for lo, hi in event.spans:
             for a, b in job.done.missing(lo, min(hi, job.count)):
                 for place in (job.queued, job.waiting):
@@ -273,8 +295,9 @@ class Scheduler:
                     gone.add(c, d)
                 for c, d in gone.missing(a, b):
                     job.cancelling.add(c, d)
-        if job.cancelling:
-            self._pool.revoke_all(job, list(job.cancelling), out)
+                    held.add(c, d)
+        if held:
+            self._pool.revoke_all(job, list(held), out, stop=not event.spare_running)
         self._pool.cancel_now(job, list(gone), out)
         self._pool.refresh(job)
         return out

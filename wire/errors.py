@@ -23,6 +23,8 @@
         ├── Refused                         the master answered: not you, and why
         └── SessionLost                     the master no longer knows us, or we closed the session
 
+    TaskInterrupted (BaseException)         raised inside a task that is to stop: it was cancelled, or ran too long
+
     RemoteTraceback                         not raised: the `__cause__` of an exception that comes from a task
 
 Data is in fields; `str()` composes the sentence from them: what happened, to which one, what to do.
@@ -301,6 +303,21 @@ class SessionLost(InfrastructureError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+# ---------------------------------------------------------------- inside a task
+
+
+class TaskInterrupted(BaseException):
+    """The task is to stop now: it was cancelled, or has run too long. Raised in its code, out of nowhere.
+
+    Like KeyboardInterrupt no Exception, so that `except Exception` lets it pass; `finally` and context managers clean
+    up. Whoever takes longer than the grace (1 s) is killed. What the task raises then changes nothing: it is
+    cancelled, or has failed with TaskTimeout.
+    """
+
+    def __str__(self) -> str:
+        return "this task was cancelled or has run too long; it has a moment to clean up"
 
 
 # ---------------------------------------------------------------- not raised

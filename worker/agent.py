@@ -18,6 +18,7 @@ from manyhands.worker.commands import (
     Command,
     Complain,
     Feed,
+    Interrupt,
     Kill,
     Send,
     SendCut,
@@ -179,10 +180,8 @@ class Agent:
                     self._core.limit_set(command.slot, command.limit, time.monotonic())
                 case SendCut():
                     writes.setdefault(command.slot, []).extend(frames.write_cut(command.cut))
-                case Spawn():
-                    self._slots[command.slot].spawn()
-                case Kill():
-                    self._slots[command.slot].kill()
+                case Spawn() | Interrupt() | Kill():
+                    self._control(self._slots[command.slot], command)
                 case Complain():
                     self._streams[1].put([f"manyhands: {command.sentence}\n".encode()])
                 case _:
@@ -192,6 +191,15 @@ class Agent:
         deadline = self._core.next_deadline()
         if deadline is not None and deadline < self._timer_at:
             self._arm(deadline)
+
+    def _control(self, slot: SlotShell, command: Spawn | Interrupt | Kill) -> None:
+        match command:
+            case Spawn():
+                slot.spawn()
+            case Interrupt():
+                slot.interrupt(command.position)
+            case Kill():
+                slot.kill()
 
     def _arm(self, deadline: float) -> None:
         if self._timer is not None:

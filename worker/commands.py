@@ -59,6 +59,14 @@ class SendCut:
 
 
 @dataclass(frozen=True, slots=True)
+class Interrupt:
+    """Raise TaskInterrupted in the task at this position of `slot`, if it still runs."""
+
+    slot: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
 class Kill:
     """Kill the process of `slot`; its death is then told as any."""
 
@@ -72,4 +80,4 @@ class Complain:
     sentence: str
 
 
-Command = Send | Spawn | Feed | SendDefinition | SetLimit | SendCut | Kill | Complain
+Command = Send | Spawn | Feed | SendDefinition | SetLimit | SendCut | Interrupt | Kill | Complain

@@ -19,11 +19,13 @@ from manyhands.worker.durations import updated
 from manyhands.worker.feeding import Feeder
 from manyhands.worker.held import Held
 from manyhands.worker.intake import Intake
+from manyhands.worker.pieces import Piece
 from manyhands.worker.reporting import FLUSH_INTERVAL, Reporting
-from manyhands.worker.reports import CutDone, Done, Failed, Ready, Report, Wanted
+from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Wanted
 from manyhands.worker.revokes import Revoke, Revokes, holds_asked, returned_body
 from manyhands.worker.roster import Roster
-from manyhands.worker.slot_state import Fed, Look, Slot
+from manyhands.worker.slot_state import Fed, Look, Slot, Verdict
+from manyhands.worker.stopping import Stopping
 from manyhands.worker.timers import NEVER, Timers
 
 #: Seconds before a slot is started again that twice in a row died before it had run anything; doubles.
@@ -44,8 +46,6 @@ class AgentCore:
     A SlotFault from `reported` means that the slot's process must be killed: its death is then `died`, as any.
     """
 
-    # Seams: the cancel of a running task is a Kill, as a timeout is; progress is one more report.
-
     def __init__(self, slots: int, look: Look, *, name: str = "", store_bytes: int = STORE_BYTES) -> None:
         self._look = look
         self._name = name
@@ -55,7 +55,8 @@ class AgentCore:
         self._store = DefinitionStore(store_bytes)
         self._intake = Intake(self._held, self._store, self._roster)
         self._cutting = Cutting(self._roster, look, self._timers)
-        self._deadlines = Deadlines(look, self._timers)
+        self._stopping = Stopping(look, self._timers)
+        self._deadlines = Deadlines(look, self._timers, self._stopping)
         self._feeder = Feeder(self._roster, self._held, self._store, self._cutting, self._deadlines)
         self._revokes = Revokes()
         self._reporting = Reporting(self._roster, self._held)
@@ -69,6 +70,7 @@ class AgentCore:
     def received(self, bodies: Iterable[pb.Body], now: float) -> list[Command]:
         """What the master sent, in order."""
         out: list[Command] = []
+        stop = False
         for body in bodies:
             match body.WhichOneof("kind"):
                 case "dispatch":
@@ -77,10 +79,15 @@ class AgentCore:
                     self._intake.define(body.define.hash, body.define.blob, out)
                 case "revoke":
                     self._revoke(body.revoke, now, out)
+                    stop |= body.revoke.stop
                 case "tuning":
                     self._reporting.flush_interval = body.tuning.flush_interval or FLUSH_INTERVAL
                 case kind:
                     raise ValueError(f"a master does not send {kind} to a worker")
+        if stop:
+            # Once all revokes are known, or a slot would go on with what the next one asks for.
+            for slot in self._roster.slots:
+                self._stopping.stop_unwanted(slot, now, out)
         self._feeder.feed_all(now, out)
         return out
 
@@ -94,6 +101,8 @@ class AgentCore:
                     self._done(slot, report)
                 case Failed():
                     self._failed(slot, report)
+                case Interrupted():
+                    self._interrupted(slot, report)
                 case Wanted():
                     self._intake.slot_wants(slot, report.hashes, out)
                 case CutDone():
@@ -104,6 +113,8 @@ class AgentCore:
                     assert_never(report)
         if not slot.fed:
             self._roster.settle(slot)
+        if slot.stopping or slot.verdicts:
+            self._stopping.reported(slot, now, out)
         self._feeder.refill(slot, now, out)
         self._reporting.plan(slot, now, out)
         return out
@@ -116,7 +127,7 @@ class AgentCore:
         slot = self._roster.slots[number]
         out: list[Command] = []
         completed = slot.completed
-        charged = self._charge(slot, exit_code, stderr_tail, now)
+        charged = self._charge(slot, exit_code, stderr_tail, now, out)
         self._roster.went_down(slot)
         self._settle(slot, now, out)
         slot.failures = 0 if charged or completed else slot.failures + 1
@@ -166,11 +177,14 @@ class AgentCore:
                 case "watch":
                     self._cutting.watch(slot, now, out)
                 case "cut":
-                    self._put_back(self._cutting.publish(slot, out))
+                    self._put_back(self._cutting.publish(slot, out), out)
                     self._settle(slot, now, out)
+                    self._stopping.stop_unwanted(slot, now, out)
                     self._feeder.feed_all(now, out)
                 case "deadline":
                     self._deadlines.check(slot, now, out)
+                case "stop":
+                    self._stopping.go_on(slot, now, out)
                 case "spawn":
                     out.append(Spawn(slot.number))
                 case _:
@@ -223,6 +237,33 @@ class AgentCore:
             self._reporting.results.add_body(pb.Body(failure=failure), len(report.payload))
         self._intake.release(piece, 1)
 
+    def _interrupted(self, slot: Slot, report: Interrupted) -> None:
+        verdict = slot.verdicts.get(report.position)
+        fed, index = self._roster.pop(slot, report.position, 1)
+        piece = fed.piece
+        if not piece.lease.dead:
+            self._stopped(piece, index, verdict, report.seconds)
+        self._intake.release(piece, 1)
+
+    def _stopped(self, piece: Piece, index: int, verdict: Verdict | None, seconds: float) -> None:
+        """A task was stopped and came to nothing."""
+        lease = piece.lease
+        if verdict is None or lease.wants_stopped(index):
+            # Without a verdict it was the master's wish, or user code that forges reports: then it is tried again.
+            self._reporting.results.add_body(returned_body(0, lease.number, [(index, index + 1)]), 0)
+            return
+        failure = pb.Failure(
+            job=lease.job,
+            lease=lease.number,
+            index=index,
+            kind=pb.Failure.KIND_TIMED_OUT,
+            text=self._name,
+            seconds=seconds,
+            timeout=verdict.timeout,
+            attempt=piece.attempt,
+        )
+        self._reporting.results.add_body(pb.Body(failure=failure), 0)
+
     def _measure(self, fed: Fed, count: int, seconds: float) -> None:
         pace = fed.piece.pace
         each = updated(pace, count, seconds)
@@ -231,7 +272,7 @@ class AgentCore:
 
     # ------------------------------------------------------------ taking back
 
-    def _charge(self, slot: Slot, exit_code: int, stderr_tail: str, now: float) -> bool:
+    def _charge(self, slot: Slot, exit_code: int, stderr_tail: str, now: float, out: list[Command]) -> bool:
         """Take everything back from a dead slot, and charge the task it ran, if it ran one; whether it did, or we."""
         started, busy, since = self._look(slot.number)
         if started >= slot.next_position and slot.fed:
@@ -240,15 +281,16 @@ class AgentCore:
         above = self._roster.cut_off(slot, started + 1)
         at = self._roster.cut_off(slot, started) if busy else []
         below = self._roster.cut_off(slot, 0)
-        if slot.overdue not in (0, started):
+        if slot.killed not in (0, started):
             # The one that was meant has ended just in time; the next is not to blame.
-            self._put_back(below + at + above)
+            self._put_back(below + at + above, out)
             return True
-        self._put_back(below + above)
+        self._put_back(below + above, out)
         for fed in at:
             lease = fed.piece.lease
-            if not lease.dead and slot.overdue:
-                self._reporting.results.add_body(pb.Body(failure=self._timed_out(fed, now - since)), 0)
+            verdict = slot.verdicts.get(started)
+            if not lease.dead and (verdict is not None or lease.wants_stopped(fed.lo)):
+                self._stopped(fed.piece, fed.lo, verdict, now - since)
             elif not lease.dead:
                 report = pb.CrashReport(worker=self._name, exit_code=exit_code, stderr_tail=stderr_tail)
                 crash = pb.Crash(
@@ -256,22 +298,9 @@ class AgentCore:
                 )
                 self._reporting.results.add_body(pb.Body(crash=crash), len(stderr_tail))
             self._intake.release(fed.piece, fed.count)
-        return bool(at or slot.overdue)
+        return bool(at or slot.killed)
 
-    def _timed_out(self, fed: Fed, seconds: float) -> pb.Failure:
-        piece = fed.piece
-        return pb.Failure(
-            job=piece.lease.job,
-            lease=piece.lease.number,
-            index=fed.lo,
-            kind=pb.Failure.KIND_TIMED_OUT,
-            text=self._name,
-            seconds=seconds,
-            timeout=piece.timeout,
-            attempt=piece.attempt,
-        )
-
-    def _put_back(self, parts: list[Fed]) -> None:
+    def _put_back(self, parts: list[Fed], out: list[Command]) -> None:
         """Tasks that a slot was fed are the agent's again: revokes first, then the head of the queue."""
         for fed in parts:
             piece = fed.piece
@@ -282,7 +311,12 @@ class AgentCore:
             if claimed:
                 self._intake.release(piece, claimed)
             for lo, hi in rest:
-                self._held.put_back(piece, lo, hi)
+                stopped, wanted = piece.lease.split(lo, hi)
+                if stopped:
+                    out.append(Send(returned_body(0, piece.lease.number, stopped)))
+                    self._intake.release(piece, sum(b - a for a, b in stopped))
+                for a, b in wanted:
+                    self._held.put_back(piece, a, b)
 
     def _revoke(self, message: pb.Revoke, now: float, out: list[Command]) -> None:
         lease = self._intake.leases.get(message.lease)
@@ -293,6 +327,8 @@ class AgentCore:
         for piece, lo, hi in self._held.withdraw(lease, revoke.asked):
             revoke.give(lo, hi)
             self._intake.release(piece, hi - lo)
+        if message.stop:
+            lease.stop(revoke.asked)
         for slot in self._roster.slots:
             if slot.fed and holds_asked(slot, lease, revoke.asked, self._look(slot.number).started):
                 self._cutting.begin(slot, out)

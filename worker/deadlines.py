@@ -1,4 +1,4 @@
-"""Timeouts: when a slot's task has run too long, its process is killed; the slot need not help.
+"""Timeouts: when a slot's task has run too long, it is stopped; the slot need not help.
 
 The agent is not told when a task starts. It reads that in the page, when the slot's deadline is due: the earliest
 moment at which any task that the slot holds can have run too long.
@@ -6,17 +6,19 @@ moment at which any task that the slot holds can have run too long.
 
 from __future__ import annotations
 
-from manyhands.worker.commands import Command, Kill
-from manyhands.worker.slot_state import Fed, Look, Slot
+from manyhands.worker.commands import Command
+from manyhands.worker.slot_state import Look, Slot, Verdict
+from manyhands.worker.stopping import Stopping
 from manyhands.worker.timers import NEVER, Timers
 
 
 class Deadlines:
     """One deadline a slot, however many tasks it holds; a timer that is not for the present one is void."""
 
-    def __init__(self, look: Look, timers: Timers) -> None:
+    def __init__(self, look: Look, timers: Timers, stopping: Stopping) -> None:
         self._look = look
         self._timers = timers
+        self._stopping = stopping
 
     def watch(self, slot: Slot, timeout: float, now: float) -> None:
         """The slot was fed tasks that may run `timeout` seconds each."""
@@ -25,24 +27,19 @@ class Deadlines:
             self._timers.set(slot.deadline, "deadline", slot)
 
     def check(self, slot: Slot, now: float, out: list[Command]) -> None:
-        """A timer fired: if the slot's deadline is due, kill it, or come back."""
-        if now < slot.deadline or slot.overdue:
+        """A timer fired: if the slot's deadline is due, stop its task, or come back."""
+        if now < slot.deadline or slot.killed:
             return
         slot.deadline = NEVER
-        started, busy, since = self._look(slot.number)
-        running = _at(slot, started) if busy else None
+        # Whatever of this it begins from now on.
         left = [fed.piece.timeout for fed in slot.fed if fed.piece.timeout]
+        started, busy, since = self._look(slot.number)
+        running = slot.at(started) if busy else None
         if running is not None and running.piece.timeout:
-            left.append(since + running.piece.timeout - now)
-        if not left:
-            return
-        if min(left) > 0.0:
+            rest = since + running.piece.timeout - now
+            if rest > 0.0:
+                left.append(rest)
+            else:
+                self._stopping.stop(slot, started, Verdict(running.piece.timeout), now, out)
+        if left:
             self.watch(slot, min(left), now)
-        else:
-            slot.overdue = started
-            out.append(Kill(slot.number))
-
-
-def _at(slot: Slot, position: int) -> Fed | None:
-    """What the slot holds at this position."""
-    return next((fed for fed in slot.fed if fed.position <= position < fed.position + fed.count), None)

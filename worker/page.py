@@ -20,8 +20,9 @@ NO_LIMIT = 1 << 63
 STARTED = 0  #: the position it began last, or is about to begin
 SINCE = 1  #: when, as a double: time.monotonic(), which is one clock for all processes of a Linux host
 BUSY = 2  #: 1 while it may be running a task, 0 while it waits for its pipe
-# The agent's word, in a cache line of its own.
+# The agent's words, in a cache line of their own.
 LIMIT = 16  #: the slot starts only positions below
+INTERRUPT = 17  #: the position of the task that is to stop; see `slot_interrupts`
 
 
 def create() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.spans import Span, SpanSet
 
 
 class Pace:
@@ -22,7 +23,7 @@ class Pace:
 class Lease:
     """One dispatch of the master. Lives as long as a task of it is held here."""
 
-    __slots__ = ("dead", "job", "number", "open", "runs")
+    __slots__ = ("dead", "job", "number", "open", "runs", "stopped")
 
     def __init__(self, number: int, job: int) -> None:
         self.number = number
@@ -33,6 +34,24 @@ class Lease:
         self.runs: set[Run] = set()
         #: The session that gave it is over: results are nobody's.
         self.dead = False
+        #: What the master wants stopped of it: goes back to it should it come to nothing.
+        self.stopped: SpanSet | None = None
+
+    def wants_stopped(self, index: int) -> bool:
+        """Whether this task is to be stopped if it runs."""
+        return self.stopped is not None and index in self.stopped
+
+    def stop(self, spans: SpanSet) -> None:
+        """The master wants these stopped."""
+        self.stopped = self.stopped or SpanSet()
+        for lo, hi in spans:
+            self.stopped.add(lo, hi)
+
+    def split(self, lo: int, hi: int) -> tuple[list[Span], list[Span]]:
+        """[lo, hi) as (what the master wants stopped, what it does not)."""
+        if self.stopped is None:
+            return [], [(lo, hi)]
+        return self.stopped.overlap(lo, hi), self.stopped.missing(lo, hi)
 
 
 class Piece:

@@ -39,6 +39,14 @@ class Failed:
 
 
 @dataclass(slots=True)
+class Interrupted:
+    """The task at `position` has been stopped, as the agent asked."""
+
+    position: int
+    seconds: float
+
+
+@dataclass(slots=True)
 class Wanted:
     """The slot waits for these definitions before it can go on."""
 
@@ -52,4 +60,4 @@ class CutDone:
     cut: int
 
 
-Report = Ready | Done | Failed | Wanted | CutDone
+Report = Ready | Done | Failed | Interrupted | Wanted | CutDone

@@ -35,6 +35,7 @@ def main() -> NoReturn:
     seal(page)
     os.close(page)
     loop = SlotLoop(inbox, outbox, shared, SlotCodec(place))
+    loop.interrupts.install()
     # A child that user code forks must not speak for the slot.
     os.register_at_fork(after_in_child=loop.disown)
     gc.freeze()

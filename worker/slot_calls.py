@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import CoroutineType
 from typing import Any, cast
 
+from manyhands.worker.slot_interrupts import Interrupts
+
 # pb.Call, which this file may not import: slots load no protobuf. A test holds them together.
 ITEM = 1
 STAR = 2
@@ -19,7 +21,8 @@ COROUTINE = CoroutineType
 class AsyncRunner:
     """The slot's event loop: made when first needed, one for the life of the process unless a task closes it."""
 
-    def __init__(self) -> None:
+    def __init__(self, interrupts: Interrupts) -> None:
+        self._interrupts = interrupts
         self._loop: Any = None  # asyncio is imported only for those who use it
 
     def run(self, coroutine: Any) -> Any:
@@ -29,7 +32,14 @@ class AsyncRunner:
 
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
-        return self._loop.run_until_complete(coroutine)
+        loop, interrupts = self._loop, self._interrupts
+        running = loop.create_task(coroutine)
+        # From a signal's handler, while the loop may be waiting for something to happen.
+        interrupts.cancel_coroutine = lambda: loop.call_soon_threadsafe(running.cancel)
+        try:
+            return loop.run_until_complete(running)
+        finally:
+            interrupts.cancel_coroutine = None
 
 
 def caller(call: int, function: Any) -> Callable[[Any], Any]:

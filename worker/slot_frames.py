@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from struct import Struct
 from struct import error as struct_error
 
-from manyhands.worker.reports import CutDone, Done, Failed, Ready, Report, Wanted
+from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Wanted
 
 # Agent -> slot.
 CHUNK = 1
@@ -25,6 +25,7 @@ DONE = 17
 FAILED = 18
 WANTED = 19
 CUT_DONE = 20
+INTERRUPTED = 21
 
 HASH_BYTES = 16
 NO_HASH = b""
@@ -39,6 +40,8 @@ _HAS_RETRY_ON = 2
 _DONE = Struct("<QIId")
 #: position, retryable, seconds
 _FAILED = Struct("<Q?d")
+#: position, seconds
+_INTERRUPTED = Struct("<Qd")
 
 #: Payloads from this size on are not copied out of the frame they came in.
 _SHARE_BYTES = 1 << 20
@@ -49,7 +52,7 @@ OFFSET_MAX = (1 << 32) - 1
 #: A longer frame than anybody writes. Rubbish must not pass for the head of a frame that never ends.
 FRAME_BYTES_MAX = 1 << 35
 
-_KINDS = frozenset((CHUNK, DEFINE, CUT, READY, DONE, FAILED, WANTED, CUT_DONE))
+_KINDS = frozenset((CHUNK, DEFINE, CUT, READY, DONE, FAILED, WANTED, CUT_DONE, INTERRUPTED))
 
 Buffer = bytes | memoryview
 
@@ -230,6 +233,11 @@ def write_failed(position: int, payload: bytes, retryable: bool, seconds: float)
     return head + _FAILED.pack(position, retryable, seconds) + payload
 
 
+def write_interrupted(position: int, seconds: float) -> bytes:
+    """See `reports.Interrupted`."""
+    return _HEAD.pack(_INTERRUPTED.size, INTERRUPTED) + _INTERRUPTED.pack(position, seconds)
+
+
 def write_wanted(hashes: Sequence[bytes]) -> bytes:
     """See `reports.Wanted`."""
     return _HEAD.pack(HASH_BYTES * len(hashes), WANTED) + b"".join(hashes)
@@ -252,6 +260,8 @@ def read_report(kind: int, body: memoryview) -> Report:
         if kind == FAILED:
             position, retryable, seconds = _FAILED.unpack_from(body)
             return Failed(position, bytes(body[_FAILED.size :]), retryable, seconds)
+        if kind == INTERRUPTED:
+            return Interrupted(*_INTERRUPTED.unpack(body))
         if kind == WANTED:
             hashes = bytes(body)
             return Wanted(tuple(hashes[k : k + HASH_BYTES] for k in range(0, len(hashes), HASH_BYTES)))

@@ -16,6 +16,7 @@ from manyhands.worker.page import BUSY, LIMIT, SINCE, STARTED, Page
 from manyhands.worker.slot_calls import COROUTINE, AsyncRunner, caller
 from manyhands.worker.slot_codec import ATOMS, TEXT_MAX, SlotCodec
 from manyhands.worker.slot_frames import unpack_offsets
+from manyhands.worker.slot_interrupts import Interrupts
 from manyhands.worker.slot_pipes import AgentGone, Inbox, Outbox
 
 #: Before it starts a task the slot sends what is finished, if the last time was so many seconds ago.
@@ -34,13 +35,15 @@ class SlotLoop:
         self._definitions = codec.definitions
         self._outbox = Outbox(outbox_fd)
         self._inbox = Inbox(inbox_fd, codec.definitions.add_blob, self._before_wait)
-        self._run_coroutine = AsyncRunner().run
+        self.interrupts = Interrupts(page.words)
+        self._run_coroutine = AsyncRunner(self.interrupts).run
         self._is_disowned = False
         self._child_error: BaseException | None = None
 
     def disown(self) -> None:
         """In a forked child: page and pipes are its parent's."""
         self._is_disowned = True
+        self.interrupts.position = 0
         slot_context.leave_page()
         # The loop, should the child come back to it, stops at the page: it runs no task of its parent's.
         self._page.close()
@@ -99,12 +102,16 @@ class SlotLoop:
             return
         self._run_tasks(chunk, caller(chunk.call, function))
 
-    def _run_tasks(self, chunk: frames.Chunk, function: Callable[[Any], Any]) -> None:
-        """The hot loop: publish, read the limit, decode, call, encode; each task fails for itself."""
+    def _run_tasks(self, chunk: frames.Chunk, function: Callable[[Any], Any]) -> None:  # noqa: PLR0915 - calls cost
+        """The hot loop: publish, read the limit, decode, call, encode; each task fails for itself.
+
+        `interrupts.position` is set only inside the `try`, and never where a result already counts as finished:
+        there an exception out of nowhere ends this task and nothing else.
+        """
         words, times = self._words, self._times
         clock, loads = monotonic, pickle.loads
         encode, dump, atoms, text, coroutine = self._codec.encode, self._codec.dump_atom, ATOMS, str, COROUTINE
-        outbox = self._outbox
+        outbox, interrupts = self._outbox, self.interrupts
         send_due = outbox.sent + SEND_INTERVAL
         payload = chunk.payload
         base = start = chunk.base
@@ -129,19 +136,25 @@ class SlotLoop:
             data = payload[start - base : end - base]
             start = end
             try:
+                interrupts.position = position
                 try:
                     item = loads(data)
                 except Exception:  # noqa: BLE001 - says the same again, in words for the user
                     item = self._decode(data)
                 result = function(item)
+                interrupts.position = 0
                 kind = type(result)
                 if kind in atoms or (kind is text and len(result) < TEXT_MAX):
                     dump(result)
                 else:
+                    interrupts.position = position
                     if kind is coroutine:
                         result = self._run_coroutine(result)
-                    finished.append(encode(result))
+                    result = encode(result)
+                    interrupts.position = 0
+                    finished.append(result)
             except BaseException as error:  # noqa: BLE001 - SystemExit too ends this task, not the slot
+                interrupts.position = 0
                 ended = clock()
                 outbox.done(position, finished, now - begun)
                 self._fail(chunk, position, error, ended - now)
@@ -163,15 +176,22 @@ class SlotLoop:
                 return load()
             except UnknownDefinition as unknown:
                 hash = unknown.hash
+            # What is read from the pipe must not be lost to an interrupt.
+            interruptible, self.interrupts.position = self.interrupts.position, 0
             self._outbox.wanted([hash])
             while hash not in self._definitions:
                 self._inbox.read()
             self._words[BUSY] = 1
+            self.interrupts.position = interruptible
 
     def _fail(self, chunk: frames.Chunk, position: int, error: BaseException, seconds: float) -> None:
         if self._is_disowned:
             self._child_error = error
             raise error
+        if self.interrupts.was_asked(position):
+            self._outbox.interrupted(position, seconds)
+            self._outbox.send()
+            return
         retryable = self._is_retryable(chunk, error)
         self._outbox.failed(position, self._codec.encode_exception(error), retryable, seconds)
 

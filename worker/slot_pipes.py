@@ -56,6 +56,9 @@ class Outbox:
     def failed(self, position: int, payload: bytes, retryable: bool, seconds: float) -> None:
         self._out.append(frames.write_failed(position, payload, retryable, seconds))
 
+    def interrupted(self, position: int, seconds: float) -> None:
+        self._out.append(frames.write_interrupted(position, seconds))
+
     def wanted(self, hashes: list[bytes]) -> None:
         self._out.append(frames.write_wanted(hashes))
 

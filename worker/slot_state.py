@@ -43,6 +43,13 @@ class Fed:
         self.each = each
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a task has failed with that is stopped: it exceeded this limit. timeout: seconds."""
+
+    timeout: float
+
+
 @dataclass(slots=True)
 class Cut:
     """Work is being taken back from a slot; see `cutting`."""
@@ -61,14 +68,17 @@ class Slot:
         "deadline",
         "failures",
         "fed",
+        "kill_at",
+        "killed",
         "known",
         "life",
         "next_position",
         "number",
         "outstanding",
-        "overdue",
         "ready",
         "seconds",
+        "stopping",
+        "verdicts",
         "wanted",
         "watched",
     )
@@ -93,9 +103,18 @@ class Slot:
         self.watched = False
         #: When to look whether its task has run too long; see `deadlines`.
         self.deadline = float("inf")
-        #: The position of the task for whose timeout the process is being killed; 0: it is not.
-        self.overdue = 0
+        #: The position of the task that is being stopped, 0: none is; see `stopping`. And when its patience ends.
+        self.stopping = 0
+        self.kill_at = 0.0
+        #: By position, of tasks that were stopped and have not been reported: what they have failed with.
+        self.verdicts: dict[int, Verdict] = {}
+        #: The position of the task for whose sake the process is being killed; 0: it is not.
+        self.killed = 0
         #: Tasks this process has reported.
         self.completed = 0
         #: Processes in a row that died without having run anything.
         self.failures = 0
+
+    def at(self, position: int) -> Fed | None:
+        """What it was fed at this position and has not reported."""
+        return next((fed for fed in self.fed if fed.position <= position < fed.position + fed.count), None)

@@ -17,6 +17,7 @@ from manyhands.worker import slot_frames as frames
 from manyhands.worker.output import LineTagger, OutputStream
 from manyhands.worker.reports import Report
 from manyhands.worker.slot_frames import Buffer, FrameCutter, FrameError
+from manyhands.worker.slot_interrupts import SIGNAL
 from manyhands.worker.slot_process import SlotProcess, spawn
 from manyhands.worker.slot_state import Sight, SlotFault
 
@@ -99,6 +100,13 @@ class SlotShell:
         """Publish the limit in the page."""
         if self._process is not None:
             self._process.page.words[page.LIMIT] = limit
+
+    def interrupt(self, position: int) -> None:
+        """Have the task at this position interrupted, if it still runs."""
+        process = self._process
+        if process is not None and process.popen.returncode is None:
+            process.page.words[page.INTERRUPT] = position
+            os.kill(process.popen.pid, SIGNAL)  # not reaped yet, so the pid is its own
 
     # ------------------------------------------------------------ writing
 

@@ -20,6 +20,7 @@ from manyhands.wire.errors import (
     ResultEncodeError,
     SessionLost,
     TaskCrashed,
+    TaskInterrupted,
     TaskTimeout,
     UnknownJob,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "ResultEncodeError",
     "SessionLost",
     "TaskCrashed",
+    "TaskInterrupted",
     "TaskTimeout",
     "UnknownJob",
 ]

@@ -2,16 +2,29 @@
 
 `seed:N`: worlds full of trouble keep every property, from seed N on. `late:N`: so do those whose workers lose their
 sessions all the time, and report in the next what they did in the last. `fair`, `priority`: who is served when.
+`stopped`: running tasks that are cancelled make room, whether they heed an interrupt or not.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.simulation.scenario import ClientPlan, Scenario, WorkerPlan, from_seed, late_results, plain_job
+from tests.simulation.scenario import (
+    BlockPlan,
+    CancelPlan,
+    ClientPlan,
+    Fate,
+    JobPlan,
+    Scenario,
+    WorkerPlan,
+    from_seed,
+    late_results,
+    plain_job,
+)
 from tests.simulation.simulation import simulate
 
 from manyhands.master.events import JobOptions
+from manyhands.worker.stopping import STOP_GRACE
 
 #: Virtual seconds within which the seeds used here end; a mutant that hangs is found so much sooner.
 LIMIT = 60.0
@@ -32,6 +45,8 @@ def run(name: str) -> None:
             clients_share_equally()
         case "priority":
             urgent_jobs_overtake()
+        case "stopped":
+            cancelled_tasks_free_their_slots()
         case _:
             raise ValueError(f"no check is called {name}")
 
@@ -50,6 +65,21 @@ def urgent_jobs_overtake() -> None:
     outcome = simulate(_scenario(ClientPlan("c0", (plain_job([0.01] * 800, 0.1), urgent))))
     # 8 slots need 50 ms for it, once their running tasks are done.
     assert outcome.finished["c0", 2] < 0.3 + 0.1, f"the urgent job was done at {outcome.finished['c0', 2]}"
+
+
+def cancelled_tasks_free_their_slots() -> None:
+    """Within the grace, also those that must be killed; and none of them is charged with it."""
+    endless = JobPlan(
+        0.1,
+        JobOptions(),
+        (BlockPlan(0.0, 0, 16, 16),),
+        tuple(Fate(1000.0, deaf=n % 2 == 0) for n in range(16)),
+        (CancelPlan(0.5, ((0, 16),)),),
+    )
+    outcome = simulate(_scenario(ClientPlan("c0", (endless, plain_job([0.01] * 40, 0.2)))))
+    assert outcome.counts["stopped"] == 8, outcome.counts
+    assert outcome.counts["kills"] == 4, outcome.counts
+    assert outcome.finished["c0", 2] < 0.6 + STOP_GRACE + 0.3, f"the next job was done at {outcome.finished['c0', 2]}"
 
 
 def _scenario(*clients: ClientPlan) -> Scenario:

@@ -24,6 +24,7 @@ class TaskRecord:
 
     outcome: str | None = None
     cancel_asked: bool = False
+    stop_asked: bool = False
     lease: int = 0
     attempts: int = 0
     failures: int = 0
@@ -69,7 +70,19 @@ class Ledger:
         self._last_revoke = 0
         #: Counts, to show that a run exercised what it should.
         self.counts: dict[str, int] = dict.fromkeys(
-            ("dispatches", "revokes", "returned", "retries", "crashes", "lost", "late", "cancelled"), 0
+            (
+                "dispatches",
+                "revokes",
+                "returned",
+                "retries",
+                "crashes",
+                "lost",
+                "late",
+                "cancelled",
+                "stopped",
+                "kills",
+            ),
+            0,
         )
 
     # ------------------------------------------------------------ events
@@ -151,7 +164,11 @@ class Ledger:
         given = [index for lo, hi in event.spans for index in range(lo, hi)]
         if lease is not None:
             self._story.tell("worker %d gives back", event.worker, job=lease.job.number, spans=event.spans)
-            self.counts["returned"] += len(given)
+            self.counts["returned" if event.revoke else "stopped"] += len(given)
+            for index in given:
+                task = lease.job.tasks[index]
+                if not (event.revoke or task.stop_asked or task.outcome or lease.job.closed):
+                    raise Violation("stopped, or given back, unasked", lease.job.number, index)
         elif given:
             raise Violation(f"worker {event.worker} gave back tasks of lease {event.lease}, which is not open")
         self._take(event.lease, lease, given)
@@ -178,6 +195,7 @@ class Ledger:
         for lo, hi in event.spans:
             for task in job.tasks[lo:hi]:
                 task.cancel_asked = task.cancel_asked or task.outcome is None
+                task.stop_asked = task.stop_asked or (task.cancel_asked and not event.spare_running)
 
     def _lease(self, worker: int, number: int) -> LeaseEntry | None:
         lease = self.leases.get(number)
@@ -285,6 +303,9 @@ class Ledger:
                 if before in self.revokes and not lease.job.closed and not lease.job.tasks[index].cancel_asked:
                     raise Violation(f"asked back again before revoke {before} was answered", command.job, index)
                 self._asked[command.job, index] = command.revoke
+                task = lease.job.tasks[index]
+                if command.stop and not (lease.job.closed or task.stop_asked or task.outcome):
+                    raise Violation("to be stopped unasked", command.job, index)
         self.revokes[command.revoke] = command.worker
 
     def _failure(self, command: cmd.DeliverFailure) -> None:

@@ -196,9 +196,31 @@ MUTANTS = (
     Mutant(
         "the agent loses what a cut brings back",
         "manyhands.worker.core",
-        "                self._held.put_back(piece, lo, hi)\n",
-        "                pass\n",
+        "                    self._held.put_back(piece, a, b)\n",
+        "                    pass\n",
         "seed:31",
+    ),
+    Mutant(
+        "what was stopped with its slot does not go back",
+        "manyhands.worker.core",
+        "            if not lease.dead and (verdict is not None or lease.wants_stopped(fed.lo)):\n",
+        "            if not lease.dead and lease.wants_stopped(fed.lo):\n                pass\n"
+        "            elif not lease.dead and verdict is not None:\n",
+        "stopped",
+    ),
+    Mutant(
+        "a cancel stops what it is to spare",
+        "manyhands.master.scheduler",
+        "stop=not event.spare_running",
+        "stop=True",
+        "seed:0",
+    ),
+    Mutant(
+        "nobody sees whether an interrupt was heeded",
+        "manyhands.worker.stopping",
+        "            slot.killed = slot.stopping\n            out.append(Kill(slot.number))\n",
+        "            pass\n",
+        "stopped",
     ),
     Mutant(
         "the cut is published without a second look",

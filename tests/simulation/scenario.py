@@ -27,6 +27,8 @@ class Fate:
     failures: int = 0
     #: Its failures are not among those that may be retried.
     final: bool = False
+    #: It does not heed an interrupt: its slot must be killed to stop it.
+    deaf: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,11 @@ class BlockPlan:
 
 @dataclass(frozen=True, slots=True)
 class CancelPlan:
-    """`delay` after the last block; `spans` None: the whole job."""
+    """`delay` after the last block; `spans` None: the whole job. `spare_running`: what has started runs to its end."""
 
     delay: float
     spans: tuple[Span, ...] | None
+    spare_running: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,7 +250,7 @@ def _job(rng: Random, size: int, mean: float, durations: Durations, horizon: flo
             else:
                 failures = rng.choice((1, 1, 2, 3))
                 final = rng.random() < 0.2
-        fates.append(Fate(seconds_of(durations, mean, rng), crashes, failures, final))
+        fates.append(Fate(seconds_of(durations, mean, rng), crashes, failures, final, deaf=len(fates) % 5 == 4))
     blocks, left = [], size
     gaps = rng.choice((0.0, 0.0, horizon / 10))
     typical = rng.choice((1, 7, 50, 200))
@@ -267,7 +270,7 @@ def _job(rng: Random, size: int, mean: float, durations: Durations, horizon: flo
     if rng.random() < 0.25:
         for _ in range(rng.choice((1, 1, 4))):
             spans = tuple(_span(rng, size) for _ in range(rng.choice((1, 3))))
-            cancels.append(CancelPlan(rng.uniform(0.0, horizon / 2), spans))
+            cancels.append(CancelPlan(rng.uniform(0.0, horizon / 2), spans, spare_running=len(cancels) % 2 == 1))
     if rng.random() < 0.1:
         cancels.append(CancelPlan(rng.uniform(0.0, horizon), None))
     at = rng.choice((0.0, rng.uniform(0.0, horizon / 2)))

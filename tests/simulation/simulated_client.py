@@ -118,7 +118,7 @@ class SimulatedClient:
         await asyncio.sleep(plan.delay)
         if self.left or job.is_over:
             return
-        message = pb.Cancel(job=job.number)
+        message = pb.Cancel(job=job.number, spare_running=plan.spare_running)
         if plan.spans is None:
             job.cancelled = True
         else:

@@ -15,7 +15,7 @@ from tests.unit.worker.model_slot import Word
 from manyhands.wire.blocks import end_at, pack_ends
 from manyhands.worker.commands import Feed, SendCut
 from manyhands.worker.page import NO_LIMIT
-from manyhands.worker.reports import CutDone, Done, Failed, Ready, Report
+from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report
 from manyhands.worker.slot_state import Sight
 
 #: Seconds from a slot's start to its being ready.
@@ -60,6 +60,7 @@ class SimulatedSlot:
         self._done_seconds = 0.0
         self._base = 0
         self._sent_at = 0.0
+        self._deaf = False  # of the task that runs
         self._timer: asyncio.Handle | None = self._loop.call_later(START_DELAY, self._come_up)
 
     # ------------------------------------------------------------ the agent's side
@@ -80,6 +81,32 @@ class SimulatedSlot:
         """The process is gone."""
         if self._timer is not None:
             self._timer.cancel()
+
+    def interrupt(self, position: int) -> None:
+        """The task at this position is to end, if it runs."""
+        if self.running != position or self._deaf:
+            return
+        assert self._timer is not None
+        self._timer.cancel()
+        self._close_run()
+        self._unsent.append(Interrupted(position, self._loop.time() - self._since))
+        self._next()
+        self._send()
+        self._go_on()
+
+    @property
+    def running(self) -> int:
+        """The position of the task that runs; 0: none does."""
+        return 0 if self._dead or self._feed is None or self._blocked else self._position
+
+    def kill(self, meant: int) -> None:
+        """By the agent, for the sake of the task at position `meant`."""
+        if not self._dead:
+            if self.running not in (0, meant):
+                self.unsent_tasks.append(self._task())
+            self.stop()
+            self._dead, self._timer = True, None
+            self._on_death(-9)
 
     @property
     def is_busy(self) -> bool:
@@ -145,6 +172,7 @@ class SimulatedSlot:
         base, ends, payload = piece.slice(index, index + 1)
         item = payload[: end_at(ends, 0) - base]
         fate, turn = self._run(feed, index, item)
+        self._deaf = fate.deaf
         self._timer = self._loop.call_later(fate.seconds, self._finish, item, turn)
 
     def _finish(self, item: bytes, turn: Turn) -> None:
@@ -163,12 +191,22 @@ class SimulatedSlot:
             self._close_run()
             retryable = turn == "fails"
             self._unsent.append(Failed(self._position, error_of(item), retryable, seconds))
-        self.unsent_tasks.append((feed.piece.lease.job, feed.lo + self._position - feed.position))
+        self._next()
+        self._go_on()
+
+    def _next(self) -> None:
+        feed = self._feed
+        assert feed is not None
+        self.unsent_tasks.append(self._task())
         self._position += 1
         if self._position == feed.position + feed.hi - feed.lo:
             self._close_run()
             self._feed = None
-        self._go_on()
+
+    def _task(self) -> tuple[int, int]:
+        feed = self._feed
+        assert feed is not None
+        return feed.piece.lease.job, feed.lo + self._position - feed.position
 
     def _pause(self) -> None:
         self._close_run()

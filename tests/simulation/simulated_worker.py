@@ -14,7 +14,18 @@ from tests.simulation.world import World
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.dialer import Dialer
-from manyhands.worker.commands import Command, Complain, Feed, Kill, Send, SendCut, SendDefinition, SetLimit, Spawn
+from manyhands.worker.commands import (
+    Command,
+    Complain,
+    Feed,
+    Interrupt,
+    Kill,
+    Send,
+    SendCut,
+    SendDefinition,
+    SetLimit,
+    Spawn,
+)
 from manyhands.worker.core import REPORTS, AgentCore
 from manyhands.worker.reports import Report
 from manyhands.worker.slot_state import Sight
@@ -121,6 +132,12 @@ class SimulatedWorker:
             self._slots[number] = None
             self._do(self.core.died(number, exit_code, "last words", self._loop.time()))
 
+    def _interrupt(self, number: int, slot: SimulatedSlot | None, position: int) -> None:
+        if self.gone or slot is None or self._slots[number] is not slot:
+            return
+        with self._world.guard():
+            slot.interrupt(position)
+
     def _on_timer(self) -> None:
         self._timer = None
         with self._world.guard():
@@ -156,8 +173,15 @@ class SimulatedWorker:
                         missing = set(command.piece.needs) - self._known[command.slot]
                         assert not missing, "fed without its definition"
                     slot.write(command)
+                case Interrupt(number, position):
+                    # A signal arrives in its own time.
+                    self._loop.call_soon(self._interrupt, number, self._slots[number], position)
                 case Kill(number):
-                    raise Violation(f"{self.plan.name} kills slot {number}, though no job has a timeout")
+                    self._world.story.tell("%s kills slot %d", self.plan.name, number)
+                    self._world.ledger.counts["kills"] += 1
+                    slot = self._slots[number]
+                    assert slot is not None
+                    slot.kill(self.core._roster.slots[number].killed)
                 case Complain(sentence):
                     self._world.story.tell("%s complains: %s", self.plan.name, sentence)
         if self._world.is_check_due():

@@ -30,6 +30,8 @@ class ModelTask:
     crashes: int = 0
     due: float = 0.0  # not to be dispatched before
     doubled: bool = False  # a worker came back with it, so it may be out twice
+    dispatched: bool = False  # ever
+    told: bool = False  # the client knows that
 
 
 @dataclass
@@ -41,6 +43,7 @@ class ModelJob:
     blocks: list[Block] = field(default_factory=list)
     sealed: bool = False
     closed: bool = False
+    watched: bool = False
     delivered_bytes: int = 0
     consumed_bytes: int = 0
 
@@ -105,6 +108,12 @@ class Model:
                     task = self.jobs[command.job].tasks[command.index]
                     assert (command.attempts, command.failures) == (task.attempts, task.failures)
                     assert len(command.crashes) == task.crashes
+                case cmd.DeliverDispatched():
+                    job = self._job(command.job, command.client)
+                    assert job.watched, "nobody asked"
+                    for lo, hi in command.spans:
+                        for task in job.tasks[lo:hi]:
+                            task.told = True
                 case cmd.CloseJob():
                     job = self._job(command.job, command.client)
                     job.closed = True
@@ -147,9 +156,11 @@ class Model:
                 assert not task.cancelled, f"{where} was dispatched though it is being cancelled"
                 assert piece.attempt == task.attempts, f"{where}: attempt {piece.attempt}, not {task.attempts}"
                 assert task.doubled or now >= task.due, f"{where} was dispatched {task.due - now} s too early"
+                assert task.told or not job.watched, f"{where} was dispatched, and its watching client not told"
                 assert index not in lease.open, f"{where} came twice in one lease"
                 for other in () if task.doubled else self.leases.values():
                     assert other.job != job.number or index not in other.open, f"{where} is out twice"
+                task.dispatched = True
                 lease.open.add(index)
                 lease.attempts[index] = piece.attempt
         assert lease.open, "an empty lease"

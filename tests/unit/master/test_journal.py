@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from tests.support.builders import make_results
 
-from manyhands.master.journal import Journal, NoRoom
+from manyhands.master.group_commit import NoRoom
+from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import SCHEMA, read, write
 from manyhands.protos import manyhands_pb2 as pb
 

@@ -166,8 +166,20 @@ class SchedulerMachine(RuleBasedStateMachine):
             job.closed |= job.client == client
         self.tell(ev.ClientLeft(client))
 
+    @precondition(lambda self: self.model.open_jobs())
+    @rule(which=picks)
+    def watch(self, which):
+        job = self.pick(self.model.open_jobs(), which)
+        job.watched = True
+        self.tell(ev.WatchRequested(job.number))
+        for lease in self.model.outstanding():
+            for index in lease.open if lease.job == job.number else ():
+                task = job.tasks[index]
+                assert task.told or task.outcome or task.cancelled, "it has been dispatched already"
+        assert all(task.dispatched or not task.told for task in job.tasks), "it has not been dispatched"
+
     @precondition(lambda self: any(job.closed for job in self.model.jobs.values()))
-    @rule(which=picks, kind=st.sampled_from(["block", "seal", "cancel", "some", "consume"]))
+    @rule(which=picks, kind=st.sampled_from(["block", "seal", "cancel", "some", "consume", "watch"]))
     def speak_of_a_closed_job(self, which, kind):
         job = self.pick((job for job in self.model.jobs.values() if job.closed), which)
         match kind:
@@ -179,6 +191,8 @@ class SchedulerMachine(RuleBasedStateMachine):
                 self.tell(ev.CancelRequested(job.number, None))
             case "some":
                 self.tell(ev.CancelRequested(job.number, ((0, 5),)))
+            case "watch":
+                self.tell(ev.WatchRequested(job.number))
             case "consume":
                 self.tell(ev.ResultsConsumed(job.number, 5, True))
 

@@ -9,7 +9,18 @@ from tests.support.builders import items_of, packed
 from tests.unit.worker.model_slot import ModelSlot, TaskKey
 
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.worker.commands import Command, Complain, Feed, Kill, Send, SendCut, SendDefinition, SetLimit, Spawn
+from manyhands.worker.commands import (
+    Command,
+    Complain,
+    Feed,
+    Interrupt,
+    Kill,
+    Send,
+    SendCut,
+    SendDefinition,
+    SetLimit,
+    Spawn,
+)
 from manyhands.worker.core import AgentCore
 from manyhands.worker.slot_state import Sight
 
@@ -41,6 +52,9 @@ class AgentModel:
         self.jobs: dict[int, int] = {}  # by lease
         self.timeouts: dict[int, float] = {}  # by lease
         self.doomed: set[int] = set()  # slots that the core has had killed; they die when the test says so
+        self.signals: list[tuple[int, ModelSlot, int]] = []  # (slot, its process, position), not delivered yet
+        self.unwanted: set[TaskKey] = set()  # asked for with `stop`
+        self.stopped: set[TaskKey] = set()  # those that an interrupt has ended
         self.dispatched: set[TaskKey] = set()
         self.runs: Counter[TaskKey] = Counter()
         self.losses: Counter[TaskKey] = Counter()  # ran, or may have, in a slot that died
@@ -91,9 +105,13 @@ class AgentModel:
         for hash in wants:
             self.define(hash)
 
-    def revoke(self, number: int, lease: int, ranges: Iterable[tuple[int, int]]) -> None:
+    def revoke(self, number: int, lease: int, ranges: Iterable[tuple[int, int]], *, stop: bool = False) -> None:
         self.revokes[number] = lease
-        message = pb.Revoke(revoke=number, lease=lease, ranges=[pb.Range(lo=lo, hi=hi) for lo, hi in ranges])
+        message = pb.Revoke(revoke=number, lease=lease, stop=stop)
+        for lo, hi in ranges:
+            message.ranges.add(lo=lo, hi=hi)
+            if stop:
+                self.unwanted.update((lease, index) for index in range(lo, hi) if (lease, index) not in self.fate)
         self.receive(pb.Body(revoke=message))
 
     def receive(self, *bodies: pb.Body) -> None:
@@ -119,8 +137,8 @@ class AgentModel:
         self.late = False
         self.deliver(number)
         running = slot.is_running
-        overdue = self.core._roster.slots[number].overdue
-        assert bool(overdue) == (number in self.doomed)
+        killed = self.core._roster.slots[number].killed
+        assert bool(killed) == (number in self.doomed)
         self.doomed.discard(number)
         for task in self.runs:
             if task not in self.fate:
@@ -129,13 +147,24 @@ class AgentModel:
         self.slots[number] = None
         charged = self._charged()
         self.do(self.core.died(number, exit_code, "last words", self.now))
-        is_meant = not overdue or overdue == slot.started.value
+        is_meant = not killed or killed == slot.started.value
         if running is not None and self.jobs.get(running[0]) is not None:
             assert (running in self.fate) == is_meant, f"{running} ran when its slot died"
         assert len(self._charged()) - len(charged) <= is_meant
 
     def _charged(self) -> set[TaskKey]:
         return {task for task, fate in self.fate.items() if fate in ("crashed", "timed out")}
+
+    def interrupt(self, *, heeded: bool = True) -> None:
+        """The signals arrive; what they are meant for ends, unless it does not heed them."""
+        signals, self.signals = self.signals, []
+        for number, process, position in signals:
+            if process is self.slots[number] and heeded:
+                task = process.is_running
+                if process.interrupt(position, self.now):
+                    assert task is not None
+                    assert task in self.unwanted or self.timeouts.get(task[0], 1.0) or task in self.fate
+                    self.stopped.add(task)
 
     def reap(self) -> None:
         """What the core has had killed dies."""
@@ -183,6 +212,11 @@ class AgentModel:
                     slot = self.slots[command.slot]
                     assert slot is not None
                     slot.write(command)
+                case Interrupt(number, position):
+                    process = self.slots[number]
+                    assert process is not None
+                    assert 0 < position <= process.started.value
+                    self.signals.append((number, process, position))
                 case Kill(number):
                     assert self.slots[number] is not None
                     self.doomed.add(number)
@@ -221,11 +255,14 @@ class AgentModel:
             case "crash":
                 self._end((body.crash.lease, body.crash.index), "crashed")
             case "returned":
-                assert self.revokes.pop(body.returned.revoke) == body.returned.lease
+                unasked = not body.returned.revoke
+                assert unasked or self.revokes.pop(body.returned.revoke) == body.returned.lease
                 for given in body.returned.ranges:
                     for index in range(given.lo, given.hi):
                         task = body.returned.lease, index
-                        assert self.runs[task] <= self.losses[task], f"{task} was given back but ran"
+                        assert task in self.unwanted or not unasked, f"{task} was given back unasked"
+                        lost = self.losses[task] + (task in self.stopped)
+                        assert self.runs[task] <= lost, f"{task} was given back but ran"
                         self._end(task, "returned")
             case "want":
                 self.wants += body.want.hashes
@@ -255,6 +292,7 @@ class AgentModel:
         self.lag = 0.0
         while True:
             self.answer_wants()
+            self.interrupt()
             self.reap()
             for number in range(len(self.slots)):
                 self.settle(number)

@@ -10,7 +10,7 @@ from manyhands.wire.blocks import pack_ends
 from manyhands.worker.commands import Feed, SendCut, SendDefinition
 from manyhands.worker.page import NO_LIMIT
 from manyhands.worker.pieces import Piece
-from manyhands.worker.reports import CutDone, Done, Failed, Ready, Report, Wanted
+from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Wanted
 from manyhands.worker.slot_state import Sight
 
 #: A store is visible to the other side after so many seconds at the latest; really a few hundred nanoseconds.
@@ -99,6 +99,16 @@ class ModelSlot:
                 del self.definitions[next(iter(self.definitions))]
         else:
             self.pipe.append((command, self.limit.stores))
+
+    def interrupt(self, position: int, now: float) -> bool:
+        """A signal arrives; whether it ended the task that runs."""
+        if self.state != "running" or self.position != position:
+            return False
+        self._close_run()
+        self.unsent.append(Interrupted(position, now - self.since))
+        self.send()
+        self._next()
+        return True
 
     # ------------------------------------------------------------ its own
 
@@ -201,6 +211,10 @@ class ModelSlot:
         else:
             self._run.append(task)
             self._run_seconds += now - self.since
+        self._next()
+
+    def _next(self) -> None:
+        assert self.feed is not None
         self.position += 1
         if self.position == self.feed.position + self.feed.hi - self.feed.lo:
             self._close_run()

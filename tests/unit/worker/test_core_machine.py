@@ -78,11 +78,12 @@ class AgentMachine(RuleBasedStateMachine):
     @rule(
         pick=st.integers(0, 1 << 16),
         ranges=st.lists(st.tuples(st.integers(0, 320), st.integers(1, 400)), max_size=3),
+        stop=st.booleans(),
     )
-    def revoke(self, pick: int, ranges: list[tuple[int, int]]) -> None:
+    def revoke(self, pick: int, ranges: list[tuple[int, int]], stop: bool) -> None:
         number, self.next = self.next, self.next + 1
         lease = self.leases[pick % len(self.leases)]
-        self.model.revoke(number, lease, [(lo, lo + count) for lo, count in ranges])
+        self.model.revoke(number, lease, [(lo, lo + count) for lo, count in ranges], stop=stop)
 
     @rule(slot=st.integers(0, 3), steps=st.integers(1, 12), late=st.booleans())
     def step(self, slot: int, steps: int, late: bool) -> None:
@@ -118,6 +119,10 @@ class AgentMachine(RuleBasedStateMachine):
     @rule(slot=st.integers(0, 3))
     def kill(self, slot: int) -> None:
         self.model.die(slot % len(self.model.slots))
+
+    @rule(heeded=st.sampled_from([True, True, False]))
+    def interrupt(self, heeded: bool) -> None:
+        self.model.interrupt(heeded=heeded)
 
     @rule()
     def reap(self) -> None:

@@ -1,4 +1,4 @@
-"""When a slot is killed for a task that ran too long, and what becomes of what it held."""
+"""When a slot's task is stopped because it ran too long, and what becomes of what the slot held."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import pytest
 from tests.unit.worker.worker_builders import FUNCTION, Sights, dispatch, feed, make_piece, piece_message, ready_roster
 
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.worker.commands import Command, Kill, Send
+from manyhands.worker.commands import Command, Interrupt, Kill, Send
 from manyhands.worker.core import AgentCore
 from manyhands.worker.deadlines import Deadlines
 from manyhands.worker.reports import Done, Ready
+from manyhands.worker.slot_state import Verdict
+from manyhands.worker.stopping import REPEAT_INTERVAL, STOP_GRACE, Stopping
 from manyhands.worker.timers import NEVER, Timers
 
 
@@ -18,7 +20,8 @@ class Stage:
 
     def __init__(self) -> None:
         self.sights, self.timers = Sights(1), Timers()
-        self.deadlines = Deadlines(self.sights, self.timers)
+        self.stopping = Stopping(self.sights, self.timers)
+        self.deadlines = Deadlines(self.sights, self.timers, self.stopping)
         roster = ready_roster(1)
         [self.slot] = roster.slots
         feed(roster, self.slot, make_piece(3, timeout=2.0), 0, 3)
@@ -29,20 +32,39 @@ class Stage:
     def check(self, now: float) -> list[Command]:
         out: list[Command] = []
         for kind, slot in self.timers.due(now):
-            assert kind == "deadline"
-            self.deadlines.check(slot, now, out)
+            if kind == "stop":
+                self.stopping.go_on(slot, now, out)
+            else:
+                assert kind == "deadline"
+                self.deadlines.check(slot, now, out)
         return out
 
 
-def test_who_runs_too_long_is_killed_once() -> None:
+def test_who_runs_too_long_is_interrupted_then_killed() -> None:
     stage = Stage()
     stage.sights.see(0, started=2, since=11.0)
     assert stage.timers.first == 12.0
     assert stage.check(12.0) == [], "it has run for one second"
     assert stage.timers.first == 13.0
-    assert stage.check(13.0) == [Kill(0)]
-    assert stage.slot.overdue == 2
-    assert stage.check(100.0) == []
+    assert stage.check(13.0) == [Interrupt(0, 2)]
+    assert stage.slot.verdicts == {2: Verdict(2.0)}
+    assert stage.check(13.0 + REPEAT_INTERVAL) == [Interrupt(0, 2)], (
+        "the first one may have struck in the slot's own code"
+    )
+    assert stage.check(13.0 + STOP_GRACE) == [Kill(0)]
+    assert stage.slot.killed == 2
+    assert stage.check(100.0) == [], "once"
+
+
+def test_who_ends_when_interrupted_is_not_killed() -> None:
+    stage = Stage()
+    stage.sights.see(0, started=2, since=11.0)
+    assert stage.check(13.0) == [Interrupt(0, 2)]
+    stage.sights.see(0, started=3, since=13.01)
+    assert stage.check(14.5) == []
+    assert stage.slot.stopping == 0
+    assert stage.slot.verdicts, "its report is on the way"
+    assert stage.check(15.02) == [Interrupt(0, 3)], "it has a time of its own"
 
 
 def test_who_waits_is_not_running() -> None:
@@ -71,9 +93,8 @@ def test_a_shorter_timeout_behind_a_longer_one() -> None:
     stage.sights.see(0, started=6, since=10.6)
     assert stage.check(11.0) == []
     assert stage.timers.first == pytest.approx(11.1)
-    assert stage.check(11.2) == [Kill(0)]
-    assert stage.check(12.0) == [], "the first timer is void"
-    assert stage.timers.first == NEVER
+    assert stage.check(11.2) == [Interrupt(0, 6)]
+    assert stage.slot.verdicts == {6: Verdict(0.5)}
 
 
 @pytest.mark.parametrize(
@@ -93,13 +114,14 @@ def test_only_the_one_that_was_meant_is_charged(started: int, busy: bool, fails:
     core.reported(0, [Done(1, 1, 0, b"\x01\0\0\0", b"x", 0.0001)], 0.0)
     assert core.outstanding > 1
     sights.see(0, started=2, since=0.0)
-    assert Kill(0) in core.tick(2.5)
+    assert Interrupt(0, 2) in core.tick(2.5)
+    assert Kill(0) in core.tick(3.5)
     sights.see(0, started=started, busy=busy, since=0.0)
-    out = core.died(0, -9, "", 3.0)
+    out = core.died(0, -9, "", 4.0)
     core.check_invariants()
     failures = [each.body.failure for each in out if isinstance(each, Send) and each.body.HasField("failure")]
     assert [failure.index for failure in failures] == fails
     assert not [each for each in out if isinstance(each, Send) and each.body.HasField("crash")]
     for failure in failures:
-        assert (failure.kind, failure.text, failure.timeout, failure.seconds) == (pb.Failure.KIND_TIMED_OUT, "w", 2, 3)
+        assert (failure.kind, failure.text, failure.timeout, failure.seconds) == (pb.Failure.KIND_TIMED_OUT, "w", 2, 4)
     assert core.unstarted == left

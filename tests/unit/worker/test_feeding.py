@@ -13,6 +13,7 @@ from manyhands.worker.definition_store import DefinitionStore
 from manyhands.worker.feeding import AHEAD, CHUNK, CHUNK_BYTES, GROWTH, REFILL, Feeder, first_chunk, next_chunk
 from manyhands.worker.held import Held
 from manyhands.worker.pieces import Piece
+from manyhands.worker.stopping import Stopping
 from manyhands.worker.timers import Timers
 
 LOTS = 1 << 30
@@ -59,7 +60,9 @@ class Stage:
         self.store.put(FUNCTION, b"blob")
         sights, timers = Sights(slots), Timers()
         cutting = Cutting(self.roster, sights, timers)
-        self.feeder = Feeder(self.roster, self.held, self.store, cutting, Deadlines(sights, timers))
+        self.feeder = Feeder(
+            self.roster, self.held, self.store, cutting, Deadlines(sights, timers, Stopping(sights, timers))
+        )
         self.out: list[Command] = []
 
     def hold(self, *pieces: Piece) -> None:

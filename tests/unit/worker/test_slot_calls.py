@@ -9,6 +9,7 @@ import pytest
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.worker import slot_calls
 from manyhands.worker.slot_calls import COROUTINE, AsyncRunner, caller
+from manyhands.worker.slot_interrupts import Interrupts
 
 
 def test_numbers_are_the_protocols() -> None:
@@ -40,7 +41,7 @@ async def answer(value: int) -> int:
 
 
 def test_coroutines_share_a_loop() -> None:
-    runner = AsyncRunner()
+    runner = AsyncRunner(Interrupts(memoryview(bytearray(512)).cast("Q")))
 
     async def loop() -> asyncio.AbstractEventLoop:
         return asyncio.get_running_loop()
