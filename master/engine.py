@@ -105,7 +105,8 @@ class Engine:
         else:
             self._handle(ev.ClientLeft(peer.number))
             for job in list(peer.jobs.values()):
-                self._handle(ev.CancelRequested(job, None))  # those that were to be detached are not the client's there
+                if self.records[job].detached:  # to the scheduler it is not this client's, who did not finish it
+                    self._handle(ev.CancelRequested(job, None))
                 self._delivery.forget(job)
             if self._detached is not None:
                 self._detached.left(peer)

@@ -247,21 +247,22 @@ class Planner:
             asked += count
 
     def _steal_staged(self, out: list[Command]) -> None:
-        """Each idle worker takes from the richest deque, while there is one."""
+        """Each idle worker takes from the richest deque, while there is one, until its slots are full."""
         rich = [worker for worker in self._pool.workers.values() if worker.staged]
-        for worker in [worker for worker in self._hungry.values() if worker.free_slots]:
-            victim = stealing.richest(rich)
-            if victim is None:
-                return
-            if victim is worker:
-                continue
-            for staged in stealing.steal_half(victim):
-                worker.stage(staged)
-            self._serve(worker, out)
-            if not victim.staged:
-                rich.remove(victim)
-            if worker.staged:
-                rich.append(worker)
+        for worker in list(self._hungry.values()):
+            while worker.free_slots:
+                victim = stealing.richest(rich)
+                if victim is None:
+                    return
+                if victim is worker:
+                    break
+                for staged in stealing.steal_half(victim):
+                    worker.stage(staged)
+                self._serve(worker, out)
+                if not victim.staged:
+                    rich.remove(victim)
+                if worker.staged and worker not in rich:
+                    rich.append(worker)
 
     def check_invariants(self) -> None:
         """Assert that nobody is remembered who is gone, or forgotten who is crowded. For tests."""

@@ -31,10 +31,12 @@ class Wakes:
     def __init__(self) -> None:
         self._ticks: dict[int, list[tuple[int, int]]] = {}
         self._order: list[int] = []
+        self._latest: dict[tuple[int, int], int] = {}  # -> tick
 
     def add(self, due: float, job: int, index: int) -> None:
-        """Task `index` of `job` may run again at `due`."""
+        """Task `index` of `job` may run again at `due`, and no longer when it was said before."""
         tick = int(due / TICK) + 1
+        self._latest[job, index] = tick
         waiting = self._ticks.get(tick)
         if waiting is None:
             waiting = self._ticks[tick] = []
@@ -49,5 +51,9 @@ class Wakes:
         """Remove and return the (job, index) pairs whose time has come."""
         due: list[tuple[int, int]] = []
         while self._order and self._order[0] * TICK <= now:
-            due += self._ticks.pop(heapq.heappop(self._order))
+            tick = heapq.heappop(self._order)
+            for key in self._ticks.pop(tick):
+                if self._latest.get(key) == tick:
+                    del self._latest[key]
+                    due.append(key)
         return due

@@ -7,8 +7,8 @@ simulated slots what happens to a task when it runs.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
+from tests.simulation.records import JobEntry, LeaseEntry, TaskRecord, dispatch_fault
 from tests.simulation.story import Story, Violation
 
 from manyhands.master import commands as cmd
@@ -16,43 +16,6 @@ from manyhands.master import events as ev
 from manyhands.master.retry import JITTER
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.spans import Span
-
-
-@dataclass(slots=True)
-class TaskRecord:
-    """One accepted task; `outcome` None while the master has not delivered one."""
-
-    outcome: str | None = None
-    cancel_asked: bool = False
-    stop_asked: bool = False
-    lease: int = 0
-    attempts: int = 0
-    failures: int = 0
-    crashes: int = 0
-    dispatches: int = 0
-    starts: int = 0
-    due: float = 0.0
-    #: A result came under a lease that did not hold the task (any more).
-    late: bool = False
-
-
-@dataclass(slots=True)
-class JobEntry:
-    number: int
-    client: int
-    options: ev.JobOptions
-    tasks: list[TaskRecord] = field(default_factory=list)
-    sealed: bool = False
-    closed: bool = False
-    cancelled: bool = False
-    out: int = 0
-
-
-@dataclass(slots=True)
-class LeaseEntry:
-    worker: int
-    job: JobEntry
-    open: set[int]
 
 
 class Ledger:
@@ -64,6 +27,12 @@ class Ledger:
         self.jobs: dict[int, JobEntry] = {}
         self.workers: dict[int, set[int]] = {}  # -> leases
         self.leases: dict[int, LeaseEntry] = {}
+        #: As they were when their workers were lost.
+        self.lost: dict[int, LeaseEntry] = {}
+        #: What workers came back with and nobody wants: (worker, lease) -> tasks.
+        self._unwanted: dict[tuple[int, int], LeaseEntry] = {}
+        #: What each worker has reported, as (lease, task), and the master has not heard.
+        self.unheard: dict[str, set[tuple[int, int]]] = {}
         self.revokes: dict[int, int] = {}  # unanswered -> worker
         self._asked: dict[tuple[int, int], int] = {}  # (job, index) -> the last revoke that asked for it
         self._last_lease = 0
@@ -77,6 +46,7 @@ class Ledger:
                 "retries",
                 "crashes",
                 "lost",
+                "held",
                 "late",
                 "cancelled",
                 "stopped",
@@ -97,6 +67,8 @@ class Ledger:
                 self._task_crashed(event)
             case ev.SpansReturned():
                 self._spans_returned(event)
+            case ev.LeasesHeld():
+                self._leases_held(event)
             case ev.WorkerJoined():
                 self._story.tell("worker %d joins with %d slots", event.worker, event.slots)
                 self.workers[event.worker] = set()
@@ -112,6 +84,9 @@ class Ledger:
                     if block.first != len(job.tasks) or job.sealed:
                         raise Violation(f"a block arrived out of order, at {len(job.tasks)}", job.number, block.first)
                     job.tasks += [TaskRecord() for _ in range(block.count)]
+            case ev.BlockRefused():
+                self._story.tell("no room", job=event.job, spans=[(event.first, event.first + event.count)])
+                self.jobs[event.job].tasks += [TaskRecord(refused=True) for _ in range(event.count)]
             case ev.JobSealed():
                 self._story.tell("sealed at %d", event.total, job=event.job)
                 self.jobs[event.job].sealed = True
@@ -125,6 +100,7 @@ class Ledger:
 
     def _run_succeeded(self, event: ev.RunSucceeded) -> None:
         lo, hi = event.first, event.first + event.count
+        self._hear(event.lease, range(lo, hi))
         self._story.tell("worker %d succeeded, lease %d", event.worker, event.lease, job=event.job, spans=[(lo, hi)])
         job = self.jobs[event.job]
         lease = self._lease(event.worker, event.lease)
@@ -132,12 +108,12 @@ class Ledger:
             if lease is None or index not in lease.open:
                 self.counts["late"] += 1
                 job.tasks[index].late = True
-        self._take(event.lease, lease, range(lo, hi))
+        self._take(event.lease, range(lo, hi))
 
     def _task_failed(self, event: ev.TaskFailed, now: float) -> None:
         index = event.index
         self._story.tell("worker %d failed", event.worker, job=event.job, spans=[(index, index + 1)])
-        task = self._reported(event.worker, event.lease, event.job, index)
+        task = self._reported(event, event.message.attempt)
         if task is None or not event.message.retryable:
             return
         retry = self.jobs[event.job].options.retry
@@ -145,45 +121,84 @@ class Ledger:
         if task.failures <= retry.retries and not task.cancel_asked:
             self.counts["retries"] += 1
             task.attempts += 1
+            task.is_due_again = True
             delay = min(retry.delay * retry.backoff ** (task.failures - 1), retry.delay_max)
             task.due = now + delay * (1 - JITTER)
 
     def _task_crashed(self, event: ev.TaskCrashed) -> None:
         index = event.index
         self._story.tell("worker %d crashed", event.worker, job=event.job, spans=[(index, index + 1)])
-        task = self._reported(event.worker, event.lease, event.job, index)
+        task = self._reported(event, event.attempt)
         if task is not None:
             self.counts["crashes"] += 1
             task.crashes += 1
             task.attempts += 1
+            task.is_due_again = True
+            task.due = 0.0
 
     def _spans_returned(self, event: ev.SpansReturned) -> None:
         lease = self._lease(event.worker, event.lease)
         if event.revoke and self.revokes.pop(event.revoke, None) != event.worker:
             raise Violation(f"revoke {event.revoke} was answered by {event.worker}, which owes no answer")
         given = [index for lo, hi in event.spans for index in range(lo, hi)]
-        if lease is not None:
-            self._story.tell("worker %d gives back", event.worker, job=lease.job.number, spans=event.spans)
-            self.counts["returned" if event.revoke else "stopped"] += len(given)
-            for index in given:
-                task = lease.job.tasks[index]
-                if not (event.revoke or task.stop_asked or task.outcome or lease.job.closed):
-                    raise Violation("stopped, or given back, unasked", lease.job.number, index)
-        elif given:
-            raise Violation(f"worker {event.worker} gave back tasks of lease {event.lease}, which is not open")
-        self._take(event.lease, lease, given)
+        unwanted = self._unwanted.get((event.worker, event.lease))
+        if unwanted is not None:
+            given = [index for index in given if unwanted.open.pop(index, None) is None]
+        if lease is None:
+            if given:
+                raise Violation(f"worker {event.worker} gave back tasks of lease {event.lease}, which is not open")
+            return
+        self._story.tell("worker %d gives back", event.worker, job=lease.job.number, spans=event.spans)
+        self.counts["returned" if event.revoke else "stopped"] += len(given)
+        for index in given:
+            task = lease.job.tasks[index]
+            if not (event.revoke or task.stop_asked or task.outcome or lease.job.closed):
+                raise Violation("stopped, or given back, unasked", lease.job.number, index)
+            task.is_due_again = True
+        self._take(event.lease, given)
+
+    def _leases_held(self, event: ev.LeasesHeld) -> None:
+        for number, job_number, spans in event.leases:
+            self._story.tell("worker %d holds it, lease %d", event.worker, number, job=job_number, spans=spans)
+            job, lost = self.jobs[job_number], self.lost.get(number)
+            lease, unwanted = LeaseEntry(event.worker, job), LeaseEntry(event.worker, job)
+            for index in (index for lo, hi in spans for index in range(lo, hi)):
+                if lost is None or index not in lost.open:
+                    raise Violation(f"worker {event.worker} came back with what it was not sent", job_number, index)
+                task = job.tasks[index]
+                attempt = lost.open.pop(index)
+                if job.closed or task.outcome is not None or task.cancel_asked:
+                    unwanted.open[index] = attempt
+                    continue
+                self.counts["held"] += 1
+                lease.open[index] = attempt
+                task.leases.add(number)
+                task.doubled = job.doubled = True
+                task.is_due_again = False
+                task.due = 0.0
+            job.out += len(lease.open)
+            if lease.open:
+                self.leases[number] = lease
+                self.workers[event.worker].add(number)
+            if unwanted.open:
+                self._unwanted[event.worker, number] = unwanted
 
     def _worker_lost(self, event: ev.WorkerLost) -> None:
         self._story.tell("worker %d is lost, planned: %s", event.worker, event.planned)
         for number in self.workers.pop(event.worker):
             lease = self.leases[number]
+            self.lost[number] = LeaseEntry(event.worker, lease.job, dict(lease.open))
             self._story.tell("lost", job=lease.job.number, spans=[(index, index + 1) for index in lease.open])
             self.counts["lost"] += len(lease.open)
             for index in lease.open:
                 task = lease.job.tasks[index]
+                task.is_due_again = True
                 if not event.planned and task.outcome is None:
                     task.attempts += 1
-            self._take(number, lease, list(lease.open), keep=True)
+            self._take(number, list(lease.open), keep=True)
+        for worker, number in [key for key in self._unwanted if key[0] == event.worker]:
+            unwanted = self._unwanted.pop((worker, number))
+            self.lost.setdefault(number, LeaseEntry(worker, unwanted.job)).open.update(unwanted.open)
         self.revokes = {revoke: worker for revoke, worker in self.revokes.items() if worker != event.worker}
 
     def _cancel_requested(self, event: ev.CancelRequested) -> None:
@@ -201,24 +216,43 @@ class Ledger:
         lease = self.leases.get(number)
         return lease if lease is not None and lease.worker == worker else None
 
-    def _reported(self, worker: int, number: int, job: int, index: int) -> TaskRecord | None:
-        """A report about one task that must be heeded: it is open, and under this lease."""
-        lease = self._lease(worker, number)
-        held = lease is not None and index in lease.open
-        self._take(number, lease, [index])
-        task = self.jobs[job].tasks[index]
-        return task if held and task.outcome is None and not self.jobs[job].closed else None
+    def _reported(self, event: ev.TaskFailed | ev.TaskCrashed, attempt: int) -> TaskRecord | None:
+        """A report about one task that must be heeded: it is open, and held or the latest attempt."""
+        self._hear(event.lease, [event.index])
+        job, index = self.jobs[event.job], event.index
+        task = job.tasks[index]
+        lease = self._lease(event.worker, event.lease)
+        counts = lease is not None and index in lease.open
+        self._take(event.lease, [index])
+        counts = counts or (attempt == task.attempts and not task.leases)
+        return task if counts and task.outcome is None and not job.closed else None
 
-    def _take(self, number: int, lease: LeaseEntry | None, indices: Iterable[int], *, keep: bool = False) -> None:
-        """These are no longer under the lease."""
-        if lease is None:
-            return
+    def reports(self, worker: str, body: pb.Body) -> None:
+        """A worker hands a message to its session."""
+        unheard = self.unheard.setdefault(worker, set())
+        match body.WhichOneof("kind"):
+            case "results":
+                first = body.results.first
+                unheard.update((body.results.lease, first + k) for k in range(len(body.results.ends) // 4))
+            case "failure":
+                unheard.add((body.failure.lease, body.failure.index))
+            case "crash":
+                unheard.add((body.crash.lease, body.crash.index))
+
+    def _hear(self, lease: int, indices: Iterable[int]) -> None:
+        for unheard in self.unheard.values():
+            unheard.difference_update((lease, index) for index in indices)
+
+    def _take(self, number: int, indices: Iterable[int], *, keep: bool = False) -> None:
+        """These are no longer under the lease, open or lost."""
+        lost, lease = self.lost.get(number), self.leases.get(number)
         for index in indices:
-            if index in lease.open:
-                lease.open.discard(index)
+            if lease is not None and lease.open.pop(index, None) is not None:
                 lease.job.out -= 1
-                lease.job.tasks[index].lease = 0
-        if not lease.open:
+                lease.job.tasks[index].leases.discard(number)
+            elif lost is not None and not keep:
+                lost.open.pop(index, None)
+        if lease is not None and not lease.open:
             del self.leases[number]
             if not keep:
                 self.workers[lease.worker].discard(number)
@@ -230,7 +264,7 @@ class Ledger:
         job = self.jobs[event.job]
         for lo, hi in () if job.closed else event.spans or ():
             for index, task in enumerate(job.tasks[lo:hi], lo):
-                if task.outcome is None and not task.lease:
+                if task.outcome is None and not task.leases:
                     raise Violation("cancelled where no worker had it, and not ended", job.number, index)
 
     def commands(self, commands: Iterable[cmd.Command], now: float) -> None:
@@ -249,6 +283,11 @@ class Ledger:
                         self.counts["cancelled"] += 1
                         if not task.cancel_asked:
                             raise Violation("cancelled unasked", command.job, index)
+                case cmd.KeepTries():
+                    task = self.jobs[command.job].tasks[command.index]
+                    kept = command.attempts, command.failures, len(command.crashes)
+                    if kept != (task.attempts, task.failures, task.crashes):
+                        raise Violation(f"kept are (attempts, failures, crashes) {kept}", command.job, command.index)
                 case cmd.CloseJob():
                     job = self.jobs[command.job]
                     job.closed = True
@@ -272,26 +311,30 @@ class Ledger:
         if command.priority != job.options.priority:
             raise Violation("dispatched with another priority", job.number, spans[0][0])
         self._last_lease = number
-        lease = self.leases[number] = LeaseEntry(command.worker, job, set())
+        lease = self.leases[number] = LeaseEntry(command.worker, job)
         self.workers[command.worker].add(number)
         for piece in command.pieces:
             for index in range(piece.lo, piece.hi):
                 task = job.tasks[index]
-                fault = _dispatch_fault(task, piece.attempt, now)
+                fault = dispatch_fault(task, piece.attempt, now)
                 if fault is not None:
                     raise Violation(f"dispatched though {fault}", job.number, index)
-                task.lease = number
+                task.leases.add(number)
+                task.is_due_again = False
                 task.dispatches += 1
-                lease.open.add(index)
+                lease.open[index] = piece.attempt
         job.out += len(lease.open)
         limit = job.options.max_parallel
-        if limit and job.out > limit:
+        if limit and job.out > limit and not job.doubled:
             raise Violation(f"{job.out} tasks are out, but max_parallel is {limit}", job.number, spans[0][0])
 
     def _revoke(self, command: cmd.Revoke) -> None:
         self._story.tell("revoke from worker %d", command.worker, job=command.job, spans=command.spans)
         self.counts["revokes"] += 1
         lease = self._lease(command.worker, command.lease)
+        unwanted = self._unwanted.get((command.worker, command.lease))
+        if unwanted is not None and all(lo in unwanted.open for lo, _ in command.spans):
+            lease = unwanted
         if lease is None or lease.job.number != command.job or command.revoke <= self._last_revoke:
             raise Violation(f"revoke {command.revoke} asks for a lease that its worker does not hold", command.job)
         self._last_revoke = command.revoke
@@ -310,6 +353,8 @@ class Ledger:
 
     def _failure(self, command: cmd.DeliverFailure) -> None:
         message = command.message
+        if message.kind == pb.Failure.KIND_NO_ROOM and not self.jobs[command.job].tasks[message.index].refused:
+            raise Violation("failed for want of room, though it had been taken", command.job, message.index)
         ((task, index),) = self._end(command.job, command.client, [(message.index, message.index + 1)], "failed")
         crashed = message.kind == pb.Failure.KIND_CRASHED
         if crashed and not task.crashes == len(message.crashes) == self._max_crashes:
@@ -346,10 +391,10 @@ class Ledger:
             raise Violation(f"started {task.starts} times, dispatched {task.dispatches} times", job, index)
         lease = self.leases.get(lease_number)
         if lease is not None and index in lease.open:
-            if task.outcome is not None and not task.late:
+            if task.outcome is not None and not task.late and not task.doubled:
                 raise Violation(f"runs though it has {task.outcome}", job, index)
-            if task.outcome is None and attempt != task.attempts:
-                raise Violation(f"runs as attempt {attempt}, not {task.attempts}", job, index)
+            if attempt != lease.open[index]:
+                raise Violation(f"runs as attempt {attempt}, not {lease.open[index]}", job, index)
         return task
 
     def forget_start(self, job: int, index: int) -> None:
@@ -365,22 +410,11 @@ class Ledger:
                     raise Violation("accepted, and without an end", job.number, index)
             if not job.closed:
                 raise Violation("finished, and not closed", job.number)
+        for worker, unheard in self.unheard.items():
+            if unheard:
+                raise Violation(f"the master never heard what {worker} reported: {sorted(unheard)[:9]}")
         if self.leases:
             number, lease = next(iter(self.leases.items()))
             raise Violation(f"lease {number} is open at rest", lease.job.number, next(iter(lease.open)))
         if self.revokes:
             raise Violation(f"revokes {self.revokes} are unanswered at rest")
-
-
-def _dispatch_fault(task: TaskRecord, attempt: int, now: float) -> str | None:
-    if task.outcome is not None:
-        return f"it has {task.outcome}"
-    if task.cancel_asked:
-        return "it is being cancelled"
-    if task.lease:
-        return f"it is out under lease {task.lease}"
-    if attempt != task.attempts:
-        return f"its attempt is {task.attempts}, not {attempt}"
-    if now < task.due:
-        return f"it is to wait for another {task.due - now} s"
-    return None

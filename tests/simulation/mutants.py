@@ -148,6 +148,41 @@ MUTANTS = (
         "",
         "seed:4",
     ),
+    Mutant(
+        "what a worker comes back with is not under a lease",
+        "manyhands.master.scheduler",
+        "            self._planner.lease_again(worker, job, number, wanted)\n",
+        "",
+        "late:1",
+    ),
+    Mutant(
+        "what a worker comes back with stays in the queue",
+        "manyhands.master.scheduler",
+        "            self._pool.withdraw(job, list(wanted))\n",
+        "",
+        "late:1",
+    ),
+    Mutant(
+        "it is forgotten that a task may be out twice",
+        "manyhands.master.scheduler",
+        "            job.doubled = True\n",
+        "",
+        "late:1",
+    ),
+    Mutant(
+        "a worker that comes back says nothing of what its slots hold",
+        "manyhands.worker.intake",
+        "                    spans[fed.piece.lease].add(fed.lo, fed.lo + fed.count)\n",
+        "                    pass\n",
+        "late:1",
+    ),
+    Mutant(
+        "what was not acknowledged is left behind with the session",
+        "manyhands.wire.dialer",
+        "        if known:\n            for body",
+        "        if not known:\n            for body",
+        "late:1",
+    ),
     # ------------------------------------------------------------ revokes
     Mutant(
         "the victim loses the work when it is asked",
@@ -175,8 +210,8 @@ MUTANTS = (
     Mutant(
         "what was given back is not queued again",
         "manyhands.master.scheduler",
-        "                self._pool.requeue(lease.job, parts, out)\n",
-        "",
+        "            self._pool.requeue(lease.job, parts, out)\n        if not came:",
+        "        if not came:",
         "seed:15",
     ),
     Mutant(
@@ -233,8 +268,8 @@ MUTANTS = (
     Mutant(
         "a partly late run is delivered as a whole",
         "manyhands.master.scheduler",
-        "DeliverRun(job.number, job.client, message, tuple(parts))",
-        "DeliverRun(job.number, job.client, message, ((lo, hi),))",
+        "DeliverRun(job.number, job.client, message, tuple(parts), tuple(gone))",
+        "DeliverRun(job.number, job.client, message, ((lo, hi),), tuple(gone))",
         "late:4",
     ),
     Mutant(
@@ -247,8 +282,8 @@ MUTANTS = (
     Mutant(
         "a failure counts under any lease",
         "manyhands.master.scheduler",
-        "        if not fenced or index in job.done:\n",
-        "        if index in job.done:\n",
+        "counts = attempt == job.attempts.of(index) and self._pool.withdraw(",
+        "counts = self._pool.withdraw(",
         "late:1",
     ),
     Mutant(
@@ -305,7 +340,7 @@ MUTANTS = (
     ),
     Mutant(
         "the attempt is not sent",
-        "manyhands.master.engine",
+        "manyhands.master.delivery",
         "                attempt=piece.attempt,\n",
         "",
         "seed:1",

@@ -15,6 +15,7 @@ from tests.unit.worker.model_slot import Word
 from manyhands.wire.blocks import end_at, pack_ends
 from manyhands.worker.commands import Feed, SendCut
 from manyhands.worker.page import NO_LIMIT
+from manyhands.worker.pieces import Lease
 from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report
 from manyhands.worker.slot_state import Sight
 
@@ -111,6 +112,14 @@ class SimulatedSlot:
     @property
     def is_busy(self) -> bool:
         return bool(self._busy.value) or bool(self._pipe)
+
+    @property
+    def running_task(self) -> tuple[Lease, int] | None:
+        """The task it runs: its lease and its index."""
+        if not self._busy.value or self._blocked or self._feed is None:
+            return None
+        feed = self._feed
+        return feed.piece.lease, feed.lo + self._position - feed.position
 
     # ------------------------------------------------------------ its own
 

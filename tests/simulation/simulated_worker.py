@@ -14,6 +14,7 @@ from tests.simulation.world import World
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.dialer import Dialer
+from manyhands.wire.spans import SpanSet
 from manyhands.worker.commands import (
     Command,
     Complain,
@@ -74,6 +75,7 @@ class SimulatedWorker:
     async def kill(self) -> None:
         """The whole worker is gone, unsent words and all."""
         self.gone = True
+        self._world.ledger.unheard.pop(self.plan.name, None)
         for slot in self._slots:
             if slot is not None:
                 slot.stop()
@@ -157,6 +159,9 @@ class SimulatedWorker:
                 case Send(body):
                     if self.plan.late_results and not body.HasField("returned"):
                         self._recent.append(body)
+                    self._world.ledger.reports(self.plan.name, body)
+                    if body.HasField("held"):
+                        self._check_held(body.held)
                     self.dialer.send(body)
                 case Spawn(number):
                     self._spawn(number)
@@ -192,6 +197,15 @@ class SimulatedWorker:
                 self._timer.cancel()
             self._timer_at = deadline
             self._timer = self._loop.call_at(deadline, self._on_timer)
+
+    def _check_held(self, held: pb.Held) -> None:
+        """What slots run must be among what the master is told."""
+        told = {each.lease: SpanSet((span.lo, span.hi) for span in each.ranges) for each in held.leases}
+        for slot in self._slots:
+            if slot is not None and (running := slot.running_task) is not None:
+                lease, index = running
+                if not lease.dead and index not in told.get(lease.number, ()):
+                    raise Violation(f"{self.plan.name} runs it and does not say so", lease.job, index)
 
     def _spawn(self, number: int) -> None:
         self._known[number] = set()

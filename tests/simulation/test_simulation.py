@@ -7,14 +7,22 @@ from tests.simulation.checks import LIMIT, SEEDS
 from tests.simulation.scenario import from_seed, late_results
 from tests.simulation.simulation import SimulationFailed, simulate
 
+#: Those that once failed, and what they found.
+FOUND = (
+    1023,  # an idle worker took only half of what was set aside elsewhere and left a slot empty
+)
+FOUND_LATE = (
+    1013,  # a task that failed at two workers was tried again when the first one's delay was over
+)
+
 
 # More seeds with `./scripts/simulate`. These are also those that mutants are looked for with.
-@pytest.mark.parametrize("seed", range(SEEDS["seed"]))
+@pytest.mark.parametrize("seed", [*range(SEEDS["seed"]), *FOUND])
 def test_every_task_has_its_end_whatever_goes_wrong(seed):
     simulate(replace(from_seed(seed), limit=LIMIT))
 
 
-@pytest.mark.parametrize("seed", range(SEEDS["late"]))
+@pytest.mark.parametrize("seed", [*range(SEEDS["late"]), *FOUND_LATE])
 def test_results_that_come_when_their_tasks_run_elsewhere(seed):
     outcome = simulate(replace(late_results(seed), limit=LIMIT))
     assert outcome.counts["late"]

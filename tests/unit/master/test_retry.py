@@ -61,3 +61,12 @@ def test_those_due_in_one_tick_wake_together():
     assert len(wakes._order) == 1
     assert wakes.pop_due(1.0 + TICK / 2) == []
     assert len(wakes.pop_due(wakes.next_due())) == 100
+
+
+def test_the_latest_word_counts():
+    wakes = Wakes()
+    wakes.add(1.0, 1, 7)
+    wakes.add(2.0, 1, 7)
+    wakes.add(2.0, 1, 7)
+    assert wakes.pop_due(1.5) == []
+    assert wakes.pop_due(2.5) == [(1, 7)]

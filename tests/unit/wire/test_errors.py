@@ -28,6 +28,9 @@ EXAMPLES = [
     errors.MasterUnreachable(address="host:7077", reason="timed out"),
     errors.Refused("Python 3.12 here, 3.11 there"),
     errors.SessionLost("the master was restarted"),
+    errors.MasterFull("database or disk is full"),
+    errors.JobNameTaken("there is a detached job 'x' already"),
+    errors.UnknownJob("there is no detached job 'x'"),
     errors.RemoteTraceback("Traceback ...\n"),
 ]
 

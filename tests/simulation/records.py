@@ -1,0 +1,69 @@
+"""What the ledger knows of each job, task and lease."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from manyhands.master import events as ev
+
+
+@dataclass(slots=True)
+class TaskRecord:
+    """One accepted task; `outcome` None while the master has not delivered one."""
+
+    outcome: str | None = None
+    cancel_asked: bool = False
+    stop_asked: bool = False
+    #: Open leases that hold it: more than one only if it is `doubled`.
+    leases: set[int] = field(default_factory=set)
+    #: A worker that had been given up came back with it.
+    doubled: bool = False
+    #: One of two attempts came to nothing: it may be handed out again although it is out.
+    is_due_again: bool = False
+    #: There was no room for it.
+    refused: bool = False
+    attempts: int = 0
+    failures: int = 0
+    crashes: int = 0
+    dispatches: int = 0
+    starts: int = 0
+    due: float = 0.0
+    #: A result came under a lease that did not hold the task (any more).
+    late: bool = False
+
+
+@dataclass(slots=True)
+class JobEntry:
+    number: int
+    client: int
+    options: ev.JobOptions
+    tasks: list[TaskRecord] = field(default_factory=list)
+    sealed: bool = False
+    closed: bool = False
+    cancelled: bool = False
+    doubled: bool = False
+    out: int = 0
+
+
+@dataclass(slots=True)
+class LeaseEntry:
+    """`open`: what is unreported, and as which attempt it was sent."""
+
+    worker: int
+    job: JobEntry
+    open: dict[int, int] = field(default_factory=dict)
+
+
+def dispatch_fault(task: TaskRecord, attempt: int, now: float) -> str | None:
+    """Why the task may not be handed out now, if so."""
+    if task.outcome is not None:
+        return f"it has {task.outcome}"
+    if task.cancel_asked:
+        return "it is being cancelled"
+    if task.leases and not task.is_due_again:
+        return f"it is out under lease {task.leases}"
+    if attempt != task.attempts:
+        return f"its attempt is {task.attempts}, not {attempt}"
+    if now < task.due:
+        return f"it is to wait for another {task.due - now} s"
+    return None
