@@ -18,12 +18,13 @@ class Violation:
     """A promise that was broken."""
 
     kind: str
-    client: str
-    task: str
+    #: A client, or the process that misbehaved.
+    who: str
     text: str
+    task: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind}: client {self.client}, task {self.task}: {self.text}"
+        return f"{self.kind}: {self.who}{self.task and f', task {self.task}'}: {self.text}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,10 @@ def _check_client(client: str, events: Sequence[Event], around: Circumstances) -
             case Left():
                 left = True
     if not left and client not in around.killed:
-        yield Violation("hang", client, "-", "this client did not come to its end, and nobody killed it")
+        yield Violation("hang", client, "this client did not come to its end, and nobody killed it")
     for task, story in stories.items():
         for kind, text in _check_task(task, story, around, left=left, killed=client in around.killed):
-            yield Violation(kind, client, task, text)
+            yield Violation(kind, client, text, task)
 
 
 def _check_task(

@@ -36,16 +36,16 @@ CANCELLED_SHARE, CANCEL_DELAY = 0.08, 0.3
 class Load:
     """One client's threads; stops asking for more when told, and then waits for what it asked for."""
 
-    def __init__(self, client: Client, history: HistoryWriter, name: str, seed: int) -> None:
+    def __init__(self, client: Client, history: HistoryWriter, name: str, seed: int, stopping: threading.Event) -> None:
         self._views = {0: client, RETRIES: client.with_options(retries=RETRIES, retry_delay=0.05)}
         self._history = history
         self._name = name
         self._seed = seed
-        self.stopping = threading.Event()
+        self._stopping = stopping
         self._failures: list[BaseException] = []
 
     def run(self) -> None:
-        """Until `stopping` and the last outcome. Raises what went wrong in a thread, which is the harness's fault."""
+        """Until `stopping` is set and the last outcome. Raises what went wrong in a thread: our own fault."""
         lanes = (self._submit, self._wait, self._map)
         threads = [threading.Thread(target=self._lane, args=(lane,), name=lane.__name__) for lane in lanes]
         for thread in threads:
@@ -60,7 +60,7 @@ class Load:
             lane(Orders(f"{self._name}.{lane.__name__.strip('_')}", self._seed))
         except Exception as error:
             self._failures.append(error)
-            self.stopping.set()
+            self._stopping.set()
 
     # ------------------------------------------------------------ writing down
 
@@ -79,10 +79,10 @@ class Load:
     def _submit(self, orders: Orders) -> None:
         room = threading.Semaphore(WINDOW)
         to_cancel: list[tuple[float, str, Future[Any]]] = []
-        while not self.stopping.wait(orders.rng.expovariate(1 / PACE)):
+        while not self._stopping.wait(orders.rng.expovariate(1 / PACE)):
             while not room.acquire(timeout=0.05):
                 self._cancel(to_cancel)
-                if self.stopping.is_set():
+                if self._stopping.is_set():
                     break
             else:
                 order = orders.next()
@@ -104,7 +104,7 @@ class Load:
             return self._views[order.retries].submit(FUNCTIONS[order.kind], order)
         except Exception as error:
             self._raised(order.task, error)
-            self.stopping.wait(PAUSE)  # a cluster that is lost for good need not fill the disk with complaints
+            self._stopping.wait(PAUSE)  # a cluster that is lost for good need not fill the disk with complaints
             return None
 
     def _over(self, task: str, future: Future[Any], room: threading.Semaphore) -> None:
@@ -124,7 +124,7 @@ class Load:
             self._history.write(Cancel(now, task, future.cancel()))
 
     def _wait(self, orders: Orders) -> None:
-        while not self.stopping.wait(orders.rng.expovariate(1 / PACE)):
+        while not self._stopping.wait(orders.rng.expovariate(1 / PACE)):
             order = orders.next()
             future = self._submitted(order)
             if future is not None:
@@ -139,7 +139,7 @@ class Load:
 
     def _map(self, orders: Orders) -> None:
         ways = (self._map_ordered, self._map_unordered, self._map_lazily, self._map_tolerantly)
-        while not self.stopping.wait(orders.rng.uniform(0, 20 * PACE)):
+        while not self._stopping.wait(orders.rng.uniform(0, 20 * PACE)):
             batch = orders.batch()
             orders.rng.choice(ways)(self._views[batch[0].retries], batch)
 
@@ -181,7 +181,7 @@ class Load:
         except Exception as error:
             for order in asked[seen:]:
                 self._raised(order.task, error)
-            self.stopping.wait(PAUSE)
+            self._stopping.wait(PAUSE)
 
     def _map_unordered(self, view: Client, batch: list[Order]) -> None:
         open_tasks = {order.task: order for order in batch}
@@ -195,7 +195,7 @@ class Load:
         except Exception as error:
             for task in open_tasks:
                 self._raised(task, error)
-            self.stopping.wait(PAUSE)
+            self._stopping.wait(PAUSE)
 
     def _seen(self, task: str, outcome: tuple[str, bytes] | BaseException) -> None:
         if isinstance(outcome, BaseException):
@@ -219,13 +219,13 @@ def _task_of(outcome: Any, batch: list[Order]) -> str:
 def main() -> None:
     address, path, name, seed = sys.argv[1:]
     faulthandler.register(signal.SIGUSR1)  # the harness asks for stacks when this process hangs
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     logging.basicConfig(format="%(asctime)s %(name)s %(message)s", level=logging.INFO)
-    history = HistoryWriter(Path(path))
+    history = HistoryWriter(Path(path))  # from now on signals are understood
     # The master may be stopped, or the way to it cut, at the very moment this client begins.
     client = Client(address, connect_timeout=60.0)
-    load = Load(client, history, name, int(seed))
-    signal.signal(signal.SIGTERM, lambda *_: load.stopping.set())
-    load.run()
+    Load(client, history, name, int(seed), stopping).run()
     client.shutdown()
     history.write(Left(time.monotonic()))
 
