@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -14,12 +16,23 @@ from pathlib import Path
 import psutil
 from tests.chaos.proxy import Link
 from tests.chaos.tasks import STARTS_VARIABLE, WORKER_VARIABLE
-from tests.support.command_line import free_port
 from tests.support.processes import is_alive
 
 ROOT = Path(__file__).parents[2]
 #: What a daemon may take to end in good order, in seconds.
 STOP_TIMEOUT = 15.0
+
+
+def lasting_port() -> int:
+    """A free port that stays ours while the master is down: below those that the system gives to others."""
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Managed:
@@ -69,12 +82,13 @@ class Managed:
         assert self.process is not None
         self.process.wait()
 
-    def children(self) -> list[psutil.Process]:
-        """Of an agent: its slots."""
+    def slots(self) -> list[psutil.Process]:
+        """Of an agent: its slots' processes, which say so in their command line."""
         try:
-            return sorted(filter(is_alive, psutil.Process(self.pid).children()), key=lambda child: child.pid)
+            children = psutil.Process(self.pid).children()
         except psutil.NoSuchProcess:
             return []
+        return sorted(filter(_is_slot, children), key=lambda child: child.pid)
 
     async def ended(self, timeout: float) -> bool:
         """Wait until it has, at most `timeout` seconds; whether it has."""
@@ -82,6 +96,13 @@ class Managed:
         while self.exit_code is None and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.02)
         return self.exit_code is not None
+
+
+def _is_slot(child: psutil.Process) -> bool:
+    try:
+        return is_alive(child) and any("manyhands.worker.slot " in word for word in child.cmdline())
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _die_with_harness() -> None:
@@ -100,7 +121,7 @@ class Cluster:
         self.starts = folder / "starts"
         for each in (self.histories, self.starts):
             each.mkdir(parents=True)
-        self.port = free_port()
+        self.port = lasting_port()
         self._seed = seed
         self.data_dir = data_dir
         self.workers = {f"worker-{n}": self._worker(f"worker-{n}", slots) for n in range(workers)}

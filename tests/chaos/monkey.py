@@ -7,7 +7,8 @@ import contextlib
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import psutil
@@ -60,6 +61,8 @@ class Monkey:
         self.killed_clients: set[str] = set()
         self.complaints: list[Violation] = []
         self.under_way: set[Fault] = set()
+        #: How many faults want a process to stand still: it goes on when the last of them is mended.
+        self._stops: Counter[psutil.Process] = Counter()
 
     async def run(self, plan: Sequence[Fault], wait_loaded: Callable[[], Awaitable[None]]) -> None:
         """All of the plan, no fault sooner than it says, and none while there is no load; until the last is mended."""
@@ -125,7 +128,7 @@ class Monkey:
     @contextlib.asynccontextmanager
     async def _killed_agent(self, agent: Managed) -> AsyncIterator[Victim]:
         async with agent.lock:
-            slots = agent.children()
+            slots = agent.slots()
             agent.kill()
             watching = asyncio.create_task(self._watch_orphans(agent.name, slots))
             try:
@@ -155,18 +158,33 @@ class Monkey:
     async def _stopped(self, managed: Managed) -> AsyncIterator[Victim]:
         async with managed.lock:
             process = psutil.Process(managed.pid)  # which knows it from a later one with the same number
-        async with _stopped_process(process) as victim:
-            yield victim
+        with self._standing_still(process):
+            yield Victim(f"process {process.pid}")
+
+    @contextlib.contextmanager
+    def _standing_still(self, process: psutil.Process) -> Iterator[None]:
+        try:
+            process.send_signal(signal.SIGSTOP)
+        except psutil.NoSuchProcess:
+            raise Missed(f"process {process.pid} ended by itself") from None
+        self._stops[process] += 1
+        try:
+            yield
+        finally:
+            self._stops[process] -= 1
+            if not self._stops[process]:
+                with contextlib.suppress(psutil.NoSuchProcess):  # another fault may have killed it meanwhile
+                    process.send_signal(signal.SIGCONT)
 
     @contextlib.asynccontextmanager
     async def _struck_slot(self, fault: Fault) -> AsyncIterator[Victim]:
         agent = self._cluster.workers[fault.target]
-        await _wait_until(agent.children, f"{agent.name} has no slot")
-        slots = agent.children()
+        await _wait_until(agent.slots, f"{agent.name} has no slot")
+        slots = agent.slots()
         slot = slots[int(fault.degree * len(slots))]
         if fault.kind is Kind.STOP_SLOT:
-            async with _stopped_process(slot) as victim:
-                yield victim
+            with self._standing_still(slot):
+                yield Victim(f"process {slot.pid}")
             return
         try:
             slot.kill()
@@ -227,19 +245,6 @@ def _weather(fault: Fault) -> Weather:
         case Kind.THROTTLE:
             return Weather(fault.direction, rate=20_000 + 200_000 * fault.degree)
     raise AssertionError(f"{fault.kind} is no weather")
-
-
-@contextlib.asynccontextmanager
-async def _stopped_process(process: psutil.Process) -> AsyncIterator[Victim]:
-    try:
-        process.send_signal(signal.SIGSTOP)
-    except psutil.NoSuchProcess:
-        raise Missed(f"process {process.pid} ended by itself") from None
-    try:
-        yield Victim(f"process {process.pid}")
-    finally:
-        with contextlib.suppress(psutil.NoSuchProcess):  # another fault may have killed it meanwhile
-            process.send_signal(signal.SIGCONT)
 
 
 async def _wait_until(holds: Callable[[], object], otherwise: str) -> None:

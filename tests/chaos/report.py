@@ -112,13 +112,15 @@ def as_text(report: Report) -> str:
         f"longest stall seen by a client: {totals.longest_stall:.1f} s ({totals.stalled})",
         f"{len(report.violations)} violations",
     ]
-    lines += [f"  {violation}" for violation in report.violations[:_SHOWN]]
-    if len(report.violations) > _SHOWN:
-        counted = Counter(violation.kind for violation in report.violations)
-        lines.append(f"  ... in all: {', '.join(f'{number} {kind}' for kind, number in counted.items())}")
+    alike = Counter((violation.kind, violation.who, violation.text) for violation in report.violations)
+    first = {(each.kind, each.who, each.text): each for each in reversed(report.violations)}
+    lines += [f"  {number} times {first[key]}" for key, number in alike.most_common(_SHOWN)]
+    if len(alike) > _SHOWN:
+        lines.append(f"  ... and {len(alike) - _SHOWN} other kinds")
     return "\n".join(lines)
 
 
+#: Different violations in the report for people; the other one has them all.
 _SHOWN = 20
 
 
