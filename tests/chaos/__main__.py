@@ -42,6 +42,13 @@ def main() -> int:
     return 1 if report.violations else 0
 
 
+def _kinds(text: str) -> list[Kind]:
+    try:
+        return [Kind(each) for each in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./scripts/chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=1.0, help="how long faults go on (default: %(default)s)")
@@ -50,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         "--master-faults", action="store_true", help="also kill the master, tear its journal's tail and fill its disk"
     )
     parser.add_argument(
-        "--kinds", type=lambda text: [Kind(each) for each in text.split(",")], metavar="KIND,KIND",
+        "--kinds", type=_kinds, metavar="KIND,KIND",
         help=f"only these faults, of: {', '.join(Kind)}",
     )  # fmt: skip
     parser.add_argument("--workers", type=int, default=3, help="default: %(default)s")

@@ -25,8 +25,8 @@ from tests.chaos.values import digest
 from manyhands import Client
 from manyhands.client.futures import Future
 
-#: Submits that one thread has open.
-WINDOW = 24
+#: Submits that one thread has open: more than a worker that stands still can hold back.
+WINDOW = 150
 #: Seconds between two submits, on average; and after an error that nobody ordered.
 PACE, PAUSE = 0.015, 0.2
 #: Of the submits, so many are cancelled again, after 0 to `CANCEL_DELAY` seconds.

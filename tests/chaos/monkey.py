@@ -58,7 +58,8 @@ class Monkey:
         self._on_killed_client = on_killed_client
         self.struck: list[Struck] = []
         self.missed: list[tuple[Fault, str]] = []
-        self.killed_clients: set[str] = set()
+        #: By name: their pid, and when.
+        self.killed_clients: dict[str, tuple[int, float]] = {}
         self.complaints: list[Violation] = []
         self.under_way: set[Fault] = set()
         #: How many faults want a process to stand still: it goes on when the last of them is mended.
@@ -150,7 +151,7 @@ class Monkey:
     async def _killed_client(self, client: Managed) -> AsyncIterator[Victim]:
         async with self._killed(client) as victim:
             name = f"{client.name}.{client.incarnation}"
-            self.killed_clients.add(name)
+            self.killed_clients[name] = client.pid, time.monotonic()
             self._on_killed_client(name)
             yield Victim(f"{victim.text}, {name}")
 

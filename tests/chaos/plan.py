@@ -44,7 +44,7 @@ SLOT_DEATHS = (Kind.KILL_AGENT, Kind.KILL_SLOT)
 
 _WORKER_FAULTS = (Kind.KILL_AGENT, Kind.STOP_AGENT, Kind.KILL_SLOT, Kind.STOP_SLOT)
 _CLIENT_FAULTS = (Kind.KILL_CLIENT, Kind.STOP_CLIENT)
-#: Of these, one in three lasts longer than the heartbeat timeout.
+#: Of these, one in five lasts longer than the heartbeat timeout.
 _SOMETIMES_LONG = (Kind.STOP_AGENT, Kind.STOP_CLIENT, Kind.STALL)
 
 #: Which way a connection fault works: towards the master, from it, or both.
@@ -97,6 +97,6 @@ def _targets(kind: Kind, workers: Sequence[str], clients: Sequence[str]) -> Sequ
 
 
 def _duration(kind: Kind, rng: Random) -> float:
-    if kind in _SOMETIMES_LONG and rng.random() < 1 / 3:
+    if kind in _SOMETIMES_LONG and rng.random() < 1 / 5:
         return rng.uniform(1.1, 1.3) * HEARTBEAT_TIMEOUT
     return rng.uniform(0.2, 4.0)

@@ -26,6 +26,8 @@ from tests.support.command_line import status
 SETTLE_TIMEOUT = 60.0
 #: Seconds in which the master must then see every worker, and all of them idle.
 REST_TIMEOUT = 20.0
+#: Seconds after which a killed client's jobs must be gone.
+CLEANUP_TIMEOUT = 60.0
 #: After so many seconds without load the faults stop, and the checker tells why.
 STUCK_TIMEOUT = 60.0
 
@@ -50,7 +52,7 @@ class Record:
     starts: list[Start]
     struck: list[Struck]
     missed: list[tuple[Fault, str]]
-    killed_clients: set[str]
+    killed_clients: frozenset[str]
     complaints: list[Violation]
     #: Monotonic seconds: the first fault's turn, and when the last one was mended.
     begun: float
@@ -186,10 +188,13 @@ class Run:
         names = sorted(worker["name"] for worker in seen["workers"])
         if names != sorted(self._cluster.workers):
             return f"its workers are {names}"
-        if not seen["jobs"]:  # those of killed clients may run for a while yet
+        if not seen["jobs"]:
             busy = {worker["name"]: worker["outstanding"] for worker in seen["workers"] if worker["outstanding"]}
             return f"no job is left, and workers are said to run some: {busy}" if busy else None
-        return None
+        now = time.monotonic()
+        excused = [f"-{pid}" for pid, at in self._monkey.killed_clients.values() if now - at < CLEANUP_TIMEOUT]
+        left = sorted({job["client"] for job in seen["jobs"] if not job["client"].endswith(tuple(excused))})
+        return f"jobs are left of clients that are gone: {left}" if left else None
 
     async def _stop_daemons(self) -> None:
         for managed in (*self._cluster.workers.values(), self._cluster.master):
@@ -210,7 +215,7 @@ class Run:
             starts=read_starts(self._cluster.starts),
             struck=self._monkey.struck,
             missed=self._monkey.missed,
-            killed_clients=self._monkey.killed_clients,
+            killed_clients=frozenset(self._monkey.killed_clients),
             complaints=[*self._monkey.complaints, *self._complaints.values(), *tracebacks(logs)],
             begun=begun,
             over=over,
