@@ -11,6 +11,8 @@ from tests.chaos.values import digest, filler
 
 #: A task whose process died so often is given up with TaskCrashed.
 MAX_CRASHES = 3
+#: Says the error of what the master would not take while its disk was full.
+NO_ROOM = "has no room"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Circumstances:
     starts: Mapping[str, int] = field(default_factory=dict)
     #: Whether processes that run tasks were killed.
     slots_died: bool = False
+    #: For each client, when the master may have refused what it invoked, as it had no room on its disk.
+    refused: Mapping[str, Sequence[tuple[float, float]]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -71,13 +75,14 @@ def _check_client(client: str, events: Sequence[Event], around: Circumstances) -
     if not left and client not in around.killed:
         yield Violation("hang", client, "this client did not come to its end, and nobody killed it")
     for task, story in stories.items():
-        for kind, text in _check_task(task, story, around, left=left, killed=client in around.killed):
+        for kind, text in _check_task(task, story, around, client, left=left):
             yield Violation(kind, client, text, task)
 
 
 def _check_task(
-    task: str, story: _Story, around: Circumstances, *, left: bool, killed: bool
+    task: str, story: _Story, around: Circumstances, client: str, *, left: bool
 ) -> Iterator[tuple[str, str]]:
+    killed = client in around.killed
     if len(story.invoked) != 1:
         yield "unknown", f"it has an outcome, and was invoked {len(story.invoked)} times"
         return
@@ -91,7 +96,7 @@ def _check_task(
     for ended in story.ended:
         if ended.at > around.deadline:
             yield "hang", f"its outcome came {ended.at - around.deadline:.1f} s after everything should have ended"
-        yield from _check_outcome(invoked, ended, around)
+        yield from _check_outcome(invoked, ended, around, around.refused.get(client, ()))
     agreed = any(cancel.agreed for cancel in story.cancels)
     for ended in story.ended:
         if agreed and ended.how != "cancelled":
@@ -100,7 +105,9 @@ def _check_task(
             yield "unexplained", "it was cancelled, and nobody had asked for that"
 
 
-def _check_outcome(invoked: Invoked, ended: Ended, around: Circumstances) -> Iterator[tuple[str, str]]:
+def _check_outcome(
+    invoked: Invoked, ended: Ended, around: Circumstances, refused: Sequence[tuple[float, float]]
+) -> Iterator[tuple[str, str]]:
     starts = around.starts.get(invoked.task, 0)
     match ended.how:
         case "value":
@@ -118,6 +125,8 @@ def _check_outcome(invoked: Invoked, ended: Ended, around: Circumstances) -> Ite
                 yield "unexplained", f"nothing happened to any slot: {ended.text}"
             elif starts < MAX_CRASHES:
                 yield "unexplained", f"it started only {starts} times: {ended.text}"
+        case "raised" if NO_ROOM in ended.text and any(since <= invoked.at <= until for since, until in refused):
+            pass
         case "raised":
             yield "unexplained", f"{ended.detail}: {ended.text}"
         case "cancelled":

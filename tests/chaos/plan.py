@@ -47,6 +47,9 @@ _CLIENT_FAULTS = (Kind.KILL_CLIENT, Kind.STOP_CLIENT)
 #: Of these, one in five lasts longer than the heartbeat timeout.
 _SOMETIMES_LONG = (Kind.STOP_AGENT, Kind.STOP_CLIENT, Kind.STALL)
 
+#: While the master is away nothing gets on; these leave it some time.
+_SHORT = (Kind.STOP_MASTER, Kind.KILL_MASTER, Kind.TORN_TAIL)
+
 #: Which way a connection fault works: towards the master, from it, or both.
 DIRECTIONS = ("up", "down", "both")
 
@@ -97,6 +100,8 @@ def _targets(kind: Kind, workers: Sequence[str], clients: Sequence[str]) -> Sequ
 
 
 def _duration(kind: Kind, rng: Random) -> float:
+    if kind in _SHORT:
+        return rng.uniform(0.1, 1.0)
     if kind in _SOMETIMES_LONG and rng.random() < 1 / 5:
         return rng.uniform(1.1, 1.3) * HEARTBEAT_TIMEOUT
     return rng.uniform(0.2, 4.0)

@@ -11,6 +11,7 @@ from typing import Any
 from tests.chaos.checker import Circumstances, Totals, Violation, check, count
 from tests.chaos.plan import SLOT_DEATHS, Kind
 from tests.chaos.recovery import Signs, moved_after
+from tests.chaos.refusals import refusals
 from tests.chaos.run import SETTLE_TIMEOUT, Record, Settings
 
 
@@ -51,6 +52,7 @@ def make_report(settings: Settings, record: Record) -> Report:
         killed=record.killed_clients,
         starts=starts,
         slots_died=any(struck.fault.kind in SLOT_DEATHS for struck in record.struck),
+        refused={client: refusals(client, record.struck) for client in record.histories},
     )
     totals = count(record.histories, starts)
     seconds = record.over - record.begun
