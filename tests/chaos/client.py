@@ -26,7 +26,7 @@ from manyhands import Client
 from manyhands.client.futures import Future
 
 #: Submits that one thread has open: more than a worker that stands still can hold back.
-WINDOW = 150
+WINDOW = 300
 #: Seconds between two submits, on average; and after an error that nobody ordered.
 PACE, PAUSE = 0.015, 0.2
 #: Of the submits, so many are cancelled again, after 0 to `CANCEL_DELAY` seconds.

@@ -62,6 +62,8 @@ class Monkey:
         self.killed_clients: dict[str, tuple[int, float]] = {}
         self.complaints: list[Violation] = []
         self.under_way: set[Fault] = set()
+        #: Held while the disk is full, and while a master starts.
+        self._room = asyncio.Lock()
         #: How many faults want a process to stand still: it goes on when the last of them is mended.
         self._stops: Counter[psutil.Process] = Counter()
 
@@ -100,7 +102,7 @@ class Monkey:
             case Kind.KILL_CLIENT:
                 context = self._killed_client(cluster.clients[target])
             case Kind.KILL_MASTER:
-                context = self._killed(cluster.master)
+                context = self._killed_master()
             case Kind.TORN_TAIL:
                 context = self._torn_tail(fault)
             case Kind.STOP_AGENT | Kind.STOP_CLIENT | Kind.STOP_MASTER:
@@ -158,7 +160,11 @@ class Monkey:
     @contextlib.asynccontextmanager
     async def _stopped(self, managed: Managed) -> AsyncIterator[Victim]:
         async with managed.lock:
-            process = psutil.Process(managed.pid)  # which knows it from a later one with the same number
+            pid = managed.pid
+        try:
+            process = psutil.Process(pid)  # which knows it from a later one with the same number
+        except psutil.NoSuchProcess:
+            raise Missed(f"process {pid} ended by itself") from None
         with self._standing_still(process):
             yield Victim(f"process {process.pid}")
 
@@ -219,22 +225,49 @@ class Monkey:
                 finally:
                     link.end(weather)
 
-    # ------------------------------------------------------------ the master's disk
+    # ------------------------------------------------------------ the master and its disk
+
+    @contextlib.asynccontextmanager
+    async def _killed_master(self) -> AsyncIterator[Victim]:
+        master = self._cluster.master
+        async with master.lock:
+            pid = master.pid
+            master.kill()
+            try:
+                yield Victim(f"process {pid}")
+            finally:
+                await self._room.acquire()
+                master.start()
+                self._watching = asyncio.create_task(self._keep_room_until_served(master.incarnation))
+
+    async def _keep_room_until_served(self, incarnation: int) -> None:
+        """Until then the disk must not fill up: a master that finds it full ends, and says so."""
+        cluster = self._cluster
+        try:
+            while cluster.master.incarnation == incarnation and cluster.master.exit_code is None:
+                with contextlib.suppress(OSError):
+                    _, writer = await asyncio.open_connection("127.0.0.1", cluster.port)
+                    writer.close()
+                    return
+                await asyncio.sleep(0.02)
+        finally:
+            self._room.release()
 
     @contextlib.asynccontextmanager
     async def _torn_tail(self, fault: Fault) -> AsyncIterator[Victim]:
         assert self._cluster.data_dir is not None
-        async with self._killed(self._cluster.master):
+        async with self._killed_master():
             yield Victim(tear_tail(self._cluster.data_dir, random.Random(fault.degree)))
 
     @contextlib.asynccontextmanager
     async def _full_disk(self) -> AsyncIterator[Victim]:
         assert self._disk is not None
-        self._disk.fill()
-        try:
-            yield Victim()
-        finally:
-            self._disk.free()
+        async with self._room:
+            self._disk.fill()
+            try:
+                yield Victim()
+            finally:
+                self._disk.free()
 
 
 def _weather(fault: Fault) -> Weather:

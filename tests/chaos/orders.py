@@ -37,4 +37,4 @@ class Orders:
     def batch(self) -> list[Order]:
         """The tasks of one map; they share their options."""
         retries = self.rng.choice((0, RETRIES))
-        return [self.next(retries=retries) for _ in range(self.rng.randrange(20, 200))]
+        return [self.next(retries=retries) for _ in range(self.rng.randrange(20, 300))]

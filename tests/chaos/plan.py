@@ -37,6 +37,7 @@ class Kind(StrEnum):
 
 
 MASTER_FAULTS = (Kind.KILL_MASTER, Kind.TORN_TAIL, Kind.FULL_DISK)
+MASTER_DEATHS = (Kind.KILL_MASTER, Kind.TORN_TAIL)
 #: What strikes a connection, of a worker or a client with the master.
 LINK_FAULTS = (Kind.RESET, Kind.HALF_CLOSE, Kind.STALL, Kind.BLACK_HOLE, Kind.DELAY, Kind.THROTTLE)
 #: What ends processes that run tasks.

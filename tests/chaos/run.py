@@ -16,7 +16,7 @@ from tests.chaos.checker import Violation
 from tests.chaos.cluster import STOP_TIMEOUT, Cluster
 from tests.chaos.history import Event, read_history
 from tests.chaos.monkey import Monkey, Struck
-from tests.chaos.plan import Fault, Kind, make_plan
+from tests.chaos.plan import MASTER_DEATHS, Fault, Kind, make_plan
 from tests.chaos.progress import Progress
 from tests.chaos.small_disk import SmallDisk
 from tests.chaos.starts import Start, read_starts
@@ -192,7 +192,11 @@ class Run:
             busy = {worker["name"]: worker["outstanding"] for worker in seen["workers"] if worker["outstanding"]}
             return f"no job is left, and workers are said to run some: {busy}" if busy else None
         now = time.monotonic()
-        excused = [f"-{pid}" for pid, at in self._monkey.killed_clients.values() if now - at < CLEANUP_TIMEOUT]
+        # A restarted master cannot tell whether a client ended or sleeps.
+        since = max((each.began for each in self._monkey.struck if each.fault.kind in MASTER_DEATHS), default=0.0)
+        excused = [
+            f"-{pid}" for pid, at in self._monkey.killed_clients.values() if at < since or now - at < CLEANUP_TIMEOUT
+        ]
         left = sorted({job["client"] for job in seen["jobs"] if not job["client"].endswith(tuple(excused))})
         return f"jobs are left of clients that are gone: {left}" if left else None
 
