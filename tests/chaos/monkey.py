@@ -257,7 +257,9 @@ class Monkey:
     async def _torn_tail(self, fault: Fault) -> AsyncIterator[Victim]:
         assert self._cluster.data_dir is not None
         async with self._killed_master():
-            yield Victim(tear_tail(self._cluster.data_dir, random.Random(fault.degree)))
+            async with self._room:
+                torn = tear_tail(self._cluster.data_dir, random.Random(fault.degree))
+            yield Victim(torn)
 
     @contextlib.asynccontextmanager
     async def _full_disk(self) -> AsyncIterator[Victim]:
