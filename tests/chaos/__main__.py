@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.chaos.plan import MASTER_FAULTS, Kind
+from tests.chaos.plan import Kind
 from tests.chaos.report import as_text, make_report
 from tests.chaos.run import Run, Settings
 from tests.chaos.small_disk import SmallDisk
@@ -17,7 +17,7 @@ from tests.chaos.small_disk import SmallDisk
 
 def main() -> int:
     arguments = _parser().parse_args()
-    kinds = arguments.kinds or [kind for kind in Kind if arguments.master_faults or kind not in MASTER_FAULTS]
+    kinds = arguments.kinds or list(Kind)
     if Kind.FULL_DISK in kinds and not SmallDisk.is_possible():
         kinds.remove(Kind.FULL_DISK)
         print("no small disk, and so no full one: mounting needs root", flush=True)
@@ -53,9 +53,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="./scripts/chaos", description=__doc__)
     parser.add_argument("--minutes", type=float, default=1.0, help="how long faults go on (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="repeats a plan of faults, though not their timing (default: any)")
-    parser.add_argument(
-        "--master-faults", action="store_true", help="also kill the master, tear its journal's tail and fill its disk"
-    )
     parser.add_argument(
         "--kinds", type=_kinds, metavar="KIND,KIND",
         help=f"only these faults, of: {', '.join(Kind)}",

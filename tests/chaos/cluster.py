@@ -113,9 +113,7 @@ def _die_with_harness() -> None:
 class Cluster:
     """A master, workers and clients; each of the latter has a link of its own to the master."""
 
-    def __init__(
-        self, folder: Path, seed: int, *, workers: int, slots: int, clients: int, data_dir: Path | None
-    ) -> None:
+    def __init__(self, folder: Path, seed: int, *, workers: int, slots: int, clients: int, data_dir: Path) -> None:
         self.folder = folder
         self.histories = folder / "histories"
         self.starts = folder / "starts"
@@ -136,8 +134,10 @@ class Cluster:
     # ------------------------------------------------------------ commands
 
     def _master_command(self, _: int) -> Sequence[str | Path]:
-        state = ("--data-dir", self.data_dir) if self.data_dir is not None else ()
-        return (sys.executable, "-P", "-m", "manyhands", "master", "--tcp-only", "-v", "--port", str(self.port), *state)
+        return (
+            sys.executable, "-P", "-m", "manyhands", "master", "--tcp-only", "-v", "--port", str(self.port),
+            "--data-dir", self.data_dir,
+        )  # fmt: skip
 
     def _worker(self, name: str, slots: int) -> Managed:
         def command(_: int) -> Sequence[str]:

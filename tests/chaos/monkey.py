@@ -255,10 +255,12 @@ class Monkey:
 
     @contextlib.asynccontextmanager
     async def _torn_tail(self, fault: Fault) -> AsyncIterator[Victim]:
-        assert self._cluster.data_dir is not None
         async with self._killed_master():
             async with self._room:
-                torn = tear_tail(self._cluster.data_dir, random.Random(fault.degree))
+                try:
+                    torn = tear_tail(self._cluster.data_dir, random.Random(fault.degree))
+                except OSError as error:  # the journal itself has filled the disk
+                    raise Missed(f"the tail could not be torn: {error.strerror}") from None
             yield Victim(torn)
 
     @contextlib.asynccontextmanager

@@ -30,13 +30,11 @@ class Kind(StrEnum):
     BLACK_HOLE = "black hole"
     DELAY = "delay"
     THROTTLE = "throttle"
-    # These need a master that recovers from its journal.
     KILL_MASTER = "kill master"
     TORN_TAIL = "torn tail"
     FULL_DISK = "full disk"
 
 
-MASTER_FAULTS = (Kind.KILL_MASTER, Kind.TORN_TAIL, Kind.FULL_DISK)
 MASTER_DEATHS = (Kind.KILL_MASTER, Kind.TORN_TAIL)
 #: What strikes a connection, of a worker or a client with the master.
 LINK_FAULTS = (Kind.RESET, Kind.HALF_CLOSE, Kind.STALL, Kind.BLACK_HOLE, Kind.DELAY, Kind.THROTTLE)

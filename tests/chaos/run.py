@@ -70,13 +70,10 @@ class Run:
         self._settings = settings
         self._folder = folder
         self._say = say
-        disk_is_small = Kind.FULL_DISK in settings.kinds
-        needs_data = disk_is_small or Kind.KILL_MASTER in settings.kinds or Kind.TORN_TAIL in settings.kinds
-        self._disk = SmallDisk(folder / "disk") if disk_is_small else None
-        state = folder / "disk" / "state" if disk_is_small else folder / "state"
+        self._disk = SmallDisk(folder / "disk") if Kind.FULL_DISK in settings.kinds else None
         self._cluster = Cluster(
             folder, settings.seed, workers=settings.workers, slots=settings.slots, clients=settings.clients,
-            data_dir=state if needs_data else None,
+            data_dir=folder / "disk" / "state",
         )  # fmt: skip
         self._progress = Progress(self._cluster.histories)
         self._monkey = Monkey(self._cluster, self._disk, self._progress.forget)

@@ -7,7 +7,7 @@ import os
 import subprocess
 from pathlib import Path
 
-SIZE_BYTES = 20 << 20
+SIZE_BYTES = 64 << 20
 _CHUNK_BYTES = 64 << 10
 
 
