@@ -147,6 +147,8 @@ class Totals:
     ended: int
     values: int
     raised: int
+    #: Of those, what a master without room did not take.
+    refused: int
     cancelled: int
     #: Tasks that were started more than once, beyond what their retries explain.
     started_again: int
@@ -159,10 +161,11 @@ def count(histories: Mapping[str, Sequence[Event]], starts: Mapping[str, int]) -
     """The histories in numbers."""
     hows: Counter[str] = Counter()
     invoked: dict[str, Invoked] = {}
-    stall, stalled = 0.0, ""
+    stall, stalled, refused = 0.0, "", 0
     for client, events in histories.items():
         invoked.update((event.task, event) for event in events if isinstance(event, Invoked))
         hows.update(event.how for event in events if isinstance(event, Ended))
+        refused += sum(1 for event in events if isinstance(event, Ended) and NO_ROOM in event.text)
         longest = longest_stall(events)
         if longest > stall:
             stall, stalled = longest, client
@@ -172,6 +175,7 @@ def count(histories: Mapping[str, Sequence[Event]], starts: Mapping[str, int]) -
         ended=sum(hows.values()),
         values=hows["value"],
         raised=hows["raised"],
+        refused=refused,
         cancelled=hows["cancelled"],
         started_again=again,
         longest_stall=stall,
