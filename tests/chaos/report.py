@@ -109,7 +109,7 @@ def as_text(report: Report) -> str:
     lines += [
         f"{sum(kind.struck for kind in report.kinds.values())} faults in {report.seconds:.0f} s, seed {report.seed}",
         f"{totals.tasks} tasks, {report.tasks_per_second:.0f} a second",
-        f"{totals.values} values, {totals.raised} exceptions, {totals.refused} of them refusals; {totals.cancelled} cancelled",
+        f"{totals.values} values, {totals.raised} exceptions ({totals.refused} refusals), {totals.cancelled} cancelled",
         f"{totals.started_again} tasks were started again, beyond their retries",
         f"longest stall seen by a client: {totals.longest_stall:.1f} s ({totals.stalled})",
         f"{len(report.violations)} violations",
