@@ -19,6 +19,7 @@ from tests.chaos.tasks import STARTS_VARIABLE, WORKER_VARIABLE
 from tests.support.processes import is_alive
 
 ROOT = Path(__file__).parents[2]
+DAEMON = (sys.executable, "-P", Path(__file__).with_name("daemon.py"))
 #: What a daemon may take to end in good order, in seconds.
 STOP_TIMEOUT = 15.0
 
@@ -135,15 +136,15 @@ class Cluster:
 
     def _master_command(self, _: int) -> Sequence[str | Path]:
         return (
-            sys.executable, "-P", "-m", "manyhands", "master", "--tcp-only", "-v", "--port", str(self.port),
+            *DAEMON, "master", "--tcp-only", "-v", "--port", str(self.port),
             "--data-dir", self.data_dir,
         )  # fmt: skip
 
     def _worker(self, name: str, slots: int) -> Managed:
-        def command(_: int) -> Sequence[str]:
+        def command(_: int) -> Sequence[str | Path]:
             address = f"127.0.0.1:{self.links[name].port}"
             return (
-                sys.executable, "-P", "-m", "manyhands", "worker", address, "-v", "--name", name, "--slots", str(slots),
+                *DAEMON, "worker", address, "-v", "--name", name, "--slots", str(slots),
             )  # fmt: skip
 
         worker = Managed(name, command, self.folder / f"{name}.log", self.folder)

@@ -176,6 +176,8 @@ class Run:
         deadline = time.monotonic() + REST_TIMEOUT
         while (trouble := await asyncio.to_thread(self._unrest)) is not None:
             if time.monotonic() > deadline:
+                for managed in (self._cluster.master, *self._cluster.workers.values()):
+                    managed.signal(signal.SIGUSR1)  # they tell what they wait for
                 self._complaints["rest"] = Violation("unrest", "master", f"{trouble}, {REST_TIMEOUT:g} s after the end")
                 return
             await asyncio.sleep(0.5)
