@@ -27,6 +27,7 @@ from manyhands.worker.commands import (
 )
 from manyhands.worker.core import REPORTS, AgentCore
 from manyhands.worker.output import OutputStream
+from manyhands.worker.reaper import Reaper
 from manyhands.worker.reports import Report
 from manyhands.worker.slot_state import Sight, SlotFault
 from manyhands.worker.slots import SlotShell
@@ -50,6 +51,7 @@ class Agent:
     """A worker: `slots` processes, one session with the master that the `connect`ed uplink reaches.
 
     All methods belong to the loop's thread. on_welcome, on_link_lost: for the user's information.
+    reaper: kills what tasks have started, should this process be killed.
     """
 
     def __init__(
@@ -60,9 +62,11 @@ class Agent:
         slots: int,
         on_welcome: Callable[[pb.Welcome], None] = lambda _: None,
         on_link_lost: Callable[[str], None] = lambda _: None,
+        reaper: Reaper | None = None,
     ) -> None:
         self._name = name
         self._slot_count = slots
+        self._reaper = reaper
         self._uplink = connect(
             lambda: make_hello(pb.ROLE_WORKER, name, slots),
             self._on_bodies,
@@ -85,8 +89,11 @@ class Agent:
         """Work until `stop`. Raises Refused if the master will not have us; leaves no process behind."""
         loop = asyncio.get_running_loop()
         self._broken = loop.create_future()
-        self._streams = [OutputStream(sys.stdout.buffer, "stdout"), OutputStream(sys.stderr.buffer, "stderr")]
-        self._slots = [SlotShell(number, self._name, self, *self._streams) for number in range(self._slot_count)]
+        stdout, stderr = OutputStream(sys.stdout.buffer, "stdout"), OutputStream(sys.stderr.buffer, "stderr")
+        self._streams = [stdout, stderr]
+        self._slots = [
+            SlotShell(number, self._name, self, stdout, stderr, self._reaper) for number in range(self._slot_count)
+        ]
         session = asyncio.create_task(self._uplink.run(), name="agent-session")
         try:
             self._do(self._core.start(time.monotonic()))

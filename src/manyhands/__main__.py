@@ -188,28 +188,38 @@ def _master(arguments: argparse.Namespace) -> int:
 
 
 def _worker(arguments: argparse.Namespace) -> int:
-    from manyhands.daemons import run_daemon, serve_worker
+    from manyhands.worker.reaper import Reaper
 
-    _log(arguments.verbose)
-    return run_daemon(serve_worker(check_address(arguments.address), arguments.name, arguments.slots))
+    address = check_address(arguments.address)
+    with Reaper() as reaper:  # before the rest is imported: it is a fork of what is here
+        from manyhands.daemons import run_daemon, serve_worker
+
+        _log(arguments.verbose)
+        return run_daemon(serve_worker(address, arguments.name, arguments.slots, reaper))
 
 
 def _local(arguments: argparse.Namespace) -> int:
-    from manyhands.daemons import run_daemon, serve_local
+    from manyhands.worker.reaper import Reaper
 
-    _log(arguments.verbose)
-    return run_daemon(
-        serve_local(arguments.host, arguments.port, arguments.workers, arguments.slots, tcp_only=arguments.tcp_only)
-    )
+    with Reaper() as reaper:
+        from manyhands.daemons import run_daemon, serve_local
+
+        _log(arguments.verbose)
+        host, port = arguments.host, arguments.port
+        return run_daemon(
+            serve_local(host, port, arguments.workers, arguments.slots, reaper, tcp_only=arguments.tcp_only)
+        )
 
 
 def _embedded(arguments: argparse.Namespace) -> int:
-    from manyhands.daemons import run_daemon, serve_embedded
+    from manyhands.worker.reaper import Reaper
 
-    _log(verbose=False)
-    return run_daemon(
-        serve_embedded(arguments.dir, arguments.workers, arguments.slots, arguments.parent, arguments.ready_fd)
-    )
+    with Reaper() as reaper:
+        from manyhands.daemons import run_daemon, serve_embedded
+
+        _log(verbose=False)
+        size = arguments.workers, arguments.slots
+        return run_daemon(serve_embedded(arguments.dir, *size, arguments.parent, arguments.ready_fd, reaper))
 
 
 def _status(arguments: argparse.Namespace) -> int:

@@ -21,9 +21,12 @@ from manyhands.wire.dialer import Dialer
 from manyhands.wire.eventloop import loop_factory
 from manyhands.wire.local import LocalUplink
 from manyhands.worker.agent import Agent
+from manyhands.worker.reaper import Reaper
 
 #: Seconds that an orderly end may take before the process leaves regardless.
 _STOP_TIMEOUT = 10.0
+#: The same for an embedded cluster whose client is gone.
+_ORPHANED_TIMEOUT = 1.0
 
 
 def run_daemon(main: Coroutine[Any, Any, int]) -> int:
@@ -95,7 +98,7 @@ async def _listen(master: Master, host: str, port: int, *, tcp_only: bool) -> in
         raise why_not_listening(host, port) from error
 
 
-async def serve_worker(address: str, name: str, slots: int) -> int:
+async def serve_worker(address: str, name: str, slots: int, reaper: Reaper) -> int:
     """`manyhands worker`."""
     stop = _Stop()
     notices = WorkerNotices(address, slots)
@@ -105,18 +108,20 @@ async def serve_worker(address: str, name: str, slots: int) -> int:
         slots=slots,
         on_welcome=notices.on_welcome,
         on_link_lost=notices.on_link_lost,
+        reaper=reaper,
     )
     async with _running([agent], stop):
         await stop.wait()
     return stop.exit_code
 
 
-async def serve_local(host: str, port: int, workers: int, slots: int, *, tcp_only: bool) -> int:
+async def serve_local(host: str, port: int, workers: int, slots: int, reaper: Reaper, *, tcp_only: bool) -> int:
     """`manyhands local`: a master and workers in this process, for others on this machine to use."""
     stop = _Stop()
     master = Master()
     port = await _listen(master, host, port, tcp_only=tcp_only)
-    agents = [Agent(partial(LocalUplink, master.join), name=f"local-{i}", slots=slots) for i in range(workers)]
+    connect = partial(LocalUplink, master.join)
+    agents = [Agent(connect, name=f"local-{i}", slots=slots, reaper=reaper) for i in range(workers)]
     async with _running(agents, stop):
         print_how_to_join(host, port)
         await stop.wait()
@@ -124,17 +129,18 @@ async def serve_local(host: str, port: int, workers: int, slots: int, *, tcp_onl
     return stop.exit_code
 
 
-async def serve_embedded(directory: Path, workers: int, slots: int, parent: int, ready_fd: int) -> int:
+async def serve_embedded(directory: Path, workers: int, slots: int, parent: int, ready_fd: int, reaper: Reaper) -> int:
     """The daemon behind `Client()`: lives as long as the process that started it."""
     stop = _Stop()
     try:
-        _watch_parent(parent, stop)
+        _watch_parent(parent, directory, stop)
         master = Master()
         path = str(directory / "master")
         await master.listen_locally(path)
         # A name only where it tells something: tags of printed lines stay short with one worker.
         names = [""] if workers == 1 else [f"worker-{i}" for i in range(workers)]
-        agents = [Agent(partial(LocalUplink, master.join), name=name, slots=slots) for name in names]
+        connect = partial(LocalUplink, master.join)
+        agents = [Agent(connect, name=name, slots=slots, reaper=reaper) for name in names]
         async with _running(agents, stop):
             while len(master.engine.scheduler.workers) < workers and not stop.is_set():
                 await asyncio.sleep(0.002)
@@ -147,13 +153,26 @@ async def serve_embedded(directory: Path, workers: int, slots: int, parent: int,
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _watch_parent(parent: int, stop: asyncio.Event) -> None:
-    """Stop when the process `parent` ends, however it ends."""
+def _watch_parent(parent: int, directory: Path, stop: asyncio.Event) -> None:
+    """Stop when the process `parent` ends, however it ends: nobody is left to wait for us."""
+    loop = asyncio.get_running_loop()
+    pidfd: int | None = None
+
+    def leave() -> None:
+        shutil.rmtree(directory, ignore_errors=True)
+        os._exit(1)
+
+    def on_end() -> None:
+        if pidfd is not None:
+            loop.remove_reader(pidfd)
+        stop.set()
+        loop.call_later(_ORPHANED_TIMEOUT, leave)
+
     try:
         pidfd = os.pidfd_open(parent)
     except ProcessLookupError:
-        stop.set()
+        on_end()
         return
-    asyncio.get_running_loop().add_reader(pidfd, stop.set)
-    if os.getppid() != parent:
-        stop.set()
+    loop.add_reader(pidfd, on_end)
+    if os.getppid() != parent:  # it had ended before we looked, and the number is another's now
+        on_end()
