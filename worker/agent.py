@@ -82,6 +82,8 @@ class Agent:
         self._timer_at = math.inf
         self._broken: asyncio.Future[None] | None = None
         self._stopping = False
+        #: While draining: set when no task is held any more.
+        self._drained: asyncio.Event | None = None
 
     # ------------------------------------------------------------ life
 
@@ -104,8 +106,32 @@ class Agent:
         finally:
             await self._end(session)
 
+    @property
+    def running(self) -> int:
+        """How many tasks run."""
+        return self._core.running
+
+    async def drain(self, timeout: float) -> None:
+        """Take nothing new and hand back what has not started; wait until the master has the results of what runs,
+        at most `timeout` seconds. Whatever is left then is handed back by `stop`.
+        """
+        if self._stopping or not self._core.has_work:
+            return  # what is on its way here is handed back by `stop`
+        deadline = time.monotonic() + timeout
+        drained = self._begin_to_drain()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(drained.wait(), timeout)
+            await self._uplink.flush(deadline - time.monotonic())
+
+    def _begin_to_drain(self) -> asyncio.Event:
+        self._drained = asyncio.Event()
+        self._do(self._core.drain(time.monotonic()))
+        return self._drained
+
     async def stop(self, reason: str = "the worker was stopped") -> None:
-        """Say goodbye to the master and end `run`."""
+        """Hand everything back to the master, say goodbye and end `run`."""
+        if self._core.has_work and self._drained is None and not self._stopping:
+            self._begin_to_drain()
         self._uplink.send(pb.Body(close_session=pb.CloseSession(reason=reason)))
         if self._uplink.is_connected:
             await self._uplink.flush(FAREWELL_TIMEOUT)
@@ -113,6 +139,8 @@ class Agent:
 
     async def _end(self, session: asyncio.Task[None]) -> None:
         self._stopping = True
+        if self._drained is not None:
+            self._drained.set()
         if self._timer is not None:
             self._timer.cancel()
         if self._broken is not None and not self._broken.done():
@@ -196,6 +224,12 @@ class Agent:
                     assert_never(command)
         for slot, parts in writes.items():
             self._slots[slot].write(parts)
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """What the core wants next."""
+        if self._drained is not None and not self._core.has_work:
+            self._drained.set()
         deadline = self._core.next_deadline()
         if deadline is not None and deadline < self._timer_at:
             self._arm(deadline)

@@ -32,12 +32,13 @@ def hold(folder: str, spin: str) -> None:
     """Start processes of every kind, note their ids, and never return nor let go of the GIL."""
     import multiprocessing
     import os
+    import pathlib
     import re
     import subprocess
     import time
 
     def note(pid: int) -> None:
-        open(f"{folder}/{pid}", "w").close()
+        pathlib.Path(folder, str(pid)).touch()
 
     sleep = ["sleep", "600"]
     note(subprocess.Popen(sleep).pid)
@@ -126,7 +127,7 @@ def test_of_a_worker(number: signal.Signals, notes: Path) -> None:
     master, address = start_master()
     with (
         master,
-        Daemon("worker", address, "--slots", "2") as worker,
+        Daemon("worker", address, "--slots", "2", "--drain-timeout", "0.5") as worker,
         forsaken(address) as client,
     ):
         for spin in ("re", "sum"):
