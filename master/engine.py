@@ -49,6 +49,7 @@ class Engine:
         #: Workers of an earlier life that are not back; nothing is handed out while the timer waits for them.
         self._missing_workers = 0
         self._reattaching: asyncio.TimerHandle | None = None
+        self._is_draining = False
         self._plan_handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = 0.0
@@ -59,6 +60,7 @@ class Engine:
             "crash": self._on_crash,
             "returned": self._on_returned,
             "held": self._on_held,
+            "draining": self._on_draining,
             "want": self._on_want,
             "close_session": self._on_close,
         }
@@ -87,6 +89,8 @@ class Engine:
                 self._journal.client_joined(peer.hello.session, peer.hello)
         if peer.role == pb.ROLE_WORKER:
             self._handle(ev.WorkerJoined(peer.number, peer.hello.slots))
+            if self._is_draining:
+                self._handle(ev.WorkerDraining(peer.number, ask=False))
             self._tune(peer)
             self._announce()
         else:
@@ -121,6 +125,12 @@ class Engine:
             log.warning("the journal can be written again")
         self._announce()
 
+    def drain(self) -> None:
+        """Hand out nothing more, and ask for what has not started."""
+        self._is_draining = True
+        for number in list(self.scheduler.workers):
+            self._handle(ev.WorkerDraining(number, ask=True))
+
     def _announce(self) -> None:
         self._tune_all()
         for peer in self.peers.values():
@@ -130,7 +140,8 @@ class Engine:
     def _send_cluster(self, peer: Peer) -> None:
         scheduler = self.scheduler
         trouble = self._journal.trouble if self._journal is not None else ""
-        cluster = pb.Cluster(workers=len(scheduler.workers), slots=scheduler.slots, trouble=trouble)
+        workers = sum(not worker.draining for worker in scheduler.workers.values())
+        cluster = pb.Cluster(workers=workers, slots=scheduler.slots, trouble=trouble)
         peer.send(pb.Body(cluster=cluster))
 
     def _tune_all(self) -> None:
@@ -192,6 +203,11 @@ class Engine:
         self._missing_workers -= 1
         if self._missing_workers <= 0:
             self._all_back()
+
+    def _on_draining(self, peer: Peer, body: pb.Body) -> None:
+        log.info("%s is draining: it takes nothing more", peer)
+        self._handle(ev.WorkerDraining(peer.number, ask=False))
+        self._announce()
 
     def _on_want(self, peer: Peer, body: pb.Body) -> None:
         for wanted in body.want.hashes:

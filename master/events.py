@@ -48,6 +48,14 @@ class WorkerLost:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerDraining:
+    """It shall get nothing more. `ask`: it does not know yet, and must be asked for what it has not started."""
+
+    worker: int
+    ask: bool
+
+
+@dataclass(frozen=True, slots=True)
 class JobOpened:
     job: int
     client: int
@@ -189,6 +197,7 @@ class LeasesHeld:
 Event = (
     WorkerJoined
     | WorkerLost
+    | WorkerDraining
     | JobOpened
     | JobRecovered
     | BlockArrived

@@ -40,10 +40,12 @@ class Planner:
 
     def touch(self, worker: Worker) -> None:
         """Something changed at this worker: look at it in the next plan."""
+        if worker.draining:
+            return
         self._touched[worker.number] = worker
 
     def forget(self, worker: Worker) -> None:
-        """The worker is gone."""
+        """The worker is gone, or takes nothing more."""
         self._touched.pop(worker.number, None)
         self._hungry.pop(worker.number, None)
         self._crowded.pop(worker.number, None)
@@ -122,6 +124,8 @@ class Planner:
             fresh = self._pool.fair.is_fresh(job)
             if job not in self._pool.fair or not (fresh or lowest < job.priority):
                 return
+            if worker.draining:
+                continue
             profile = self._pool.profile(job)
             room = self._room(worker, job, profile, self._pool.startable(job))
             if room <= 0 and fresh:
@@ -269,4 +273,6 @@ class Planner:
         workers = self._pool.workers
         remembered = self._hungry | self._touched | self._crowded
         assert all(workers.get(number) is worker for number, worker in remembered.items())
-        assert all(number in self._crowded for number, worker in workers.items() if worker.unstarted)
+        assert all(
+            number in self._crowded for number, worker in workers.items() if worker.unstarted and not worker.draining
+        )

@@ -189,7 +189,8 @@ class Pool:
         for worker in self.workers.values():
             worker.check_invariants()
             assert all(staged.job.number in self.jobs for staged in worker.deque)
-        assert self.slots == sum(worker.slots for worker in self.workers.values())
+        assert self.slots == sum(worker.slots for worker in self.workers.values() if not worker.draining)
+        assert not any(worker.staged for worker in self.workers.values() if worker.draining)
         ready: dict[int, int] = {}
         for job in self.jobs.values():
             if job in self.fair:

@@ -51,6 +51,7 @@ class Scheduler:
         self._handlers: dict[type, Callable[[Any, float], list[Command]]] = {
             ev.WorkerJoined: self._on_worker_joined,
             ev.WorkerLost: self._on_worker_lost,
+            ev.WorkerDraining: self._on_worker_draining,
             ev.JobOpened: self._on_job_opened,
             ev.JobRecovered: self._on_job_recovered,
             ev.BlockArrived: self._on_block_arrived,
@@ -95,7 +96,7 @@ class Scheduler:
 
     @property
     def slots(self) -> int:
-        """Slots of all workers."""
+        """Slots of all workers that take work."""
         return self._pool.slots
 
     @property
@@ -121,11 +122,8 @@ class Scheduler:
         worker = self._pool.workers.pop(event.worker, None)
         if worker is None:
             return []
-        self._pool.slots -= worker.slots
-        self._planner.forget(worker)
         out: list[Command] = []
-        for staged in worker.unstage_tail(worker.staged):
-            self._pool.requeue(staged.job, staged.spans, out)
+        self._pass_over(worker, out)
         for lease in list(worker.leases.values()):
             spans = list(lease.open)
             for lo, hi in spans:
@@ -135,6 +133,27 @@ class Scheduler:
                         lease.job.attempts.bump(a, b)
             self._pool.requeue(lease.job, spans, out)
         return out
+
+    def _on_worker_draining(self, event: ev.WorkerDraining, now: float) -> list[Command]:
+        worker = self._pool.workers.get(event.worker)
+        if worker is None:
+            return []
+        out: list[Command] = []
+        self._pass_over(worker, out)
+        if event.ask:
+            for lease in list(worker.leases.values()):
+                self._pool.ask_back(worker, lease, list(lease.open), out)
+        return out
+
+    def _pass_over(self, worker: Worker, out: list[Command]) -> None:
+        """From now on the worker is sent nothing: what was set aside for it is anybody's again."""
+        if worker.draining:
+            return
+        worker.draining = True
+        self._pool.slots -= worker.slots
+        self._planner.forget(worker)
+        for staged in worker.unstage_tail(worker.staged):
+            self._pool.requeue(staged.job, staged.spans, out)
 
     def _on_spans_returned(self, event: ev.SpansReturned, now: float) -> list[Command]:
         worker = self._pool.workers.get(event.worker)

@@ -101,6 +101,23 @@ class Master:
         self._local.add(serving)
         serving.add_done_callback(self._local.discard)
 
+    @property
+    def running(self) -> int:
+        """About how many tasks run on the workers."""
+        return sum(min(worker.leased, worker.slots) for worker in self.engine.scheduler.workers.values())
+
+    async def drain(self, timeout: float) -> None:
+        """Hand out nothing more; wait at most `timeout` seconds until what runs has come to its clients."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        self.engine.drain()
+        clients = self._sessions.of_role(pb.ROLE_CLIENT)
+        while loop.time() < deadline and (
+            any(worker.leased for worker in self.engine.scheduler.workers.values())
+            or any(client.pump is not None and not client.session.is_idle for client in clients)
+        ):
+            await asyncio.sleep(0.01)
+
     async def close(self, grace: float = 1.0) -> None:
         """End all connections and stop serving."""
         self._same_host.close()

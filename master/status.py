@@ -24,6 +24,7 @@ def snapshot(engine: Engine, now: float, started_at: float) -> pb.StatusReply:
             outstanding=worker.leased,
             completed=peer.completed,
             silent=peer.silent(now),
+            draining=worker.draining,
         )
     for job in scheduler.jobs:
         record = engine.records[job.number]

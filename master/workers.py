@@ -47,6 +47,7 @@ class Worker:
         "_by_job",
         "_load",
         "deque",
+        "draining",
         "leased",
         "leased_bytes",
         "leases",
@@ -61,6 +62,8 @@ class Worker:
     def __init__(self, number: int, slots: int, now: float) -> None:
         self.number = number
         self.slots = slots
+        #: It is sent nothing more, and its slots do not count.
+        self.draining = False
         self.leases: dict[int, Lease] = {}
         self.deque: deque[Staged] = deque()
         #: Tasks under leases, their payload bytes, and tasks in the deque.

@@ -57,7 +57,7 @@ class Fragment(_message.Message):
     def __init__(self, id: _Optional[int] = ..., data: _Optional[bytes] = ..., last: bool = ...) -> None: ...
 
 class Body(_message.Message):
-    __slots__ = ("define", "want", "results", "failure", "open_job", "block", "seal_job", "cancel", "consumed", "attach_job", "leave_job", "close_session", "watch", "cancelled", "cluster", "job_rejected", "job_report", "dispatched", "dispatch", "revoke", "tuning", "returned", "crash", "held")
+    __slots__ = ("define", "want", "results", "failure", "open_job", "block", "seal_job", "cancel", "consumed", "attach_job", "leave_job", "close_session", "watch", "cancelled", "cluster", "job_rejected", "job_report", "dispatched", "dispatch", "revoke", "tuning", "returned", "crash", "held", "draining")
     DEFINE_FIELD_NUMBER: _ClassVar[int]
     WANT_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,7 @@ class Body(_message.Message):
     RETURNED_FIELD_NUMBER: _ClassVar[int]
     CRASH_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
     define: Define
     want: Want
     results: Results
@@ -106,7 +107,8 @@ class Body(_message.Message):
     returned: Returned
     crash: Crash
     held: Held
-    def __init__(self, define: _Optional[_Union[Define, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., open_job: _Optional[_Union[OpenJob, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., seal_job: _Optional[_Union[SealJob, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., consumed: _Optional[_Union[Consumed, _Mapping]] = ..., attach_job: _Optional[_Union[AttachJob, _Mapping]] = ..., leave_job: _Optional[_Union[LeaveJob, _Mapping]] = ..., close_session: _Optional[_Union[CloseSession, _Mapping]] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ..., cancelled: _Optional[_Union[Cancelled, _Mapping]] = ..., cluster: _Optional[_Union[Cluster, _Mapping]] = ..., job_rejected: _Optional[_Union[JobRejected, _Mapping]] = ..., job_report: _Optional[_Union[JobReport, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., dispatch: _Optional[_Union[Dispatch, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., tuning: _Optional[_Union[Tuning, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., crash: _Optional[_Union[Crash, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ...) -> None: ...
+    draining: Draining
+    def __init__(self, define: _Optional[_Union[Define, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., open_job: _Optional[_Union[OpenJob, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., seal_job: _Optional[_Union[SealJob, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., consumed: _Optional[_Union[Consumed, _Mapping]] = ..., attach_job: _Optional[_Union[AttachJob, _Mapping]] = ..., leave_job: _Optional[_Union[LeaveJob, _Mapping]] = ..., close_session: _Optional[_Union[CloseSession, _Mapping]] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ..., cancelled: _Optional[_Union[Cancelled, _Mapping]] = ..., cluster: _Optional[_Union[Cluster, _Mapping]] = ..., job_rejected: _Optional[_Union[JobRejected, _Mapping]] = ..., job_report: _Optional[_Union[JobReport, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., dispatch: _Optional[_Union[Dispatch, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., tuning: _Optional[_Union[Tuning, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., crash: _Optional[_Union[Crash, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol", "package_version", "python_version", "libraries", "session", "resume", "received", "role", "name", "host", "pid", "slots", "epoch")
@@ -467,6 +469,10 @@ class HeldLease(_message.Message):
     ranges: _containers.RepeatedCompositeFieldContainer[Range]
     def __init__(self, lease: _Optional[int] = ..., job: _Optional[int] = ..., ranges: _Optional[_Iterable[_Union[Range, _Mapping]]] = ...) -> None: ...
 
+class Draining(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Tuning(_message.Message):
     __slots__ = ("flush_interval",)
     FLUSH_INTERVAL_FIELD_NUMBER: _ClassVar[int]
@@ -574,7 +580,7 @@ class StatusReply(_message.Message):
     def __init__(self, package_version: _Optional[str] = ..., uptime: _Optional[float] = ..., workers: _Optional[_Iterable[_Union[WorkerStatus, _Mapping]]] = ..., jobs: _Optional[_Iterable[_Union[JobStatus, _Mapping]]] = ..., clients: _Optional[int] = ...) -> None: ...
 
 class WorkerStatus(_message.Message):
-    __slots__ = ("name", "host", "pid", "slots", "outstanding", "completed", "silent")
+    __slots__ = ("name", "host", "pid", "slots", "outstanding", "completed", "silent", "draining")
     NAME_FIELD_NUMBER: _ClassVar[int]
     HOST_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
@@ -582,6 +588,7 @@ class WorkerStatus(_message.Message):
     OUTSTANDING_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_FIELD_NUMBER: _ClassVar[int]
     SILENT_FIELD_NUMBER: _ClassVar[int]
+    DRAINING_FIELD_NUMBER: _ClassVar[int]
     name: str
     host: str
     pid: int
@@ -589,7 +596,8 @@ class WorkerStatus(_message.Message):
     outstanding: int
     completed: int
     silent: float
-    def __init__(self, name: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., slots: _Optional[int] = ..., outstanding: _Optional[int] = ..., completed: _Optional[int] = ..., silent: _Optional[float] = ...) -> None: ...
+    draining: bool
+    def __init__(self, name: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., slots: _Optional[int] = ..., outstanding: _Optional[int] = ..., completed: _Optional[int] = ..., silent: _Optional[float] = ..., draining: bool = ...) -> None: ...
 
 class JobStatus(_message.Message):
     __slots__ = ("job", "name", "client", "priority", "total", "queued", "outstanding", "succeeded", "failed", "cancelled", "sealed")

@@ -59,6 +59,8 @@ class DialledLink(_GrpcLink):
         self._channel = channel
         self._call: Any = pb_grpc.MasterStub(channel).Connect()
         self._closed = False
+        self._closing = asyncio.Event()
+        self._connected = False
         self.reason = "the master closed the connection"
 
     async def read(self) -> pb.Frame | None:
@@ -78,6 +80,8 @@ class DialledLink(_GrpcLink):
     async def write(self, frame: pb.Frame) -> None:
         """See Link."""
         try:
+            if not self._connected:
+                await self._wait_connected()
             await self._call.write(frame)
         except grpc.aio.AioRpcError as error:
             raise LinkLost(reason_of(error)) from error
@@ -88,11 +92,24 @@ class DialledLink(_GrpcLink):
                 raise LinkLost("the connection was closed") from None
             raise
 
+    async def _wait_connected(self) -> None:
+        """GRPC does not wake a write that waits for its connection when the call is cancelled meanwhile."""
+        connecting = asyncio.ensure_future(self._call.wait_for_connection())
+        closing = asyncio.ensure_future(self._closing.wait())
+        await asyncio.wait((connecting, closing), return_when=asyncio.FIRST_COMPLETED)
+        closing.cancel()
+        if not connecting.done():
+            connecting.cancel()
+            raise LinkLost("no answer")
+        connecting.result()
+        self._connected = True
+
     async def close(self) -> None:
         """See Link."""
         if self._closed:
             return
         self._closed = True
+        self._closing.set()
         self._call.cancel()
         await self._channel.close()
 

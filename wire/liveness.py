@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Liveness:
-    """Watches one connection. Ask `check` every `interval` seconds; tell `heard` of any frame.
+    """Watches one connection. Ask `check` every `interval` seconds or sooner; tell `heard` of any frame.
 
     If we ourselves did not run for a while (stopped, swapped, a suspended laptop), `check` comes late; the
     other side may have spoken meanwhile, so its deadline moves by that gap instead of being held against it.
@@ -23,6 +23,10 @@ class Liveness:
     def silent(self, now: float) -> float:
         """Seconds since the last frame."""
         return now - self._heard
+
+    def left(self, now: float) -> float:
+        """Seconds until it is to be given up, should it stay silent."""
+        return self._timeout - self.silent(now)
 
     def check(self, now: float) -> bool:
         """Whether the other side must be given up."""

@@ -119,7 +119,8 @@ class Pump:
         if now - self._written_at >= self._interval / 2:
             self._bare = True
             self.wake()
-        self._beat_timer = self._loop.call_later(self._interval / 2, self._beat)
+        # Not by up to half an interval later than the timeout says.
+        self._beat_timer = self._loop.call_later(min(self._interval / 2, self.liveness.left(now) + 0.001), self._beat)
 
     async def _write(self) -> None:
         session, link = self._session, self._link

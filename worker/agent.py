@@ -26,8 +26,10 @@ from manyhands.worker.commands import (
     SetLimit,
     Spawn,
 )
-from manyhands.worker.core import REPORTS, AgentCore
+from manyhands.worker.core import AgentCore
 from manyhands.worker.output import OutputStream
+from manyhands.worker.reaper import Reaper
+from manyhands.worker.reporting import REPORTS
 from manyhands.worker.reports import Report
 from manyhands.worker.slot_state import Sight, SlotFault
 from manyhands.worker.slots import SlotShell
@@ -51,6 +53,7 @@ class Agent:
     """A worker: `slots` processes, one session with the master that the `connect`ed uplink reaches.
 
     All methods belong to the loop's thread. on_welcome, on_link_lost: for the user's information.
+    reaper: kills what tasks have started, should this process be killed.
     """
 
     def __init__(
@@ -61,9 +64,11 @@ class Agent:
         slots: int,
         on_welcome: Callable[[pb.Welcome], None] = lambda _: None,
         on_link_lost: Callable[[str], None] = lambda _: None,
+        reaper: Reaper | None = None,
     ) -> None:
         self._name = name
         self._slot_count = slots
+        self._reaper = reaper
         self._uplink = connect(
             lambda: make_hello(pb.ROLE_WORKER, name, slots),
             self._on_bodies,
@@ -79,6 +84,8 @@ class Agent:
         self._timer_at = math.inf
         self._broken: asyncio.Future[None] | None = None
         self._stopping = False
+        #: While draining: set when no task is held any more.
+        self._drained: asyncio.Event | None = None
 
     # ------------------------------------------------------------ life
 
@@ -86,8 +93,11 @@ class Agent:
         """Work until `stop`. Raises Refused if the master will not have us; leaves no process behind."""
         loop = asyncio.get_running_loop()
         self._broken = loop.create_future()
-        self._streams = [OutputStream(sys.stdout.buffer, "stdout"), OutputStream(sys.stderr.buffer, "stderr")]
-        self._slots = [SlotShell(number, self._name, self, *self._streams) for number in range(self._slot_count)]
+        stdout, stderr = OutputStream(sys.stdout.buffer, "stdout"), OutputStream(sys.stderr.buffer, "stderr")
+        self._streams = [stdout, stderr]
+        self._slots = [
+            SlotShell(number, self._name, self, stdout, stderr, self._reaper) for number in range(self._slot_count)
+        ]
         session = asyncio.create_task(self._uplink.run(), name="agent-session")
         try:
             self._do(self._core.start(time.monotonic()))
@@ -98,8 +108,32 @@ class Agent:
         finally:
             await self._end(session)
 
+    @property
+    def running(self) -> int:
+        """How many tasks run."""
+        return self._core.running
+
+    async def drain(self, timeout: float) -> None:
+        """Take nothing new and hand back what has not started; wait until the master has the results of what runs,
+        at most `timeout` seconds. Whatever is left then is handed back by `stop`.
+        """
+        if self._stopping or not self._core.has_work:
+            return  # what is on its way here is handed back by `stop`
+        deadline = time.monotonic() + timeout
+        drained = self._begin_to_drain()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(drained.wait(), timeout)
+            await self._uplink.flush(deadline - time.monotonic())
+
+    def _begin_to_drain(self) -> asyncio.Event:
+        self._drained = asyncio.Event()
+        self._do(self._core.drain(time.monotonic()))
+        return self._drained
+
     async def stop(self, reason: str = "the worker was stopped") -> None:
-        """Say goodbye to the master and end `run`."""
+        """Hand everything back to the master, say goodbye and end `run`."""
+        if self._core.has_work and self._drained is None and not self._stopping:
+            self._begin_to_drain()
         self._uplink.send(pb.Body(close_session=pb.CloseSession(reason=reason)))
         if self._uplink.is_connected:
             await self._uplink.flush(FAREWELL_TIMEOUT)
@@ -107,6 +141,8 @@ class Agent:
 
     async def _end(self, session: asyncio.Task[None]) -> None:
         self._stopping = True
+        if self._drained is not None:
+            self._drained.set()
         if self._timer is not None:
             self._timer.cancel()
         if self._broken is not None and not self._broken.done():
@@ -188,6 +224,12 @@ class Agent:
                     assert_never(command)
         for slot, parts in writes.items():
             self._slots[slot].write(parts)
+        self._look_ahead()
+
+    def _look_ahead(self) -> None:
+        """What the core wants next."""
+        if self._drained is not None and not self._core.has_work:
+            self._drained.set()
         deadline = self._core.next_deadline()
         if deadline is not None and deadline < self._timer_at:
             self._arm(deadline)

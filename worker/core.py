@@ -32,12 +32,9 @@ from manyhands.worker.timers import NEVER, Timers
 RESPAWN_DELAY = 0.1
 RESPAWN_DELAY_MAX = 30.0
 
+
 #: Deaths in a row after which the agent says so; then at every tenth.
 COMPLAIN_AFTER = 3
-
-
-#: What the master must hear even if it has given up the session in which it was said.
-REPORTS = frozenset(("results", "failure", "crash"))
 
 
 class AgentCore:
@@ -60,6 +57,7 @@ class AgentCore:
         self._feeder = Feeder(self._roster, self._held, self._store, self._cutting, self._deadlines)
         self._revokes = Revokes()
         self._reporting = Reporting(self._roster, self._held)
+        self._draining = False
 
     # ------------------------------------------------------------ events
 
@@ -88,7 +86,7 @@ class AgentCore:
             # Once all revokes are known, or a slot would go on with what the next one asks for.
             for slot in self._roster.slots:
                 self._stopping.stop_unwanted(slot, now, out)
-        self._feeder.feed_all(now, out)
+        self._go_on(now, out)
         return out
 
     def reported(self, number: int, reports: Sequence[Report], now: float) -> list[Command]:
@@ -116,7 +114,10 @@ class AgentCore:
         if slot.stopping or slot.verdicts:
             self._stopping.reported(slot, now, out)
         self._feeder.refill(slot, now, out)
-        self._reporting.plan(slot, now, out)
+        if self._draining:
+            self._reporting.flush(now, out)
+        else:
+            self._reporting.plan(slot, now, out)
         return out
 
     def died(self, number: int, exit_code: int, stderr_tail: str, now: float) -> list[Command]:
@@ -131,16 +132,29 @@ class AgentCore:
         self._roster.went_down(slot)
         self._settle(slot, now, out)
         slot.failures = 0 if charged or completed else slot.failures + 1
-        if slot.failures < 2:
+        if self._draining:
+            pass  # nothing will need it
+        elif slot.failures < 2:
             out.append(Spawn(number))
         else:
             delay = min(RESPAWN_DELAY * 2 ** min(slot.failures - 2, 16), RESPAWN_DELAY_MAX)
             self._timers.set(now + delay, "spawn", slot)
             if slot.failures == COMPLAIN_AFTER or slot.failures % 10 == 0:
-                out.append(Complain(_complaint(slot, exit_code, stderr_tail, delay)))
-        self._feeder.feed_all(now, out)
+                out.append(Complain(slot.complaint(exit_code, stderr_tail, delay)))
+        self._go_on(now, out)
         if charged:
             self._reporting.flush(now, out)
+        return out
+
+    def drain(self, now: float) -> list[Command]:
+        """Take nothing more: give back what has not started, and finish the rest."""
+        self._draining = True
+        out: list[Command] = [Send(pb.Body(draining=pb.Draining()))]
+        for slot in self._roster.slots:
+            if slot.outstanding > 1:
+                self._cutting.begin(slot, out)
+        self._reporting.flush(now, out)
+        self._go_on(now, out)
         return out
 
     def reset(self, now: float) -> list[Command]:
@@ -152,6 +166,7 @@ class AgentCore:
         for slot in self._roster.slots:
             if slot.outstanding > 1:
                 self._cutting.begin(slot, out)
+        self._say_again(out)
         return out
 
     def reattach(self, now: float) -> list[Command]:
@@ -161,9 +176,15 @@ class AgentCore:
         self._reporting.flush(now, out)
         self._reporting.flush_interval = FLUSH_INTERVAL
         self._intake.ask_again(out)
+        self._say_again(out)
         out.append(Send(pb.Body(held=self._intake.held())))
-        self._feeder.feed_all(now, out)
+        self._go_on(now, out)
         return out
+
+    def _say_again(self, out: list[Command]) -> None:
+        """What a new session does not know."""
+        if self._draining:
+            out.append(Send(pb.Body(draining=pb.Draining())))
 
     def limit_set(self, number: int, limit: int, now: float) -> None:
         """A SetLimit has been carried out."""
@@ -180,13 +201,14 @@ class AgentCore:
                     self._put_back(self._cutting.publish(slot, out), out)
                     self._settle(slot, now, out)
                     self._stopping.stop_unwanted(slot, now, out)
-                    self._feeder.feed_all(now, out)
+                    self._go_on(now, out)
                 case "deadline":
                     self._deadlines.check(slot, now, out)
                 case "stop":
                     self._stopping.go_on(slot, now, out)
                 case "spawn":
-                    out.append(Spawn(slot.number))
+                    if not self._draining:
+                        out.append(Spawn(slot.number))
                 case _:
                     assert_never(kind)
         if self._reporting.flush_at <= now:
@@ -207,6 +229,16 @@ class AgentCore:
     def outstanding(self) -> int:
         """Tasks that slots were fed and have not reported."""
         return sum(slot.outstanding for slot in self._roster.slots)
+
+    @property
+    def running(self) -> int:
+        """Slots that have something to run."""
+        return sum(bool(slot.fed) for slot in self._roster.slots)
+
+    @property
+    def has_work(self) -> bool:
+        """Whether any task is held here, started or not."""
+        return bool(self._intake.leases)
 
     # ------------------------------------------------------------ what slots finished
 
@@ -318,6 +350,13 @@ class AgentCore:
                 for a, b in wanted:
                     self._held.put_back(piece, a, b)
 
+    def _go_on(self, now: float, out: list[Command]) -> None:
+        """The queue has changed: feed the slots, or give all of it back."""
+        if self._draining:
+            self._intake.give_back_all(out)
+        else:
+            self._feeder.feed_all(now, out)
+
     def _revoke(self, message: pb.Revoke, now: float, out: list[Command]) -> None:
         lease = self._intake.leases.get(message.lease)
         if lease is None:
@@ -356,11 +395,3 @@ class AgentCore:
         self._reporting.check_invariants()
         self._revokes.check_invariants(self._roster.slots)
         assert not (self._roster.idle and self._held.count), "a slot idles while work waits"
-
-
-def _complaint(slot: Slot, exit_code: int, stderr_tail: str, delay: float) -> str:
-    words = f"; its last words: {stderr_tail.strip()}" if stderr_tail.strip() else ""
-    return (
-        f"slot {slot.number} died {slot.failures} times in a row before it ran anything "
-        f"(exit code {exit_code}), next attempt in {delay:g} s{words}"
-    )

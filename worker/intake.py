@@ -12,8 +12,12 @@ from manyhands.worker.definition_store import DefinitionStore
 from manyhands.worker.durations import Durations
 from manyhands.worker.held import Held
 from manyhands.worker.pieces import Lease, Piece
+from manyhands.worker.revokes import returned_body
 from manyhands.worker.roster import Roster
 from manyhands.worker.slot_state import Slot
+
+#: Any task of any lease.
+EVERYTHING = SpanSet([(0, 1 << 64)])
 
 
 class Intake:
@@ -122,6 +126,16 @@ class Intake:
                 for lease, held in spans.items()
             ]
         )
+
+    def give_back_all(self, out: list[Command]) -> None:
+        """Return what no slot has been fed, unasked."""
+        for lease in list(self.leases.values()):
+            given = SpanSet()
+            for piece, lo, hi in self._held.withdraw(lease, EVERYTHING):
+                given.add(lo, hi)
+                self.release(piece, hi - lo)
+            if given:
+                out.append(Send(returned_body(0, lease.number, given)))
 
     def ask_again(self, out: list[Command]) -> None:
         """Whoever was asked for definitions has forgotten it."""

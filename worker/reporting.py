@@ -9,6 +9,9 @@ from manyhands.worker.roster import Roster
 from manyhands.worker.slot_state import Slot
 from manyhands.worker.timers import NEVER
 
+#: What the master must hear even if it has given up the session in which it was said: kinds of bodies.
+REPORTS = frozenset(("results", "failure", "crash"))
+
 #: Seconds between reports while busy, until the master's first Tuning.
 FLUSH_INTERVAL = 0.005
 

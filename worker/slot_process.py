@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from manyhands.worker import page
+from manyhands.worker.reaper import SLOT_VARIABLE, Reaper
 
 #: What a slot inherits as 1 unless the user chose: slots are the parallelism, a BLAS that starts a thread a core
 #: in each of them is slower and not faster.
@@ -22,9 +23,6 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
-
-#: Set in slots: a Client there is inside a task.
-SLOT_VARIABLE = "MANYHANDS_SLOT"
 
 #: Room in a pipe, so that neither end waits for the other's attention. The system may grant less.
 PIPE_BYTES = 1 << 20
@@ -51,16 +49,16 @@ class SlotProcess:
         self.page.close()
 
 
-def slot_environment(base: Mapping[str, str]) -> dict[str, str]:
-    """What a slot's environment is, given the agent's."""
+def slot_environment(base: Mapping[str, str], mark: str = "1") -> dict[str, str]:
+    """What a slot's environment is, given the agent's and the reaper's mark."""
     environment = dict(base)
     for name in THREAD_VARIABLES:
         environment.setdefault(name, "1")
-    environment[SLOT_VARIABLE] = "1"
+    environment[SLOT_VARIABLE] = mark
     return environment
 
 
-def spawn(place: str) -> SlotProcess:
+def spawn(place: str, reaper: Reaper | None) -> SlotProcess:
     """Start a slot in a session of its own; `place` names the worker in errors. Raises OSError."""
     opened: list[int] = []
     try:
@@ -83,12 +81,14 @@ def spawn(place: str) -> SlotProcess:
             stderr=slot_stderr,
             pass_fds=(slot_in, slot_out, page_fd),
             start_new_session=True,
-            env=slot_environment(os.environ),
+            env=slot_environment(os.environ, reaper.mark if reaper is not None else "1"),
         )
     except BaseException:
         for fd in opened:
             os.close(fd)
         raise
+    if reaper is not None:
+        reaper.began(popen.pid)
     for fd in (page_fd, slot_in, slot_out, slot_stdout, slot_stderr):
         os.close(fd)
     for fd in (inbox, outbox, stdout, stderr):

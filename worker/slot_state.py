@@ -118,3 +118,11 @@ class Slot:
     def at(self, position: int) -> Fed | None:
         """What it was fed at this position and has not reported."""
         return next((fed for fed in self.fed if fed.position <= position < fed.position + fed.count), None)
+
+    def complaint(self, exit_code: int, stderr_tail: str, delay: float) -> str:
+        """What to say of a slot that does not come up."""
+        words = f"; its last words: {stderr_tail.strip()}" if stderr_tail.strip() else ""
+        return (
+            f"slot {self.number} died {self.failures} times in a row before it ran anything "
+            f"(exit code {exit_code}), next attempt in {delay:g} s{words}"
+        )

@@ -15,6 +15,7 @@ from manyhands.wire.errors import KILLED_BY_US
 from manyhands.worker import page
 from manyhands.worker import slot_frames as frames
 from manyhands.worker.output import LineTagger, OutputStream
+from manyhands.worker.reaper import Reaper
 from manyhands.worker.reports import Report
 from manyhands.worker.slot_frames import Buffer, FrameCutter, FrameError
 from manyhands.worker.slot_interrupts import SIGNAL
@@ -50,11 +51,20 @@ class SlotEvents(Protocol):
 class SlotShell:
     """One slot and its present process, if there is one."""
 
-    def __init__(self, number: int, name: str, events: SlotEvents, stdout: OutputStream, stderr: OutputStream) -> None:
+    def __init__(
+        self,
+        number: int,
+        name: str,
+        events: SlotEvents,
+        stdout: OutputStream,
+        stderr: OutputStream,
+        reaper: Reaper | None = None,
+    ) -> None:
         self._number = number
         self._name = name
         self._events = events
         self._streams = (stdout, stderr)
+        self._reaper = reaper
         self._loop = asyncio.get_running_loop()
         self._process: SlotProcess | None = None
         self._cutter = FrameCutter()
@@ -71,7 +81,7 @@ class SlotShell:
         assert self._process is None
         place = f"worker {self._name!r}" if self._name else "the worker"
         try:
-            process = spawn(place)
+            process = spawn(place, self._reaper)
         except OSError as error:
             self._last_sight = _UNSEEN
             self._loop.call_soon(self._events.on_death, self._number, 0, f"cannot be started: {error}")
@@ -232,6 +242,8 @@ class SlotShell:
         process = self._process
         assert process is not None
         self.kill()  # what it left behind in its group
+        if self._reaper is not None:
+            self._reaper.ended(process.popen.pid)
         exit_code = process.popen.wait()
         loop = self._loop
         if self._pidfd >= 0:

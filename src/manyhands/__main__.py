@@ -72,6 +72,15 @@ def _parser() -> argparse.ArgumentParser:
         "(default: a folder for each port below ~/.local/share/manyhands; none with --port 0)",
     )  # fmt: skip
     journal.add_argument("--no-journal", action="store_true", help="keep nothing: all work is lost with the master")
+    master.add_argument(
+        "--heartbeat-timeout", type=_seconds, default=15.0, metavar="SECONDS",
+        help="give up who has been silent for so long (default: 15)",
+    )  # fmt: skip
+    master.add_argument(
+        "--reconnect-timeout", type=_seconds, default=1.0, metavar="SECONDS",
+        help="wait so long for a worker whose connection broke before its tasks run elsewhere (default: 1)",
+    )  # fmt: skip
+    _add_drain(master)
     _add_verbose(master)
     master.set_defaults(run=_master)
 
@@ -83,6 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     worker.add_argument("address", metavar="HOST:PORT", help="where the master serves")
     _add_slots(worker)
     worker.add_argument("--name", default="", help="what others call it (default: host name and process id)")
+    _add_drain(worker)
     _add_verbose(worker)
     worker.set_defaults(run=_worker)
 
@@ -94,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_listen(local)
     local.add_argument("--workers", type=_positive, default=1, metavar="N", help="how many workers (default: 1)")
     _add_slots(local)
+    _add_drain(local)
     _add_verbose(local)
     local.set_defaults(run=_local)
 
@@ -140,6 +151,13 @@ def _add_slots(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def _add_drain(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--drain-timeout", type=_seconds, default=30.0, metavar="SECONDS",
+        help="on SIGTERM or Ctrl-C, let running tasks go on for so long (default: 30; a second signal stops at once)",
+    )  # fmt: skip
+
+
 def _add_verbose(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-v", "--verbose", action="store_true", help="say who joins and leaves")
 
@@ -161,6 +179,16 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0.0 <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0, not {text!r}")
+    return seconds
+
+
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"must be a number from 0 to 65535, not {text!r}")
@@ -179,37 +207,52 @@ def _log(verbose: bool) -> None:
 
 def _master(arguments: argparse.Namespace) -> int:
     from manyhands.daemons import run_daemon, serve_master
+    from manyhands.master.config import MasterConfig
 
     _log(arguments.verbose)
     data_dir = arguments.data_dir
     if data_dir is None and arguments.port and not arguments.no_journal:
         data_dir = default_data_dir(arguments.port)
-    return run_daemon(serve_master(arguments.host, arguments.port, data_dir, tcp_only=arguments.tcp_only))
+    config = MasterConfig(
+        heartbeat_interval=arguments.heartbeat_timeout / 3,
+        heartbeat_timeout=arguments.heartbeat_timeout,
+        reconnect_timeout=arguments.reconnect_timeout,
+    )
+    where = arguments.host, arguments.port, data_dir
+    return run_daemon(serve_master(*where, config, arguments.drain_timeout, tcp_only=arguments.tcp_only))
 
 
 def _worker(arguments: argparse.Namespace) -> int:
-    from manyhands.daemons import run_daemon, serve_worker
+    from manyhands.worker.reaper import Reaper
 
-    _log(arguments.verbose)
-    return run_daemon(serve_worker(check_address(arguments.address), arguments.name, arguments.slots))
+    address = check_address(arguments.address)
+    with Reaper() as reaper:  # before the rest is imported: it is a fork of what is here
+        from manyhands.daemons import run_daemon, serve_worker
+
+        _log(arguments.verbose)
+        return run_daemon(serve_worker(address, arguments.name, arguments.slots, arguments.drain_timeout, reaper))
 
 
 def _local(arguments: argparse.Namespace) -> int:
-    from manyhands.daemons import run_daemon, serve_local
+    from manyhands.worker.reaper import Reaper
 
-    _log(arguments.verbose)
-    return run_daemon(
-        serve_local(arguments.host, arguments.port, arguments.workers, arguments.slots, tcp_only=arguments.tcp_only)
-    )
+    with Reaper() as reaper:
+        from manyhands.daemons import run_daemon, serve_local
+
+        _log(arguments.verbose)
+        where, size = (arguments.host, arguments.port), (arguments.workers, arguments.slots)
+        return run_daemon(serve_local(*where, *size, arguments.drain_timeout, reaper, tcp_only=arguments.tcp_only))
 
 
 def _embedded(arguments: argparse.Namespace) -> int:
-    from manyhands.daemons import run_daemon, serve_embedded
+    from manyhands.worker.reaper import Reaper
 
-    _log(verbose=False)
-    return run_daemon(
-        serve_embedded(arguments.dir, arguments.workers, arguments.slots, arguments.parent, arguments.ready_fd)
-    )
+    with Reaper() as reaper:
+        from manyhands.daemons import run_daemon, serve_embedded
+
+        _log(verbose=False)
+        size = arguments.workers, arguments.slots
+        return run_daemon(serve_embedded(arguments.dir, *size, arguments.parent, arguments.ready_fd, reaper))
 
 
 def _status(arguments: argparse.Namespace) -> int:

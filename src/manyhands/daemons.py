@@ -8,22 +8,26 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from manyhands.addresses import host_port, why_not_listening
+from manyhands.master.config import MasterConfig
 from manyhands.master.server import Master
-from manyhands.notices import WorkerNotices, print_how_to_join
+from manyhands.notices import WorkerNotices, print_draining, print_how_to_join
 from manyhands.wire import same_host
 from manyhands.wire.dialer import Dialer
 from manyhands.wire.eventloop import loop_factory
 from manyhands.wire.local import LocalUplink
 from manyhands.worker.agent import Agent
+from manyhands.worker.reaper import Reaper
 
 #: Seconds that an orderly end may take before the process leaves regardless.
 _STOP_TIMEOUT = 10.0
+#: The same for an embedded cluster whose client is gone.
+_ORPHANED_TIMEOUT = 1.0
 
 
 def run_daemon(main: Coroutine[Any, Any, int]) -> int:
@@ -33,10 +37,12 @@ def run_daemon(main: Coroutine[Any, Any, int]) -> int:
 
 
 class _Stop(asyncio.Event):
-    """Set by SIGTERM or SIGINT. A second signal, or an end that takes too long, leaves at once."""
+    """Set by SIGTERM or SIGINT. The next signal sets `now`; one more, or an end that takes too long, leaves at once."""
 
     def __init__(self) -> None:
         super().__init__()
+        #: Do not wait for tasks any more.
+        self.now = asyncio.Event()
         #: What the process then ends with: as a shell reports an interrupt, so that scripts stop there.
         self.exit_code = 0
         loop = asyncio.get_running_loop()
@@ -44,15 +50,37 @@ class _Stop(asyncio.Event):
             loop.add_signal_handler(number, self._on_signal, number)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        if self.is_set():
+        if self.now.is_set():
             os._exit(1)
-        self.exit_code = 128 + number if number == signal.SIGINT else 0
+        if number == signal.SIGINT:
+            self.exit_code = 128 + number
+        if self.is_set():
+            self.now.set()
         self.set()
+
+    async def drain(
+        self, running: Callable[[], int], drain: Callable[[float], Awaitable[object]], timeout: float
+    ) -> None:
+        """Let what runs finish, until that is done, `timeout` seconds have passed, or the next signal comes."""
+        if count := running():
+            print_draining(count, timeout)
+        draining = asyncio.ensure_future(drain(timeout))
+        impatient = asyncio.ensure_future(self.now.wait())
+        await asyncio.wait((draining, impatient), return_when=asyncio.FIRST_COMPLETED)
+        impatient.cancel()
+        if draining.done():
+            draining.result()
+        else:
+            draining.cancel()
+
+    def leave_in_time(self) -> None:
+        """The end has begun: it takes _STOP_TIMEOUT at most, and is itself not waited for by the next signal."""
+        self.now.set()
         asyncio.get_running_loop().call_later(_STOP_TIMEOUT, os._exit, 1)
 
 
 @contextlib.asynccontextmanager
-async def _running(agents: list[Agent], stop: asyncio.Event) -> AsyncIterator[list[asyncio.Task[None]]]:
+async def _running(agents: list[Agent], stop: _Stop) -> AsyncIterator[list[asyncio.Task[None]]]:
     """Run agents until the block ends; one that ends by itself ends the daemon."""
     tasks = [asyncio.create_task(agent.run(), name="agent") for agent in agents]
     for task in tasks:
@@ -60,6 +88,7 @@ async def _running(agents: list[Agent], stop: asyncio.Event) -> AsyncIterator[li
     try:
         yield tasks
     finally:
+        stop.leave_in_time()
         for agent in agents:
             await agent.stop()
         await asyncio.wait(tasks, timeout=_STOP_TIMEOUT)
@@ -68,7 +97,9 @@ async def _running(agents: list[Agent], stop: asyncio.Event) -> AsyncIterator[li
             task.result()
 
 
-async def serve_master(host: str, port: int, data_dir: Path | None, *, tcp_only: bool) -> int:
+async def serve_master(
+    host: str, port: int, data_dir: Path | None, config: MasterConfig, drain_timeout: float, *, tcp_only: bool
+) -> int:
     """`manyhands master`."""
     stop = _Stop()
     broken: list[Exception] = []
@@ -77,10 +108,13 @@ async def serve_master(host: str, port: int, data_dir: Path | None, *, tcp_only:
         broken.append(error)
         stop.set()
 
-    master = Master(data_dir=data_dir, on_broken=on_broken)
+    master = Master(config, data_dir=data_dir, on_broken=on_broken)
     port = await _listen(master, host, port, tcp_only=tcp_only)
     print_how_to_join(host, port, data_dir)
     await stop.wait()
+    if not broken:
+        await stop.drain(lambda: master.running, master.drain, drain_timeout)
+    stop.leave_in_time()
     if broken:
         raise OSError(f"the journal in {data_dir} cannot be written any more: {broken[0]}") from broken[0]
     await master.close()
@@ -95,7 +129,7 @@ async def _listen(master: Master, host: str, port: int, *, tcp_only: bool) -> in
         raise why_not_listening(host, port) from error
 
 
-async def serve_worker(address: str, name: str, slots: int) -> int:
+async def serve_worker(address: str, name: str, slots: int, drain_timeout: float, reaper: Reaper) -> int:
     """`manyhands worker`."""
     stop = _Stop()
     notices = WorkerNotices(address, slots)
@@ -105,36 +139,43 @@ async def serve_worker(address: str, name: str, slots: int) -> int:
         slots=slots,
         on_welcome=notices.on_welcome,
         on_link_lost=notices.on_link_lost,
+        reaper=reaper,
     )
     async with _running([agent], stop):
         await stop.wait()
+        await stop.drain(lambda: agent.running, agent.drain, drain_timeout)
     return stop.exit_code
 
 
-async def serve_local(host: str, port: int, workers: int, slots: int, *, tcp_only: bool) -> int:
+async def serve_local(
+    host: str, port: int, workers: int, slots: int, drain_timeout: float, reaper: Reaper, *, tcp_only: bool
+) -> int:
     """`manyhands local`: a master and workers in this process, for others on this machine to use."""
     stop = _Stop()
     master = Master()
     port = await _listen(master, host, port, tcp_only=tcp_only)
-    agents = [Agent(partial(LocalUplink, master.join), name=f"local-{i}", slots=slots) for i in range(workers)]
+    connect = partial(LocalUplink, master.join)
+    agents = [Agent(connect, name=f"local-{i}", slots=slots, reaper=reaper) for i in range(workers)]
     async with _running(agents, stop):
         print_how_to_join(host, port)
         await stop.wait()
+        await stop.drain(lambda: master.running, master.drain, drain_timeout)
     await master.close()
     return stop.exit_code
 
 
-async def serve_embedded(directory: Path, workers: int, slots: int, parent: int, ready_fd: int) -> int:
+async def serve_embedded(directory: Path, workers: int, slots: int, parent: int, ready_fd: int, reaper: Reaper) -> int:
     """The daemon behind `Client()`: lives as long as the process that started it."""
     stop = _Stop()
     try:
-        _watch_parent(parent, stop)
+        _watch_parent(parent, directory, stop)
         master = Master()
         path = str(directory / "master")
         await master.listen_locally(path)
         # A name only where it tells something: tags of printed lines stay short with one worker.
         names = [""] if workers == 1 else [f"worker-{i}" for i in range(workers)]
-        agents = [Agent(partial(LocalUplink, master.join), name=name, slots=slots) for name in names]
+        connect = partial(LocalUplink, master.join)
+        agents = [Agent(connect, name=name, slots=slots, reaper=reaper) for name in names]
         async with _running(agents, stop):
             while len(master.engine.scheduler.workers) < workers and not stop.is_set():
                 await asyncio.sleep(0.002)
@@ -147,13 +188,26 @@ async def serve_embedded(directory: Path, workers: int, slots: int, parent: int,
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _watch_parent(parent: int, stop: asyncio.Event) -> None:
-    """Stop when the process `parent` ends, however it ends."""
+def _watch_parent(parent: int, directory: Path, stop: asyncio.Event) -> None:
+    """Stop when the process `parent` ends, however it ends: nobody is left to wait for us."""
+    loop = asyncio.get_running_loop()
+    pidfd: int | None = None
+
+    def leave() -> None:
+        shutil.rmtree(directory, ignore_errors=True)
+        os._exit(1)
+
+    def on_end() -> None:
+        if pidfd is not None:
+            loop.remove_reader(pidfd)
+        stop.set()
+        loop.call_later(_ORPHANED_TIMEOUT, leave)
+
     try:
         pidfd = os.pidfd_open(parent)
     except ProcessLookupError:
-        stop.set()
+        on_end()
         return
-    asyncio.get_running_loop().add_reader(pidfd, stop.set)
-    if os.getppid() != parent:
-        stop.set()
+    loop.add_reader(pidfd, on_end)
+    if os.getppid() != parent:  # it had ended before we looked, and the number is another's now
+        on_end()

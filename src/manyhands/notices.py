@@ -37,6 +37,16 @@ def print_how_to_join(host: str, port: int, data_dir: Path | None = None) -> Non
     print("\n".join(lines), flush=True)  # noqa: T201 - what the commands are for
 
 
+def print_draining(tasks: int, timeout: float) -> None:
+    """On stderr: why the process is still there."""
+    print(  # noqa: T201 - what the commands are for
+        f"manyhands: finishing {counted(tasks, 'running task')}, for {timeout:g} s at most; press Ctrl-C again, "
+        "or send SIGTERM, to stop at once",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
 class WorkerNotices:
     """Tells a worker's terminal each change, once, however many attempts to reach the master there are."""
 

@@ -62,8 +62,9 @@ def print_status(address: str, status: dict[str, Any]) -> None:
     if workers:
         table = Table("worker", "host", "slots", "running or sent", "completed", "silent for", box=None)
         for worker in workers:
+            name = worker["name"] + (" (draining)" if worker["draining"] else "")
             table.add_row(
-                worker["name"], worker["host"], str(worker["slots"]), str(worker["outstanding"]),
+                name, worker["host"], str(worker["slots"]), str(worker["outstanding"]),
                 str(worker["completed"]), f"{worker['silent']:.1f} s",
             )  # fmt: skip
         console.print(table)

@@ -26,6 +26,7 @@ class Ledger:
         self._max_crashes = max_crashes
         self.jobs: dict[int, JobEntry] = {}
         self.workers: dict[int, set[int]] = {}  # -> leases
+        self.draining: set[int] = set()
         self.leases: dict[int, LeaseEntry] = {}
         #: As they were when their workers were lost.
         self.lost: dict[int, LeaseEntry] = {}
@@ -72,6 +73,9 @@ class Ledger:
             case ev.WorkerJoined():
                 self._story.tell("worker %d joins with %d slots", event.worker, event.slots)
                 self.workers[event.worker] = set()
+            case ev.WorkerDraining():
+                self._story.tell("worker %d takes nothing more", event.worker)
+                self.draining.add(event.worker)
             case ev.WorkerLost():
                 self._worker_lost(event)
             case ev.JobOpened():
@@ -304,6 +308,8 @@ class Ledger:
         self.counts["dispatches"] += 1
         if command.worker not in self.workers:
             raise Violation(f"dispatched to worker {command.worker}, which is not there", job.number, spans[0][0])
+        if command.worker in self.draining:
+            raise Violation(f"dispatched to worker {command.worker}, which takes nothing more", job.number, spans[0][0])
         if number <= self._last_lease:
             raise Violation(f"lease {number} came twice", job.number, spans[0][0])
         if job.closed:

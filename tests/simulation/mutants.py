@@ -215,6 +215,20 @@ MUTANTS = (
         "seed:15",
     ),
     Mutant(
+        "a draining worker is sent more",
+        "manyhands.master.planner",
+        "        if worker.draining:\n            return\n        self._touched",
+        "        self._touched",
+        "seed:1",
+    ),
+    Mutant(
+        "a draining agent keeps what it has not started",
+        "manyhands.worker.core",
+        "            for piece, lo, hi in self._held.withdraw(lease, EVERYTHING):\n",
+        "            for piece, lo, hi in []:\n",
+        "seed:1",
+    ),
+    Mutant(
         "nobody looks again when it was too early to ask",
         "manyhands.master.planner",
         "                self.recheck_at = now + config.revoke_pause\n",

@@ -86,7 +86,7 @@ class WorkerPlan:
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
     """`break`: the link breaks. `partition`: and cannot be made again for `seconds`. `mute`: it carries nothing more,
-    silently. `kill`: the worker is gone. `leave`: it says goodbye first.
+    silently. `kill`: the worker is gone. `leave`: it drains for up to `seconds` and says goodbye first.
     """
 
     at: float
@@ -294,7 +294,7 @@ def _faults(
             name = rng.choice(clients).name
             faults.append(FaultPlan(at, rng.choice(("break", "partition")), name, rng.uniform(0.0, 3.0)))
         elif kind in {"kill", "leave"}:
-            faults.append(FaultPlan(at, kind, rng.choice(workers[1:]).name))
+            faults.append(FaultPlan(at, kind, rng.choice(workers[1:]).name, rng.choice((0.0, 0.3, 3.0))))
         else:
             faults.append(FaultPlan(at, kind, rng.choice(workers).name, rng.choice((0.1, 0.8, 1.5, 4.0))))
     if rng.random() < 0.1:

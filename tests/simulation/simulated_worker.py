@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Sequence
 
@@ -27,7 +28,8 @@ from manyhands.worker.commands import (
     SetLimit,
     Spawn,
 )
-from manyhands.worker.core import REPORTS, AgentCore
+from manyhands.worker.core import AgentCore
+from manyhands.worker.reporting import REPORTS
 from manyhands.worker.reports import Report
 from manyhands.worker.slot_state import Sight
 
@@ -60,13 +62,22 @@ class SimulatedWorker:
         self._timer_at = 0.0
         self._known: dict[int, set[bytes]] = {}
         self.gone = False
+        self._drained: asyncio.Event | None = None
         self._do(self.core.start(self._loop.time()))
         world.spawn(self.dialer.run())
 
     # ------------------------------------------------------------ its end
 
-    async def leave(self) -> None:
-        """Say goodbye: see Agent.stop."""
+    async def leave(self, drain_timeout: float) -> None:
+        """Finish what runs and say goodbye: see Agent.drain and Agent.stop."""
+        if self.core.has_work:
+            self._drained = asyncio.Event()
+            with self._world.guard():
+                self._do(self.core.drain(self._loop.time()))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._drained.wait(), drain_timeout)
+        if self.gone:
+            return
         self.dialer.send(pb.Body(close_session=pb.CloseSession(reason="the worker was stopped")))
         if self.dialer.is_connected:
             await self.dialer.flush(1.0)
@@ -191,6 +202,8 @@ class SimulatedWorker:
                     self._world.story.tell("%s complains: %s", self.plan.name, sentence)
         if self._world.is_check_due():
             self.core.check_invariants()
+        if self._drained is not None and not self.core.has_work:
+            self._drained.set()
         deadline = self.core.next_deadline()
         if deadline is not None and (self._timer is None or deadline < self._timer_at):
             if self._timer is not None:

@@ -82,7 +82,8 @@ class WatchedScheduler:
     def _check_quiescence(self) -> None:
         """After a plan nobody idles while there is something to do."""
         scheduler = self._scheduler
-        workers = scheduler.workers.values()
+        # One that drains takes nothing, and gives back what it has by itself.
+        workers = [worker for worker in scheduler.workers.values() if not worker.draining]
         if not any(worker.free_slots for worker in workers):
             return
         if scheduler._pool.fair:
@@ -203,7 +204,7 @@ class Simulation:
             case "kill" if worker is not None and not worker.gone:
                 self.world.spawn(worker.kill())
             case "leave" if worker is not None and not worker.gone:
-                self.world.spawn(worker.leave())
+                self.world.spawn(worker.leave(fault.seconds))
 
     def _complain_of_hang(self) -> None:
         for client in self.clients.values():

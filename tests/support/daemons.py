@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -26,9 +26,10 @@ def wait_until(holds: Callable[[], object], timeout: float = 20.0, what: str = "
 class Daemon:
     """`manyhands ...` as a process; its output is collected as it comes."""
 
-    def __init__(self, *arguments: str, env: dict[str, str] | None = None) -> None:
+    def __init__(self, *arguments: str, env: dict[str, str] | None = None, through: Sequence[str] = ()) -> None:
+        """`through`: the beginning of a command that runs the rest of it elsewhere, as the same process."""
         self.process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "manyhands", *arguments],
+            [*through, sys.executable, "-P", "-m", "manyhands", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

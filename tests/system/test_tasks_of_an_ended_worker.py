@@ -37,7 +37,7 @@ def test_no_slot_and_no_file_is_left(number: signal.Signals, tmp_path: Path) -> 
     master, address = start_master()
     with (
         master,
-        Daemon("worker", address, "--slots", "2", env={"TMPDIR": str(scratch)}) as worker,
+        Daemon("worker", address, "--slots", "2", "--drain-timeout", "0.5", env={"TMPDIR": str(scratch)}) as worker,
         Client(address) as client,
     ):
         for _ in range(2):

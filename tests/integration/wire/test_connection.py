@@ -1,6 +1,7 @@
 """Sessions over real gRPC: handshake, resumption, refusal, silence, refused ports."""
 
 import asyncio
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -13,6 +14,7 @@ from manyhands.master.config import MasterConfig
 from manyhands.master.grpc_server import AddressInUse
 from manyhands.master.server import Master
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire import dialer
 from manyhands.wire.dialer import Dialer
 from manyhands.wire.errors import Refused
 from manyhands.wire.eventloop import loop_factory
@@ -159,6 +161,32 @@ def test_quiet_connection_stays_and_a_silent_peer_is_dropped() -> None:
     run(story)
 
 
+def test_a_client_that_was_silent_resumes_its_session() -> None:
+    """A cable out for longer than the heartbeat's timeout costs a client nothing."""
+
+    async def story() -> None:
+        async with serving(replace(CONFIG, client_timeout=20.0)) as (master, address):
+            hello = make_hello(pb.ROLE_CLIENT, "mute")
+            hello.session = bytes(16)
+            mute = await dial(address)
+            await mute.write(pb.Frame(hello=hello))
+            assert (await mute.read()) is not None
+            await wait_until(lambda: master.engine.peers)
+            (peer,) = master.engine.peers.values()
+            await wait_until(lambda: peer.pump is None)
+            await mute.close()
+            assert list(master.engine.peers.values()) == [peer]
+            back = await dial(address)
+            hello.resume = True
+            await back.write(pb.Frame(hello=hello))
+            frame = await back.read()
+            assert frame is not None
+            assert frame.welcome.resumed
+            await back.close()
+
+    run(story)
+
+
 def test_second_master_on_the_port_is_refused() -> None:
     async def story() -> None:
         async with serving() as (_, address):
@@ -187,3 +215,21 @@ def test_grpc_is_imported_quietly_and_leaves_the_environment_alone() -> None:
     )
     ended = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=30, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+
+
+def test_a_host_that_accepts_and_says_nothing_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one whose cable is out: gRPC goes on connecting, and must not keep the dialer waiting for ever."""
+    monkeypatch.setattr(dialer, "HANDSHAKE_TIMEOUT", 0.2)
+
+    async def story() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as mute:  # the kernel accepts, nobody reads
+            port = mute.getsockname()[1]
+            caller = Caller(f"127.0.0.1:{port}")
+            await wait_until(lambda: len(caller.links) >= 3)
+        master = Master(CONFIG)
+        await master.listen(f"127.0.0.1:{port}")
+        await wait_until(lambda: caller.welcomes)
+        await caller.close()
+        await master.close()
+
+    run(story)

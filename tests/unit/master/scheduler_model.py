@@ -71,6 +71,7 @@ class Model:
         self.jobs: dict[int, ModelJob] = {}
         self.leases: dict[int, ModelLease] = {}
         self.workers: dict[int, int] = {}  # number -> slots
+        self.draining: set[int] = set()
         self.lost: list[ModelLease] = []  # as they were when their worker was lost
         self.revokes: dict[int, cmd.Revoke] = {}
         self.story: list[str] = []
@@ -136,6 +137,7 @@ class Model:
 
     def _dispatch(self, command: cmd.Dispatch, now: float) -> None:
         assert command.worker in self.workers, "dispatched to a worker that is not there"
+        assert command.worker not in self.draining, "dispatched to a worker that takes nothing more"
         assert command.lease not in self.leases, "a lease number came twice"
         assert all(command.lease != lease.number for lease in self.lost), "a lease number came twice"
         job = self.jobs[command.job]
@@ -206,6 +208,7 @@ class Model:
 
     def lose(self, worker: int, *, planned: bool) -> None:
         del self.workers[worker]
+        self.draining.discard(worker)
         for lease in [lease for lease in self.leases.values() if lease.worker == worker]:
             del self.leases[lease.number]
             self.lost.append(lease)

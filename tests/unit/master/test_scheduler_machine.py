@@ -80,13 +80,14 @@ class SchedulerMachine(RuleBasedStateMachine):
     def check_quiescence(self):
         """After a plan nobody idles while there is something to do."""
         pool = self.scheduler._pool
-        idle = [worker for worker in pool.workers.values() if worker.free_slots]
-        if not idle:
+        # One that drains takes nothing, and gives back what it has by itself.
+        workers = [worker for worker in pool.workers.values() if not worker.draining]
+        if not any(worker.free_slots for worker in workers):
             return
         assert not pool.fair, "a slot idles while a job waits for one"
-        assert not any(worker.staged for worker in pool.workers.values()), "a slot idles while work is set aside"
-        if any(worker.unstarted for worker in pool.workers.values()):
-            waits = any(worker.revokes for worker in pool.workers.values())
+        assert not any(worker.staged for worker in workers), "a slot idles while work is set aside"
+        if any(worker.unstarted for worker in workers):
+            waits = any(worker.revokes for worker in workers)
             assert waits or self.scheduler.next_deadline() is not None, "a slot idles and nobody will look again"
 
     def pick(self, candidates, number):
@@ -234,6 +235,16 @@ class SchedulerMachine(RuleBasedStateMachine):
             held.append((lease.number, lease.job, tuple(runs_of(lease.open))))
         self.tell(ev.LeasesHeld(number, tuple(held)), also_plan)
 
+    @precondition(lambda self: self.model.workers)
+    @rule(which=picks, ask=st.booleans(), also_plan=plans)
+    def drain(self, which, ask, also_plan):
+        worker = self.pick(self.model.workers, which)
+        self.model.draining.add(worker)
+        self.tell(ev.WorkerDraining(worker, ask), also_plan)
+        assert self.scheduler.slots == sum(
+            slots for worker, slots in self.model.workers.items() if worker not in self.model.draining
+        )
+
     @precondition(lambda self: self.model.outstanding())
     @rule(which=picks, where=picks, length=st.integers(1, 12), seconds=durations, also_plan=plans)
     def succeed(self, which, where, length, seconds, also_plan):
@@ -378,7 +389,7 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     def finish(self):
         """When workers answer everything, every accepted task gets its outcome."""
-        if not self.model.workers:
+        if not self.model.workers.keys() - self.model.draining:
             self.join(2, False)
         for job in list(self.model.open_jobs()):
             if not job.sealed:

@@ -31,6 +31,16 @@ def test_any_frame_starts_the_wait_anew():
     assert watch(liveness, 5.0, 20.0) == 10.0
 
 
+def test_what_is_left_is_how_soon_it_is_given_up():
+    liveness = Liveness(INTERVAL, TIMEOUT, 0.0)
+    liveness.heard(0.7)
+    for now in (1.0, 2.0, 3.0, 4.0, 5.0):
+        assert not liveness.check(now)
+        assert liveness.left(now) == TIMEOUT - (now - 0.7)
+    assert not liveness.check(5.6)
+    assert liveness.check(5.0 + liveness.left(5.0) + 0.001)
+
+
 def test_our_own_pause_is_not_held_against_the_other_side():
     liveness = Liveness(INTERVAL, TIMEOUT, 0.0)
     assert watch(liveness, 1.0, 3.0) is None

@@ -39,6 +39,7 @@ class AgentModel:
         slot_definitions: int = 1000,
     ) -> None:
         self.now = 100.0
+        self.draining = False
         self.late = False
         #: Seconds from a decision to its execution: the agent's process may be preempted in between.
         self.lag = 0.0
@@ -179,6 +180,10 @@ class AgentModel:
         self.wants.clear()
         self.do(self.core.reset(self.now))
 
+    def drain(self) -> None:
+        self.draining = True
+        self.do(self.core.drain(self.now))
+
     def advance(self, seconds: float) -> None:
         """Let time pass, stopping where the core wants to be called."""
         until = self.now + seconds
@@ -203,12 +208,14 @@ class AgentModel:
                     self._judge(body)
                 case Spawn(number):
                     assert self.slots[number] is None
+                    assert not self.draining, "a slot is started, though nothing will run in it"
                     self.slots[number] = ModelSlot(self._on_run, self._lasts, self.fails, self.slot_definitions)
                 case SetLimit(number, limit):
                     if (slot := self.slots[number]) is not None:
                         slot.limit.store(limit, self.now)
                     self.core.limit_set(number, limit, self.now)
                 case Feed() | SendCut() | SendDefinition():
+                    assert not self.draining or not isinstance(command, Feed), "a draining agent feeds a slot"
                     slot = self.slots[command.slot]
                     assert slot is not None
                     slot.write(command)
@@ -260,10 +267,12 @@ class AgentModel:
                 for given in body.returned.ranges:
                     for index in range(given.lo, given.hi):
                         task = body.returned.lease, index
-                        assert task in self.unwanted or not unasked, f"{task} was given back unasked"
+                        assert self.draining or task in self.unwanted or not unasked, f"{task} was given back unasked"
                         lost = self.losses[task] + (task in self.stopped)
                         assert self.runs[task] <= lost, f"{task} was given back but ran"
                         self._end(task, "returned")
+            case "draining":
+                assert self.draining
             case "want":
                 self.wants += body.want.hashes
             case kind:
@@ -306,6 +315,8 @@ class AgentModel:
             assert self.now < until, f"not quiet after {limit} s: {self.story()}"
             self.advance(max(1e-6, min(times, default=self.now) - self.now))
         assert not self.held(), self.story()
+        assert not self.core.has_work
+        assert not self.core.running
         assert not self.revokes
 
     def story(self) -> str:

@@ -141,6 +141,11 @@ class AgentMachine(RuleBasedStateMachine):
         if chance == 0:
             self.model.reset()
 
+    @rule(chance=st.integers(0, 7))
+    def drain(self, chance: int) -> None:
+        if chance == 0 and not self.model.draining:
+            self.model.drain()
+
     def teardown(self) -> None:
         if hasattr(self, "model"):
             self.model.hurry()
