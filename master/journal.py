@@ -69,6 +69,16 @@ class Journal(GroupCommit):
         self._batch.hellos[session] = hello
         self._changed()
 
+    def client_ended(self, session: bytes) -> None:
+        """Its connection was closed, as when its process ends; it may come back."""
+        self._batch.ended[session] = self._store.wall()
+        self._changed()
+
+    def client_back(self, session: bytes) -> None:
+        """It did."""
+        self._batch.ended[session] = 0.0
+        self._changed()
+
     def client_left(self, session: bytes) -> None:
         """Its session is over, and with it its jobs."""
         for job in [job for job, book in self._books.items() if book.session == session]:

@@ -90,6 +90,8 @@ class Batch:
         self.received: dict[bytes, int] = {}
         self.hellos: dict[bytes, Message] = {}
         self.gone: list[bytes] = []
+        #: Wall time, in seconds, when the connection was closed; 0: it stands.
+        self.ended: dict[bytes, float] = {}
         self.fragments: dict[tuple[bytes, int], list[tuple[int, bytes]]] = {}
         self.dead_fragments: list[tuple[bytes, int]] = []
         self.definitions: dict[bytes, bytes] = {}
@@ -108,6 +110,7 @@ class Batch:
             or self.received
             or self.hellos
             or self.gone
+            or self.ended
             or self.fragments
             or self.dead_fragments
             or self.definitions
@@ -159,6 +162,7 @@ class Batch:
     def drop_client(self, session: bytes) -> None:
         """The client is gone for good."""
         self.received.pop(session, None)
+        self.ended.pop(session, None)
         for key in [key for key in self.fragments if key[0] == session]:
             del self.fragments[key]
         if self.hellos.pop(session, None) is None:

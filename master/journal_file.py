@@ -28,6 +28,9 @@ SPARE_PAGES = 1024
 #: Commits between two looks at that.
 LOOK_EVERY = 200
 
+#: Bytes of a file that is given up when the disk is full, so that there is room to start, and to forget things.
+RESERVE_BYTES = 4 << 20
+
 #: Outcomes of a detached job that are read at once; each is a run of results of 128 KiB at most, or one large one.
 OUTCOMES = 16
 
@@ -55,12 +58,19 @@ class JournalFile:
         """
         self._loop = asyncio.get_running_loop()
         self._path = directory / NAME
+        self._reserve = directory / "reserve"
         self._connect = connect
         self._lock = _lock(directory)
         #: Frames of a torn tail that were dropped: never acknowledged to anybody.
         self.dropped_frames = 0
         try:
-            self._db = self._open()
+            try:
+                self._db = self._open()
+            except JournalFault as fault:
+                if not isinstance(fault.__cause__, sqlite3.OperationalError) or not self._give_up_reserve():
+                    raise
+                self._db = self._open()
+            self._make_reserve()
         except BaseException:
             os.close(self._lock)
             raise
@@ -135,10 +145,7 @@ class JournalFile:
             batches, on_end = job
             failure: Exception | None = None
             try:
-                write(self._db, batches)
-                self._commits += 1
-                if self._commits % LOOK_EVERY == 0:
-                    self._give_back()
+                self._write_down(batches)
             except sqlite3.OperationalError as error:
                 failure = NoRoom(f"{self._path}: {error}")
             except Exception as error:  # noqa: BLE001 - for the loop, which ends the master with it
@@ -147,6 +154,33 @@ class JournalFile:
                 self._loop.call_soon_threadsafe(on_end, failure)
             except RuntimeError:
                 return  # the loop is closed: nobody waits any more
+
+    def _write_down(self, batches: list[Batch]) -> None:
+        try:
+            write(self._db, batches)
+        except sqlite3.OperationalError:
+            if not self._give_up_reserve():
+                raise
+            write(self._db, batches)
+        self._commits += 1
+        if self._commits % LOOK_EVERY == 0:
+            self._give_back()
+            self._make_reserve()
+
+    def _give_up_reserve(self) -> bool:
+        """Whether there was one."""
+        try:
+            self._reserve.unlink()
+        except OSError:
+            return False
+        return True
+
+    def _make_reserve(self) -> None:
+        """Only while there is plenty of room: it is to help later, not to hurt now."""
+        status = os.statvfs(self._path.parent)
+        if not self._reserve.exists() and status.f_bavail * status.f_frsize > 4 * RESERVE_BYTES:
+            with self._reserve.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
 
     def _give_back(self) -> None:
         (free,) = self._db.execute("PRAGMA freelist_count").fetchone()

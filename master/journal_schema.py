@@ -19,7 +19,8 @@ SCHEMA_VERSION = 1
 SCHEMA = """
 CREATE TABLE master (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE workers (session BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE clients (session BLOB PRIMARY KEY, received INTEGER NOT NULL, hello BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE clients (session BLOB PRIMARY KEY, received INTEGER NOT NULL, hello BLOB NOT NULL,
+                      ended_at REAL NOT NULL DEFAULT 0) WITHOUT ROWID;
 CREATE TABLE fragments (session BLOB, fragment INTEGER, part INTEGER, data BLOB NOT NULL,
                         PRIMARY KEY (session, fragment, part));
 CREATE TABLE definitions (hash BLOB PRIMARY KEY, blob BLOB NOT NULL);
@@ -54,9 +55,10 @@ def statements(batch: Batch) -> Iterator[Statement]:
     yield "DELETE FROM clients WHERE session = ?", [(session,) for session in batch.gone]
     yield "DELETE FROM fragments WHERE session = ?", [(session,) for session in batch.gone]
     yield (
-        "INSERT OR REPLACE INTO clients VALUES (?, 0, ?)",
+        "INSERT OR REPLACE INTO clients (session, received, hello) VALUES (?, 0, ?)",
         [(session, hello.SerializeToString()) for session, hello in batch.hellos.items()],
     )
+    yield "UPDATE clients SET ended_at = ? WHERE session = ?", [(at, s) for s, at in batch.ended.items()]
     yield "UPDATE clients SET received = ? WHERE session = ?", [(n, s) for s, n in batch.received.items()]
     yield "DELETE FROM fragments WHERE session = ? AND fragment = ?", [*batch.dead_fragments]
     yield (
@@ -153,6 +155,8 @@ class KeptClient:
     session: bytes
     received: int
     hello: pb.Hello
+    #: Wall time, in seconds, when its connection was closed; 0: it was not.
+    ended_at: float
     fragments: dict[int, list[bytes]] = field(default_factory=dict)
 
 
@@ -219,8 +223,8 @@ def read(db: sqlite3.Connection) -> Kept:
 
 def _read_clients(db: sqlite3.Connection) -> list[KeptClient]:
     clients: dict[bytes, KeptClient] = {}
-    for session, received, hello in db.execute("SELECT session, received, hello FROM clients"):
-        clients[session] = KeptClient(session, received, pb.Hello.FromString(hello))
+    for session, received, hello, ended_at in db.execute("SELECT session, received, hello, ended_at FROM clients"):
+        clients[session] = KeptClient(session, received, pb.Hello.FromString(hello), ended_at)
     for session, fragment, data in db.execute(
         "SELECT session, fragment, data FROM fragments ORDER BY session, fragment, part"
     ):

@@ -40,6 +40,8 @@ class Peer:
         #: Clients: their numbers for their jobs -> the master's.
         self.jobs: dict[int, int] = {}
         self.completed = 0
+        #: Its connection was closed, and that is written down.
+        self.has_ended = False
         self.lost_at = 0.0
 
     def __str__(self) -> str:
@@ -148,7 +150,11 @@ class Sessions:
         session = Session.restored(client.received, client.fragments)
         peer = self._peers[client.session] = Peer(self._last_number, client.hello, session)
         self._note_down(peer)
-        self._wait_for(peer, self._config.client_timeout, "it did not come back after the master's restart")
+        grace = self._config.client_timeout
+        if client.ended_at and self._journal is not None:  # it was gone before we were
+            grace = max(0.0, self._config.client_end_timeout - max(0.0, self._journal.wall() - client.ended_at))
+            peer.has_ended = True
+        self._wait_for(peer, grace, "it did not come back after the master's restart")
         return peer
 
     def _note_down(self, peer: Peer) -> None:
@@ -214,6 +220,9 @@ class Sessions:
         if peer.grace is not None:
             peer.grace.cancel()
             peer.grace = None
+        if peer.has_ended and self._journal is not None:
+            peer.has_ended = False
+            self._journal.client_back(hello.session)
         served = peer
         pump = peer.pump = Pump(
             peer.session,
@@ -276,6 +285,9 @@ class Sessions:
                 self._wait_for(peer, config.reconnect_timeout, reason)
         else:
             # A laptop that sleeps is silent; a connection that ends most often ends with its process.
+            if not silent and self._journal is not None:
+                peer.has_ended = True
+                self._journal.client_ended(peer.hello.session)
             self._wait_for(peer, config.client_timeout if silent else config.client_end_timeout, reason)
 
     def _wait_for(self, peer: Peer, grace: float, reason: str) -> None:

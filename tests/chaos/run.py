@@ -28,6 +28,8 @@ SETTLE_TIMEOUT = 60.0
 REST_TIMEOUT = 20.0
 #: Seconds after which a killed client's jobs must be gone.
 CLEANUP_TIMEOUT = 60.0
+#: Seconds within which a dead master is started again, at the latest.
+DEATH_SECONDS = 5.0
 #: After so many seconds without load the faults stop, and the checker tells why.
 STUCK_TIMEOUT = 60.0
 
@@ -191,13 +193,15 @@ class Run:
             busy = {worker["name"]: worker["outstanding"] for worker in seen["workers"] if worker["outstanding"]}
             return f"no job is left, and workers are said to run some: {busy}" if busy else None
         now = time.monotonic()
-        # A restarted master cannot tell whether a client ended or sleeps.
-        since = max((each.began for each in self._monkey.struck if each.fault.kind in MASTER_DEATHS), default=0.0)
-        excused = [
-            f"-{pid}" for pid, at in self._monkey.killed_clients.values() if at < since or now - at < CLEANUP_TIMEOUT
-        ]
+        excused = [f"-{pid}" for pid, at in self._monkey.killed_clients.values() if self._may_linger(at, now)]
         left = sorted({job["client"] for job in seen["jobs"] if not job["client"].endswith(tuple(excused))})
         return f"jobs are left of clients that are gone: {left}" if left else None
+
+    def _may_linger(self, killed_at: float, now: float) -> bool:
+        """Whether jobs of a client killed then may be left. A master that was dead as well cannot have seen it end."""
+        deaths = [each for each in self._monkey.struck if each.fault.kind in MASTER_DEATHS]
+        unseen = any(each.began - 1.0 < killed_at < each.began + DEATH_SECONDS for each in deaths)
+        return unseen or now - killed_at < CLEANUP_TIMEOUT
 
     async def _stop_daemons(self) -> None:
         for managed in (*self._cluster.workers.values(), self._cluster.master):

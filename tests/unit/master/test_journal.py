@@ -62,6 +62,7 @@ class ModelJob:
 @dataclass
 class Model:
     clients: dict[bytes, int] = field(default_factory=dict)
+    ended: dict[bytes, float] = field(default_factory=dict)
     fragments: dict[bytes, list[bytes]] = field(default_factory=dict)
     jobs: dict[int, ModelJob] = field(default_factory=dict)
     definitions: set[bytes] = field(default_factory=set)
@@ -116,10 +117,17 @@ class JournalMachine(RuleBasedStateMachine):
             self.model.clients[which] = 0
             self.journal.client_joined(which, pb.Hello(session=which))
 
+    @rule(which=st.sampled_from(SESSIONS), back=st.booleans())
+    def end(self, which, back):
+        if which in self.model.clients:
+            self.model.ended[which] = 0.0 if back else 1000.0
+            (self.journal.client_back if back else self.journal.client_ended)(which)
+
     @rule(which=st.sampled_from(SESSIONS))
     def leave(self, which):
         if which in self.model.clients:
             del self.model.clients[which]
+            self.model.ended.pop(which, None)
             self.model.fragments.pop(which, None)
             for number, job in list(self.model.jobs.items()):
                 if job.session == which:
@@ -160,7 +168,7 @@ class JournalMachine(RuleBasedStateMachine):
             job.count += count
 
     @rule(which=picks, where=picks, length=st.integers(1, 4), good=st.booleans())
-    def end(self, which, where, length, good):
+    def end_tasks(self, which, where, length, good):
         if (number := self.job(which)) is None:
             return
         job = self.model.jobs[number]
@@ -289,6 +297,7 @@ class JournalMachine(RuleBasedStateMachine):
     def check(self, db):
         kept, expected = read(db), self.durable
         assert {client.session: client.received for client in kept.clients} == expected.clients
+        assert all(client.ended_at == expected.ended.get(client.session, 0.0) for client in kept.clients)
         fragments = {client.session: client.fragments[1] for client in kept.clients if client.fragments}
         assert fragments == {session: parts for session, parts in expected.fragments.items() if parts}
         assert set(kept.definitions) == expected.definitions
