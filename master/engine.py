@@ -87,14 +87,17 @@ class Engine:
                 self._journal.worker_joined(peer.hello.session)
             else:
                 self._journal.client_joined(peer.hello.session, peer.hello)
-        if peer.role == pb.ROLE_WORKER:
-            self._handle(ev.WorkerJoined(peer.number, peer.hello.slots))
-            if self._is_draining:
-                self._handle(ev.WorkerDraining(peer.number, ask=False))
-            self._tune(peer)
-            self._announce()
-        else:
+        if peer.role == pb.ROLE_CLIENT:
             self._send_cluster(peer)
+        elif not peer.hello.holds:  # or it would be sent what it has
+            self._count_in(peer)
+
+    def _count_in(self, peer: Peer) -> None:
+        self._handle(ev.WorkerJoined(peer.number, peer.hello.slots))
+        if self._is_draining:
+            self._handle(ev.WorkerDraining(peer.number, ask=False))
+        self._tune(peer)
+        self._announce()
 
     def left(self, peer: Peer, reason: str) -> None:
         """A session is over."""
@@ -199,6 +202,8 @@ class Engine:
         leases = tuple(
             (held.lease, held.job, tuple((span.lo, span.hi) for span in held.ranges)) for held in body.held.leases
         )
+        if peer.number not in self.scheduler.workers:
+            self._count_in(peer)
         self._handle(ev.LeasesHeld(peer.number, leases))
         self._missing_workers -= 1
         if self._missing_workers <= 0:

@@ -15,7 +15,9 @@ def snapshot(engine: Engine, now: float, started_at: float) -> pb.StatusReply:
         if peer.role == pb.ROLE_CLIENT:
             reply.clients += 1
             continue
-        worker = scheduler.workers[peer.number]
+        worker = scheduler.workers.get(peer.number)
+        if worker is None:
+            continue  # it has not said yet what it holds
         reply.workers.add(
             name=peer.name,
             host=peer.hello.host,

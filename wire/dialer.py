@@ -58,6 +58,8 @@ class Dialer:
         #: Of the latest welcome: which master, and which of its lives.
         self._cluster = b""
         self._epoch = 0
+        #: Our session is new, but not what we do.
+        self._holds = False
 
     def send(self, body: pb.Body, flow: Flow = None, on_acknowledged: Callable[[], None] | None = None) -> None:
         """Queue `body` for the master; it is kept across connections until acknowledged, which may be told."""
@@ -108,6 +110,7 @@ class Dialer:
         hello.resume = self._welcomed
         hello.received = self._session.received
         hello.epoch = self._epoch
+        hello.holds = self._holds
         # Reads are never cancelled: a handshake that takes too long is ended by closing the link.
         overdue = asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT, lambda: asyncio.ensure_future(link.close()))
         try:
@@ -142,6 +145,7 @@ class Dialer:
         lost, self._session = self._session, self._new_session()
         self._session_id = os.urandom(16)
         self._welcomed = False
+        self._holds = known and bool(self._carry)
         if known:
             for body in lost.unacknowledged():
                 if body.WhichOneof("kind") in self._carry:
@@ -155,6 +159,7 @@ class Dialer:
         self._epoch, self._cluster = welcome.epoch, welcome.cluster
         self._session.resume(welcome.received)
         self._welcomed = True
+        self._holds = False
         pump = Pump(self._session, self._link, self._on_bodies, welcome.heartbeat_interval, welcome.heartbeat_timeout)
         self._pump = pump
         try:

@@ -176,8 +176,8 @@ class AgentCore:
         self._reporting.flush(now, out)
         self._reporting.flush_interval = FLUSH_INTERVAL
         self._intake.ask_again(out)
-        self._say_again(out)
         out.append(Send(pb.Body(held=self._intake.held())))
+        self._say_again(out)
         self._go_on(now, out)
         return out
 

@@ -156,7 +156,8 @@ class Ledger:
         self.counts["returned" if event.revoke else "stopped"] += len(given)
         for index in given:
             task = lease.job.tasks[index]
-            if not (event.revoke or task.stop_asked or task.outcome or lease.job.closed):
+            may = event.revoke or event.worker in self.draining or task.stop_asked
+            if not (may or task.outcome or lease.job.closed):
                 raise Violation("stopped, or given back, unasked", lease.job.number, index)
             task.is_due_again = True
         self._take(event.lease, given)

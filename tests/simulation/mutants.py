@@ -167,7 +167,7 @@ MUTANTS = (
         "manyhands.master.scheduler",
         "            job.doubled = True\n",
         "",
-        "late:1",
+        "seed:1",
     ),
     Mutant(
         "a worker that comes back says nothing of what its slots hold",
@@ -223,7 +223,7 @@ MUTANTS = (
     ),
     Mutant(
         "a draining agent keeps what it has not started",
-        "manyhands.worker.core",
+        "manyhands.worker.intake",
         "            for piece, lo, hi in self._held.withdraw(lease, EVERYTHING):\n",
         "            for piece, lo, hi in []:\n",
         "seed:1",

@@ -105,10 +105,6 @@ def test_a_stopped_worker_comes_back_as_a_new_one(address: str, tmp_path: Path) 
         assert client.get_stats()["tasks_completed"] == 400
 
 
-LATE = "a lost session makes the agent forget its work: it rejoins with nothing (Held is to come)"
-
-
-@pytest.mark.xfail(strict=True, reason=LATE)
 def test_what_a_returning_worker_still_runs_goes_on(address: str, tmp_path: Path) -> None:
     """Although its second attempt is queued by then: the first result counts, and nothing runs twice."""
     with worker(address, "sleepy") as sleepy, Client(address) as client:
@@ -122,7 +118,6 @@ def test_what_a_returning_worker_still_runs_goes_on(address: str, tmp_path: Path
         assert len(starts(tmp_path)) == 1
 
 
-@pytest.mark.xfail(strict=True, reason=LATE)
 def test_the_late_result_of_an_open_task_is_used(address: str, tmp_path: Path) -> None:
     with worker(address, "sleepy") as sleepy, Client(address) as client:
         future = client.submit(step, str(tmp_path), 0, 0.3)
