@@ -13,7 +13,7 @@ import pytest
 from tests.support.command_line import run_cli, status
 from tests.support.daemons import Daemon, start_master, wait_until
 
-from manyhands import Client
+from manyhands import Client, current_task
 from manyhands.errors import Refused
 
 #: Seconds, as given to the master.
@@ -105,28 +105,38 @@ def test_a_stopped_worker_comes_back_as_a_new_one(address: str, tmp_path: Path) 
         assert client.get_stats()["tasks_completed"] == 400
 
 
+def first_attempt(folder: str, seconds: float) -> int:
+    """Note the start; return which attempt this is, from 0."""
+    task = current_task()
+    assert task is not None
+    step(folder, task.attempt, seconds)
+    return task.attempt
+
+
+# That others do not begin a second attempt is not promised: it may have been sent to them before the worker came back.
+
+
 def test_what_a_returning_worker_still_runs_goes_on(address: str, tmp_path: Path) -> None:
-    """Although its second attempt is queued by then: the first result counts, and nothing runs twice."""
+    """Although its second attempt is queued by then: the first result counts."""
     with worker(address, "sleepy") as sleepy, Client(address) as client:
-        future = client.submit(step, str(tmp_path), 0, 4.0)
+        future = client.submit(first_attempt, str(tmp_path), 4.0)
         wait_for_starts(tmp_path, 1)
         sleepy.kill(signal.SIGSTOP)  # the agent, not its slot
         wait_until(lambda: not names(address), what="the stopped worker is given up")
         sleepy.kill(signal.SIGCONT)
         wait_until(lambda: names(address) == {"sleepy"}, what="it is back")
-        assert future.result(20)[0] == 0
-        assert len(starts(tmp_path)) == 1
+        assert len(starts(tmp_path)) == 1, "the first attempt still runs"
+        assert future.result(20) == 0
 
 
 def test_the_late_result_of_an_open_task_is_used(address: str, tmp_path: Path) -> None:
     with worker(address, "sleepy") as sleepy, Client(address) as client:
-        future = client.submit(step, str(tmp_path), 0, 0.3)
+        future = client.submit(first_attempt, str(tmp_path), 0.3)
         wait_for_starts(tmp_path, 1)
         sleepy.kill(signal.SIGSTOP)
         wait_until(lambda: not names(address), what="the stopped worker is given up, long after the task's end")
         sleepy.kill(signal.SIGCONT)
-        assert future.result(20)[0] == 0
-        assert len(starts(tmp_path)) == 1
+        assert future.result(20) == 0
 
 
 def hold_the_lock(seconds: float) -> float:
