@@ -1,9 +1,8 @@
-"""A checkpoint's file: where it lies, that it is ours and whole, and its tables."""
+"""A checkpoint's file: that it is ours and whole, and its tables."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,25 +30,6 @@ CREATE TABLE results (id INTEGER PRIMARY KEY, keys BLOB NOT NULL, ends BLOB NOT 
 CREATE TABLE definitions (hash BLOB PRIMARY KEY, blob BLOB NOT NULL) STRICT;
 CREATE TABLE classes (tracker TEXT PRIMARY KEY, module TEXT NOT NULL, name TEXT NOT NULL, content BLOB NOT NULL) STRICT;
 """
-
-
-def checkpoint_directory(checkpoint: str | os.PathLike[str]) -> str:
-    """The absolute path of the directory: of that name in the user's data directory, unless it looks like a path.
-
-    A path holds a separator, begins with a dot, or is no string. Raises TypeError, or ValueError for an empty one.
-    """
-    if not isinstance(checkpoint, (str, os.PathLike)) or not isinstance(os.fspath(checkpoint), str):
-        raise TypeError(f"checkpoint must be a name or the path of a directory, not {checkpoint!r}")
-    text = os.fspath(checkpoint)
-    if not text.strip() or "\0" in text:
-        raise ValueError(f"checkpoint must be a name or the path of a directory, not {text!r}")
-    separators = [each for each in (os.sep, os.altsep) if each]
-    is_name = isinstance(checkpoint, str) and not text.startswith((".", "~"))
-    if is_name and not any(each in text for each in separators):
-        data = os.environ.get("XDG_DATA_HOME", "")
-        home = Path(data) if data and Path(data).is_absolute() else Path.home() / ".local" / "share"
-        return str(home / "manyhands" / "checkpoints" / text)
-    return str(Path(text).expanduser().absolute())
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ class Found(NamedTuple):
 class Missing(NamedTuple):
     """So many keys in a row without a result."""
 
-    count: int
+    length: int
 
 
 class Run(NamedTuple):
@@ -93,7 +93,7 @@ class CheckpointStore:
                 if wanted == stored[KEY_BYTES * position : KEY_BYTES * (position + hi - lo)]:
                     segments.append(Found(run, position, position + hi - lo))
                 elif segments and isinstance(segments[-1], Missing):
-                    segments[-1] = Missing(segments[-1].count + hi - lo)
+                    segments[-1] = Missing(segments[-1].length + hi - lo)
                 else:
                     segments.append(Missing(hi - lo))
             return segments

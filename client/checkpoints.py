@@ -101,7 +101,7 @@ def _find_class(stored: StoredClass) -> type | None:
 
 
 class Keeper:
-    """The results of one job that are to be kept: the keys of its open tasks, and what its results may refer to."""
+    """See jobs.Keeper. Holds the keys of the job's open tasks, and what its results may refer to."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._checkpoint = checkpoint
@@ -112,12 +112,15 @@ class Keeper:
 
     # ------------------------------------------------------------ for whoever feeds and reads
 
-    def expect(self, first: int, keys: bytes, blobs: Iterable[Blob]) -> None:
-        """These tasks are about to be sent, the first of them with this index, and refer to these definitions."""
+    def know(self, blobs: Iterable[Blob]) -> None:
+        """See jobs.Keeper."""
         for hash, blob in blobs:
             if hash not in self._blobs:
-                self._blobs[hash] = blob
                 self._classes.update({each.tracker: each for each in self._checkpoint.classes_in(hash)})
+                self._blobs[hash] = blob
+
+    def expect(self, first: int, keys: bytes) -> None:
+        """See jobs.Keeper."""
         done, count = 0, len(keys) // KEY_BYTES
         while done < count:
             number, offset = divmod(first + done, _PAGE)
@@ -129,19 +132,23 @@ class Keeper:
             done += size
 
     def wait_for_room(self) -> None:
-        """Wait while the file lags too far behind. Raises CheckpointError if nothing can be stored any more."""
+        """See jobs.Keeper."""
         self._writer.wait_for_room()
         self._writer.check()
 
     # ------------------------------------------------------------ for the loop's thread
 
-    def keep(self, message: pb.Results) -> None:
-        """Store these results."""
+    def keep_run(self, message: pb.Results) -> None:
+        """See jobs.Keeper."""
         ends = unpack_ends(message.ends)
         self._writer.put(Arrived(self, message.first, message.base, ends, message.payload))
 
+    def keep(self, index: int, outcome: bytes) -> None:
+        """See jobs.Keeper."""
+        self._writer.put(Arrived(self, index, 0, (len(outcome),), outcome))
+
     def skip(self, lo: int, hi: int) -> None:
-        """These tasks ended without a result."""
+        """See jobs.Keeper."""
         self._writer.skip(self, lo, hi)
 
     # ------------------------------------------------------------ for the writing thread
@@ -181,14 +188,6 @@ def checkpoint(directory: str, encoding: Encoding) -> Checkpoint:
         if found is None:
             found = _open[path] = Checkpoint(path, encoding)
         return found
-
-
-def flush_all() -> None:
-    """Return when all results that have arrived are stored. Raises CheckpointError if some are not."""
-    with _lock:
-        found = list(_open.values())
-    for each in found:
-        each.writer.flush()
 
 
 def _forget() -> None:
