@@ -15,6 +15,7 @@ It matters neither which objects are one and the same nor, but for those in a cy
 from __future__ import annotations
 
 import functools
+import io
 import struct
 import sys
 import threading
@@ -205,7 +206,7 @@ class _Walk:
             self.write(value[name])
 
     def write_set(self, value: set[Any] | frozenset[Any]) -> None:
-        self._out += b"<%d:" % len(value)
+        self._out += b"<%d:" % len(value) if type(value) is set else b">%d:" % len(value)
         if id(value) in self._sets:
             return
         inside = self._sets | {id(value)}
@@ -255,6 +256,8 @@ class _Walk:
             return
         kind = type(value)
         way_out = getattr(kind, UNSENDABLE, None)
+        if way_out is None and isinstance(value, io.TextIOWrapper) and value not in (sys.stdout, sys.stderr):
+            way_out = "open the file inside the task, and pass its path"  # cloudpickle would read it
         if way_out is not None:
             raise Unsendable(value, way_out)
         try:

@@ -16,6 +16,8 @@ from manyhands.wire.cloudpickle_parts import find_by_name
 
 #: Part of a checkout of ours, a module is still a package's.
 _PACKAGES = frozenset(("manyhands", "cloudpickle"))
+#: The user's, even if a package's script has started it.
+_MAIN = ("__main__", "__mp_main__")
 _INSTALLED = frozenset(("site-packages", "dist-packages"))
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, or of a C extension that does likewise
 
@@ -33,6 +35,8 @@ def _is_installed_file(path: str) -> bool:
 
 def is_installed(name: str) -> bool:
     """Whether the imported module of this name belongs to Python or an installed package."""
+    if name in _MAIN:
+        return False
     if name.partition(".")[0] in _PACKAGES or name in sys.builtin_module_names:
         return True
     module = sys.modules.get(name)

@@ -53,6 +53,7 @@ class RecallingFeeder(Feeder):
         self._call_keys = content_keys().calls(function)
         self._keeper = job.keeper = Keeper(checkpoint)
         self._keeper.know(target.blobs)
+        checkpoint.writer.flush()  # so that what this process has computed a moment ago is found
         # Pulled, but neither sent nor found so far: inputs and their keys; the number of the first of them.
         self._inputs: list[Any] = []
         self._keys = bytearray()
