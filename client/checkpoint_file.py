@@ -101,7 +101,8 @@ def _check(connection: sqlite3.Connection, path: str) -> None:
         return
     trouble = _value(connection, "PRAGMA quick_check(1)")
     if trouble != "ok":
-        raise CheckpointError(path, f"is damaged: {trouble}", "move it away to begin anew")
+        sentence = " ".join(trouble.split())
+        raise CheckpointError(path, f"is damaged: {sentence}", "move it away to begin anew")
 
 
 def _value(connection: sqlite3.Connection, statement: str) -> Any:

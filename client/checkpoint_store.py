@@ -83,7 +83,7 @@ class CheckpointStore:
             places = self._index.find(keys)
             # Runs: of keys without a place, and of places that follow one another.
             breaks = np.flatnonzero(np.diff(places) != np.where(places[:-1] == NOWHERE, 0, 1)) + 1
-            edges = [0, *breaks.tolist(), len(places)]
+            edges = [0, *breaks.tolist(), len(places)] if len(places) else []
             segments: list[Found | Missing] = []
             for lo, hi in pairwise(edges):
                 place = int(places[lo])
