@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,10 +28,15 @@ class KeyIndex:
     def __init__(self) -> None:
         self._levels: list[_Sorted] = []  # the oldest, and largest, first
 
-    def add(self, run: int, keys: bytes) -> None:
-        """The keys of one run, 16 bytes each. The latest place of a key counts."""
-        halves = _halves(keys)
-        places = (run << POSITION_BITS) + np.arange(len(halves), dtype=np.int64)
+    def add(self, runs: Sequence[tuple[int, bytes]]) -> None:
+        """The numbers of some runs, ascending, and their keys, 16 bytes each. The latest place of a key counts."""
+        if not runs:
+            return
+        # The latest first, as of equal keys the first one is kept.
+        halves = np.concatenate([_halves(keys) for _, keys in reversed(runs)])
+        places = np.concatenate(
+            [(run << POSITION_BITS) + np.arange(len(keys) // 16, dtype=np.int64) for run, keys in reversed(runs)]
+        )
         self._levels.append(_sorted(halves, places))
         while len(self._levels) > 1 and len(self._levels[-2].halves) < 2 * len(self._levels[-1].halves):
             newer, older = self._levels.pop(), self._levels.pop()
@@ -40,12 +47,25 @@ class KeyIndex:
         """The place of each key, or NOWHERE."""
         halves = _halves(keys)
         found = np.full(len(halves), NOWHERE, dtype=np.int64)
-        for level in reversed(self._levels):
-            at = np.searchsorted(level.halves, halves)
-            at[at == len(level.halves)] = 0
-            hits = (level.halves[at] == halves) & (found == NOWHERE)
-            found[hits] = level.places[at[hits]]
+        if len(halves):
+            order = np.argsort(halves)  # the search then stays in the caches
+            wanted = halves[order]
+            for level in self._levels:  # the latest is the last to tell
+                at = np.searchsorted(level.halves, wanted)
+                at[at == len(level.halves)] = 0
+                hits = np.flatnonzero(level.halves[at] == wanted)
+                found[order[hits]] = level.places[at[hits]]
         return found
+
+    def find_one(self, key: bytes) -> int:
+        """Of one key; without numpy, which would take longer to be called."""
+        half = int.from_bytes(key[:8], "little")
+        for level in reversed(self._levels):
+            with memoryview(level.halves) as halves:  # type: ignore[arg-type]  # numpy's arrays are buffers
+                at = bisect_left(halves, half)
+                if at < len(halves) and halves[at] == half:
+                    return int(level.places[at])
+        return NOWHERE
 
 
 def _halves(keys: bytes) -> _Halves:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+import time
 import zlib
 from array import array
 from collections.abc import Iterable, Sequence
@@ -23,6 +24,10 @@ RUN_COUNT = 1024
 RUN_BYTES = 256 << 10
 #: SQLite takes no more in one row.
 MAX_RESULT_BYTES = 900 << 20
+#: Seconds between looks for what was stored meanwhile.
+LOOK_INTERVAL = 0.5
+#: Rows that enter the index together, at most.
+_INDEXED_ROWS = 1024
 #: Rows whose keys, and whose results, are kept in memory.
 _KEYS_KEPT = 64
 _ROWS_KEPT = 4
@@ -71,15 +76,20 @@ class CheckpointStore:
         self._lock = threading.Lock()
         self._index = KeyIndex()
         self._indexed = 0  # rows up to this one
+        self._looked_at = -LOOK_INTERVAL
         self._keys_of = functools.lru_cache(maxsize=_KEYS_KEPT)(self._read_keys)
         self._outcomes_of = functools.lru_cache(maxsize=_ROWS_KEPT)(self._read_outcomes)
 
     # ------------------------------------------------------------ results
 
+    def look_again(self) -> None:
+        """Have the next `find` see all that is stored by now."""
+        self._looked_at = -LOOK_INTERVAL
+
     def find(self, keys: bytes) -> list[Found | Missing]:
-        """What there is of these keys, in their order; also what other processes have stored by now."""
+        """What there is of these keys, in their order; also what others have stored, until half a second ago."""
         with self._lock, explained(self.path):
-            self._index_new()
+            self._look()
             places = self._index.find(keys)
             # Runs: of keys without a place, and of places that follow one another.
             breaks = np.flatnonzero(np.diff(places) != np.where(places[:-1] == NOWHERE, 0, 1)) + 1
@@ -87,7 +97,7 @@ class CheckpointStore:
             segments: list[Found | Missing] = []
             for lo, hi in pairwise(edges):
                 place = int(places[lo])
-                run, position = place >> POSITION_BITS, place & ((1 << POSITION_BITS) - 1)
+                run, position = _parts(place)
                 stored = b"" if place == NOWHERE else self._keys_of(run)
                 wanted = keys[KEY_BYTES * lo : KEY_BYTES * hi]
                 if wanted == stored[KEY_BYTES * position : KEY_BYTES * (position + hi - lo)]:
@@ -98,17 +108,33 @@ class CheckpointStore:
                     segments.append(Missing(hi - lo))
             return segments
 
+    def find_one(self, key: bytes) -> Found | None:
+        """Where the result of one key is; see `find`."""
+        with self._lock, explained(self.path):
+            self._look()
+            place = self._index.find_one(key)
+            if place == NOWHERE:
+                return None
+            run, position = _parts(place)
+            stored = self._keys_of(run)[KEY_BYTES * position : KEY_BYTES * (position + 1)]
+            return Found(run, position, position + 1) if stored == key else None
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at >= LOOK_INTERVAL:
+            self._looked_at = now
+            self._index_new()
+
     def outcomes(self, found: Found) -> list[bytes]:
         """The encoded results."""
         with self._lock, explained(self.path):
             return self._outcomes_of(found.run)[found.lo : found.hi]
 
     def _index_new(self) -> None:
-        for run, keys in self._connection.execute(
-            "SELECT id, keys FROM results WHERE id > ? ORDER BY id", (self._indexed,)
-        ):
-            self._index.add(run, keys)
-            self._indexed = run
+        new = "SELECT id, keys FROM results WHERE id > ? ORDER BY id LIMIT ?"
+        while runs := self._connection.execute(new, (self._indexed, _INDEXED_ROWS)).fetchall():
+            self._index.add(runs)
+            self._indexed = runs[-1][0]
 
     def _read_keys(self, run: int) -> bytes:
         row = self._connection.execute("SELECT keys FROM results WHERE id = ?", (run,)).fetchone()
@@ -167,6 +193,11 @@ class CheckpointStore:
         """Nobody uses it any more."""
         with self._lock, explained(self.path):
             self._connection.close()
+
+
+def _parts(place: int) -> tuple[int, int]:
+    """(run, position)"""
+    return place >> POSITION_BITS, place & ((1 << POSITION_BITS) - 1)
 
 
 def _checksum(keys: bytes, ends: bytes, payload: bytes) -> int:

@@ -44,6 +44,16 @@ class Checkpoint:
         self.writer.check()
         return self.store.find(keys)
 
+    def find_one(self, key: bytes) -> Found | None:
+        """See CheckpointStore.find_one."""
+        self.writer.check()
+        return self.store.find_one(key)
+
+    def look_again(self) -> None:
+        """Have what this process computed a moment ago, and others stored, be found from now on."""
+        self.writer.flush()
+        self.store.look_again()
+
     def outcomes(self, found: Found) -> list[bytes]:
         """Earlier results, encoded. What they refer to can be decoded from now on."""
         outcomes = self.store.outcomes(found)

@@ -6,6 +6,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterable
+from hashlib import blake2b
 from types import FunctionType
 from typing import Any
 
@@ -64,6 +65,7 @@ class CallKeys:
 
     def __init__(self, function: bytes, of_definition: Callable[[Definition], bytes]) -> None:
         self._function = function
+        self._of_one = function + b"1:"
         self._of_definition = of_definition
         self._met: dict[int, tuple[Definition, bytes]] = {}
 
@@ -76,6 +78,24 @@ class CallKeys:
     def _content(self, value: Any) -> bytes:
         atom = ATOMS.get(type(value))
         return b"#" + value_digest(value, self._hash) if atom is None else atom(value)
+
+    def of_items(self, items: list[Any], number: int, *, is_star: bool) -> tuple[bytes, ContentError | None]:
+        """The keys of a map's calls, of which the first has this number; only those before one that has no content."""
+        if not is_star:
+            prefix, atoms = self._of_one, ATOMS
+            try:
+                return b"".join(
+                    [blake2b(prefix + atoms[type(item)](item), digest_size=KEY_BYTES).digest() for item in items]
+                ), None
+            except KeyError:  # not all of them are that simple
+                pass
+        keys = bytearray()
+        for position, item in enumerate(items, number):
+            try:
+                keys += self.key(item if is_star else (item,), what=f"item {position}")
+            except ContentError as error:
+                return bytes(keys), error
+        return bytes(keys), None
 
     def key(self, args: Iterable[Any], kwargs: dict[str, Any] | None = None, *, what: str = "the call") -> bytes:
         """Of one call. Raises ContentError, in which `what` names the arguments."""

@@ -6,7 +6,8 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 from manyhands.client.checkpoint_store import Missing
 from manyhands.client.checkpoints import Checkpoint, Keeper
@@ -18,11 +19,13 @@ from manyhands.client.gathering import OpenBlock
 from manyhands.client.map_job import Kept, MapJob, Unsent
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import BLOCK_BYTES
-from manyhands.wire.errors import ContentError, EncodeError
+from manyhands.wire.errors import EncodeError
 from manyhands.wire.pickling import Feed
 
 #: Inputs looked up together, at most, unless there is room for more tasks.
 _MAX_PULL = 8192
+#: Inputs pulled at once.
+_MAX_STEP = 256
 #: Runs of earlier results that wait for the reader, at most: each is a few numbers.
 _MAX_ASIDE = 4096
 
@@ -48,13 +51,15 @@ class RecallingFeeder(Feeder):
         super().__init__(connection, encoding, job, target, inputs, buffersize, keep_unsent=keep_unsent)
         self._function = function
         self._call = call
+        self._is_star = call == pb.CALL_STAR
         self._checkpoint = checkpoint
         self._force = force
         self._call_keys = content_keys().calls(function)
         self._keeper = job.keeper = Keeper(checkpoint)
         self._keeper.know(target.blobs)
-        checkpoint.writer.flush()  # so that what this process has computed a moment ago is found
-        # Pulled, but neither sent nor found so far: inputs and their keys; the number of the first of them.
+        checkpoint.look_again()
+        self._raw: list[Any] = []  # pulled
+        # Pulled, with a key, but neither sent nor found so far: inputs and their keys; the number of the first of them.
         self._inputs: list[Any] = []
         self._keys = bytearray()
         self._first = 0
@@ -70,7 +75,7 @@ class RecallingFeeder(Feeder):
     def _send_block(self, max_count: int) -> None:
         try:
             self._keeper.wait_for_room()
-            if not self._inputs and not self._has_ended:
+            if not self._inputs and not self._is_drained:
                 self._pull(max(max_count, self._pull_count))
             self._sort_out(max_count)
             if not self._inputs:
@@ -78,7 +83,7 @@ class RecallingFeeder(Feeder):
                     self.aside.append((self._job.posted, Unsent(self._unkeyed)))
                     self._unkeyed = None
                     self._first += 1
-                if self._has_ended:
+                if self._is_drained:
                     self._feed = None
                     self._job.seal()
         except BaseException:
@@ -86,72 +91,92 @@ class RecallingFeeder(Feeder):
             raise
 
     def _pull(self, max_count: int) -> None:
+        """More inputs, with their keys; up to one that has no content."""
         feed = self._feed
         assert feed is not None
-        is_item, key = self._call == pb.CALL_ITEM, self._call_keys.key
         deadline = time.monotonic() + BLOCK_SECONDS
-        number = self._first
-        try:
-            for item in feed.iterator:
-                self._keys += key((item,) if is_item else item, what=f"item {number}")
-                self._inputs.append(item)
-                number += 1
-                if number - self._first >= max_count or time.monotonic() > deadline:
-                    return
-        except Exception as error:  # noqa: BLE001 - of the user's iterator, or an input that has no content
-            if self._keep_unsent and isinstance(error, ContentError):
-                self._unkeyed = error
+        step = 1  # more and more of those that come quickly
+        while len(self._inputs) < max_count and time.monotonic() < deadline and not self._is_drained:
+            if not self._raw:
+                try:
+                    self._raw.extend(islice(feed.iterator, step))
+                    self._has_ended = len(self._raw) < step
+                except Exception as raised:  # noqa: BLE001 - whatever the user's iterator raises
+                    self.error, self._has_ended = raised, True
+            keys, error = self._call_keys.of_items(self._raw, self._first + len(self._inputs), is_star=self._is_star)
+            keyed = len(keys) // KEY_BYTES
+            self._keys += keys
+            self._inputs += self._raw[:keyed]
+            del self._raw[:keyed]
+            if error is not None:
+                del self._raw[:1]
+                if self._keep_unsent:
+                    self._unkeyed = error
+                else:
+                    self._end(error)
                 return
-            self.error = error
-        self._has_ended = True
+            step = min(2 * step, _MAX_STEP, max(1, max_count - len(self._inputs)))
+
+    def _end(self, error: BaseException) -> None:
+        """Pull nothing more; the error is raised when the results before it have been taken."""
+        self.error, self._has_ended = error, True
+        self._raw.clear()
+
+    @property
+    def _is_drained(self) -> bool:
+        return self._has_ended and not self._raw
 
     def _sort_out(self, max_count: int) -> None:
         """Send what has no result, `max_count` at most; put aside what has one."""
         segments = [Missing(len(self._inputs))] if self._force else self._checkpoint.find(bytes(self._keys))
-        lacking: list[int] = []  # positions in `_inputs`
+        lacking = _Lacking([], bytearray(), [])
         asides: deque[tuple[int, Kept]] = deque()  # each with how many lacking ones stand before it
         at = 0
         for segment in segments:
             if isinstance(segment, Missing):
-                count = min(segment.length, max_count - len(lacking))
-                lacking += range(at, at + count)
-                at += count
-                if count < segment.length:
+                hi = min(at + segment.length, at + max_count - len(lacking.inputs))
+                lacking.inputs.extend(self._inputs[at:hi])
+                lacking.keys.extend(self._keys[KEY_BYTES * at : KEY_BYTES * hi])
+                lacking.numbers.extend(range(self._first + at, self._first + hi))
+                is_full = hi - at < segment.length
+                at = hi
+                if is_full:
                     break
             else:
                 count = segment.hi - segment.lo
-                asides.append((len(lacking), Kept(count, partial(self._checkpoint.outcomes, segment))))
+                asides.append((len(lacking.inputs), Kept(count, partial(self._checkpoint.outcomes, segment))))
                 at += count
-        self._pull_count = 0 if lacking else min(_MAX_PULL, max(2 * self._pull_count, max_count))
+        self._pull_count = 0 if lacking.inputs else min(_MAX_PULL, max(2 * self._pull_count, max_count))
         self._send_lacking(lacking, asides)
         del self._inputs[:at], self._keys[: KEY_BYTES * at]
         self._first += at
 
-    def _send_lacking(self, lacking: list[int], asides: deque[tuple[int, Kept]]) -> None:
-        inputs, keys, job = self._inputs, self._keys, self._job
-        feed = self._encoding.feed(self._target, self._function, self._call, [inputs[at] for at in lacking])
+    def _send_lacking(self, lacking: _Lacking, asides: deque[tuple[int, Kept]]) -> None:
+        job = self._job
+        feed = self._encoding.feed(self._target, self._function, self._call, lacking.inputs)
         while not feed.is_exhausted:
             before = feed.position
             block = OpenBlock(self._target, job.posted)
             try:
                 encoded, blobs = self._encoding.encode_items(self._target, feed, BLOCK_BYTES, MAX_COUNT, BLOCK_SECONDS)
             except EncodeError as error:  # it has content, and yet cannot be pickled
+                told = _numbered(error, lacking.numbers[before])
                 self._put_aside(asides, before, 0)
                 if not self._keep_unsent:
-                    self.error, self._has_ended = self._numbered(error, lacking[before]), True
+                    self._end(told)
                     self._inputs.clear()
                     return
-                self.aside.append((job.posted, Unsent(self._numbered(error, lacking[before]))))
+                self.aside.append((job.posted, Unsent(told)))
                 continue
             block.add_run(encoded.ends, encoded.payload, blobs)
             self._put_aside(asides, before, block.count)
             if block.count:
-                sent = lacking[before : feed.position]
                 self._keeper.know(blobs)
-                self._keeper.expect(block.first, b"".join([keys[KEY_BYTES * at : KEY_BYTES * (at + 1)] for at in sent]))
+                keys = lacking.keys[KEY_BYTES * before : KEY_BYTES * feed.position]
+                self._keeper.expect(block.first, bytes(keys))
                 self._fed_bytes += block.size
                 job.post_block(block)
-        self._put_aside(asides, len(lacking), 0)
+        self._put_aside(asides, len(lacking.inputs), 0)
 
     def _put_aside(self, asides: deque[tuple[int, Kept]], before: int, count: int) -> None:
         """What stands before or among the next `count` tasks; `before` of the lacking ones have been dealt with."""
@@ -159,8 +184,17 @@ class RecallingFeeder(Feeder):
             ordinal, kept = asides.popleft()
             self.aside.append((self._job.posted + ordinal - before, kept))
 
-    def _numbered(self, error: EncodeError, at: int) -> EncodeError:
-        """The same of the input's number in the map."""
-        told = type(error)(f"item {self._first + at}", error.path, error.culprit, error.reason, error.way_out)
-        told.__cause__ = error.__cause__
-        return told
+
+class _Lacking(NamedTuple):
+    """Inputs without a result, their keys, and their numbers in the map."""
+
+    inputs: list[Any]
+    keys: bytearray
+    numbers: list[int]
+
+
+def _numbered(error: EncodeError, number: int) -> EncodeError:
+    """The same of the input's number in the map."""
+    told = type(error)(f"item {number}", error.path, error.culprit, error.reason, error.way_out)
+    told.__cause__ = error.__cause__
+    return told

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from manyhands.client.checkpoint_store import Found
 from manyhands.client.checkpoints import Checkpoint, Keeper
 from manyhands.client.connection import Connection
 from manyhands.client.content_key import content_keys
@@ -31,8 +30,8 @@ class RecallingStream(SubmitStream):
         except EncodeError as error:
             return Future.failed(error)
         if not self._options.force_recompute:
-            [found] = self._checkpoint.find(key)
-            if isinstance(found, Found):
+            found = self._checkpoint.find_one(key)
+            if found is not None:
                 self._connection.stats.recalled(1)
                 return Future.kept(self, self._checkpoint.outcomes(found)[0])
         self._checkpoint.writer.check()
@@ -40,7 +39,7 @@ class RecallingStream(SubmitStream):
 
     def flush(self) -> None:
         """See SubmitStream."""
-        self._checkpoint.writer.flush()
+        self._checkpoint.look_again()
 
     def _make_keeper(self) -> Keeper:
         return Keeper(self._checkpoint)

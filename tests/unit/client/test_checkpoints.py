@@ -1,4 +1,4 @@
-"""with_options(checkpoint=): what was computed is not sent again, everything comes in its place, nothing else is kept."""
+"""with_options(checkpoint=): what was computed is not sent again, all comes in its place, nothing else is kept."""
 
 import asyncio
 import builtins
@@ -195,7 +195,7 @@ def test_a_lazy_map_stays_ahead_by_its_buffer_only(kept: Client, counts: Counter
 
     def inputs() -> Iterator[int]:
         nonlocal pulled
-        for pulled in range(100_000_000):
+        for pulled in range(100_000_000):  # noqa: UP028 - counted on the way
             yield pulled
 
     results = kept.map(square, inputs(), buffersize=3)
@@ -214,7 +214,7 @@ def test_millions_of_earlier_results_are_read_lazily(
 
     def inputs() -> Iterator[int]:
         nonlocal pulled
-        for pulled in range(5000):
+        for pulled in range(5000):  # noqa: UP028 - counted on the way
             yield pulled
 
     results = kept.map(power, inputs())
@@ -251,7 +251,7 @@ class HasContentButCannotTravel:
 def test_an_item_that_has_content_but_cannot_be_sent_is_named_by_its_number(kept: Client) -> None:
     list(kept.map(square, [0, 1, 4]))
     items = [0, 1, 2, HasContentButCannotTravel(), 4, 5]
-    with pytest.raises(EncodeError, match="item 3 .*stays at home"):
+    with pytest.raises(EncodeError, match=r"item 3 .*stays at home"):
         list(kept.map(square, items))
     outcomes = list(kept.map(square, iter(items), return_exceptions=True))
     assert [each if isinstance(each, int) else str(each)[:6] for each in outcomes] == [0, 1, 4, "item 3", 16, 25]

@@ -52,7 +52,7 @@ def test_computed_once(tmp_path: Path, runs: list[str]) -> None:
     for _ in range(3):
         assert checkpoint_computation(counted({"a": [1, 2]}), path) == {"a": [1, 2]}
     assert len(runs) == 1
-    assert os.listdir(path.parent) == ["result"], "nothing unfinished is left"
+    assert [each.name for each in path.parent.iterdir()] == ["result"], "nothing unfinished is left"
     assert checkpoint_computation(counted({"a": [1, 3]}), str(path)) == {"a": [1, 3]}
     assert checkpoint_computation(counted({"a": [1, 3]}), path, force_recompute=True) == {"a": [1, 3]}
     assert len(runs) == 3
@@ -71,7 +71,7 @@ def test_what_an_exception_ends_is_not_stored(tmp_path: Path) -> None:
     with pytest.raises(ResultEncodeError, match="lock"):
         checkpoint_computation(threading.Lock, path)
     assert path.read_bytes() == before
-    assert os.listdir(tmp_path) == ["result"]
+    assert [each.name for each in tmp_path.iterdir()] == ["result"]
 
 
 def test_functions_may_be_results(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_other_files_are_never_overwritten(tmp_path: Path, force: bool) -> None:
     path = tmp_path / "thesis.txt"
     for content in (b"all my work", b"", b"manyhands computation\n\x02 of a later version"):
         path.write_bytes(content)
-        with pytest.raises(CheckpointError, match="some other file|another version") as caught:
+        with pytest.raises(CheckpointError, match=r"some other file|another version") as caught:
             checkpoint_computation(lambda: 1, path, force_recompute=force)
         assert str(path) in str(caught.value)
         assert path.read_bytes() == content
@@ -105,11 +105,10 @@ def test_every_damage_is_noticed(tmp_path: Path) -> None:
     checkpoint_computation(counted("a result"), path)
     whole = path.read_bytes()
     damaged = [whole[:length] for length in range(23, len(whole))]
-    for at in range(23, len(whole)):
-        damaged.append(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    damaged += [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in range(23, len(whole))]
     for content in damaged:
         path.write_bytes(content)
-        with pytest.raises(CheckpointError, match="is damaged.*force_recompute=True"):
+        with pytest.raises(CheckpointError, match=r"is damaged.*force_recompute=True"):
             checkpoint_computation(counted("a result"), path)
         assert path.read_bytes() == content
     assert checkpoint_computation(counted("a result"), path, force_recompute=True) == "a result"

@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import functools
@@ -102,18 +102,21 @@ def twice(x: int) -> int:
 
 
 DIFFERENT: list[Any] = [
-    0, 1, True, False, None, 1.0, 0.0, -0.0, float("nan"), 1j, "1", b"1", bytearray(b"1"), memoryview(b"11"), ..., 2**70,
+    0, 1, True, False, None, 1.0, 0.0, -0.0, float("nan"), 1j, "1", b"1", bytearray(b"1"), memoryview(b"11"), ...,
+    2**70,
     -(2**70), NotImplemented, [], (), {}, set(), frozenset(), [1, 2], [2, 1], (1, 2), [[1], 2], [[1, 2]], {1: 2, 3: 4},
     {3: 4, 1: 2}, {"a": None}, {"a"}, {("a", 1), ("b", 2)}, "x" * 1000, b"x" * 1000, [1] * 1000, range(3), range(4),
     slice(1, 2), Point(1), Point(2), Point(1, []), Color.RED, Color.BLUE, Pair(1, 2), Pair(2, 1), Typed(1), int, str,
-    Point, Color, list[int], list[str], int | str, typing.Optional[int], len, max, twice, Point(1).__eq__, [].append,
+    Point, Color, list[int], list[str], int | str, typing.Sequence[int], len, max, twice, Point(1).__eq__, [].append,
     functools.partial(twice, 1), functools.partial(twice, 2), functools.lru_cache(twice), np.int64(1), np.float64(1),
     np.arange(4), np.arange(4).reshape(2, 2), np.arange(4, dtype="i2"), np.arange(4.0), np.array(["a"], dtype=object),
     np.array(["b"], dtype=object), np.dtype("i4"), np.dtype("i8"), np.sin, np.cos, np.linalg.norm,
-    datetime.datetime(2020, 1, 1), datetime.date(2020, 1, 1), decimal.Decimal("1.0"), decimal.Decimal("1.00"), Path("a"),
+    dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.date(2020, 1, 1), decimal.Decimal("1.0"), decimal.Decimal("1.00"),
+    Path("a"),
     re.compile("a"), re.compile("a", re.IGNORECASE), logging.getLogger("a"), logging.getLogger("b"), random.Random(1),
     random.Random(2), collections.OrderedDict(a=1), collections.Counter("a"), collections.defaultdict(list, a=1),
-    collections.deque([1]), collections.deque([1], 2), io.BytesIO(b"a"), ValueError("a"), ValueError("b"), KeyError("a"),
+    collections.deque([1]), collections.deque([1], 2), io.BytesIO(b"a"),
+    ValueError("a"), ValueError("b"), KeyError("a"),
     sys, os.path, json, lambda: 1, lambda: 2, lambda x: x, lambda x=1: x, lambda x=2: x, lambda *, x=1: x,
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Which edits of a project change a function's content, and which do not: whole files, edited, hashed by new processes."""
+"""Which edits of a project change a function's content, and which do not: files, edited, hashed by new processes."""
 
 import os
 import subprocess
