@@ -57,7 +57,7 @@ class Checkpoint:
     def outcomes(self, found: Found) -> list[bytes]:
         """Earlier results, encoded. What they refer to can be decoded from now on."""
         outcomes = self.store.outcomes(found)
-        if any(_REFERENCE in each for each in outcomes):
+        if _REFERENCE in b"".join(outcomes):
             self._adopt()
         return outcomes
 

@@ -37,7 +37,7 @@ def checkpoint_computation(fn: Callable[[], T], path: str | os.PathLike[str], fo
     is stored atomically: whatever happens meanwhile, the file holds the former result or the new one. With
     `force_recompute` the stored result is not looked at.
 
-    Raises whatever `fn` raises (nothing is stored then), ContentError if `fn` refers to what cannot be recognized
+    Raises whatever `fn` raises (nothing is stored then), ContentError if `fn` refers to what cannot be known
     again, ResultEncodeError if its result cannot be pickled, and CheckpointError for a file that is not one of ours, is
     damaged or cannot be written.
     """

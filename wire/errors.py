@@ -3,7 +3,7 @@
     ManyhandsError
     ├── the caller's fault: nothing was run
     │   ├── EncodeError (TypeError)         an argument or function cannot be pickled, or must not travel
-    │   │   └── ContentError                with a checkpoint: it has no content to be recognized by
+    │   │   └── ContentError                with a checkpoint: it has no content to be known by
     │   ├── NestedClient                    a Client was made inside a task
     │   ├── ForkedClient                    a Client was used in a forked child
     │   ├── JobNameTaken (ValueError)       there is a detached job of that name
@@ -69,29 +69,20 @@ class EncodeError(ManyhandsError, TypeError):
     reason: str = ""
     way_out: str = ""
 
+    verdict = "cannot be sent to a worker"  # no field
+
     def __str__(self) -> str:
         where = f"{self.what}: {self.path}" if self.path else self.what
         culprit = f" ({self.culprit})" if self.culprit else ""
         reason = f": {self.reason}" if self.reason else ""
         way_out = f"; {self.way_out}" if self.way_out else ""
-        return f"{where}{culprit} cannot be sent to a worker{reason}{way_out}"
+        return f"{where}{culprit} {self.verdict}{reason}{way_out}"
 
 
 class ContentError(EncodeError):
-    """`what` is part of a call whose result is to be kept, but has no content to recognize the call by."""
+    """`what` is part of a call whose result is to be kept, but has no content to know the call by. Fields likewise."""
 
-    what: str
-    path: str = ""
-    culprit: str = ""
-    reason: str = ""
-    way_out: str = ""
-
-    def __str__(self) -> str:
-        where = f"{self.what}: {self.path}" if self.path else self.what
-        culprit = f" ({self.culprit})" if self.culprit else ""
-        reason = f": {self.reason}" if self.reason else ""
-        way_out = f"; {self.way_out}" if self.way_out else ""
-        return f"{where}{culprit} has no content that a checkpoint could recognize{reason}{way_out}"
+    verdict = "has no content by which a checkpoint could know it again"
 
 
 class NestedClient(ManyhandsError, RuntimeError):
