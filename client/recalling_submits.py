@@ -54,6 +54,10 @@ class RecallingStream(SubmitStream):
         """See Owner."""
         raise AssertionError("it has ended already")
 
+    def is_dispatched(self, index: int) -> bool:
+        """See Owner."""
+        return False
+
     def check_forked(self) -> None:
         """See Owner."""
 

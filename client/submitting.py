@@ -264,12 +264,12 @@ class SubmitJob(Job):
     def on_cancelled(self, spans: Sequence[Span]) -> None:
         """See Job."""
         take = self._pending.pop
-        found = [future for lo, hi in spans for index in range(lo, hi) if (future := take(index, None)) is not None]
+        indices = [index for lo, hi in spans for index in range(lo, hi)]
+        found = [(index, future) for index in indices if (future := take(index, None)) is not None]
         self._connection.count_ended(self, len(found))
-        if self.keeper is not None:
-            for lo, hi in spans:
-                self.keeper.skip(lo, hi)
-        for future in found:
+        for index, future in found:
+            if self.keeper is not None:
+                self.keeper.skip(index, index + 1)
             future.finish_cancelled()
 
     def on_new_master(self) -> None:

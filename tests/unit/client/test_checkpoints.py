@@ -154,7 +154,7 @@ def test_force_recompute(kept: Client, counts: Counter[Any]) -> None:
     assert counts == {0: 3, 1: 3, 2: 5, 3: 3}
 
 
-def test_options_are_checked(client: Client) -> None:
+def test_options_are_checked(client: Client, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="name it with checkpoint="):
         client.with_options(force_recompute=True)
     with pytest.raises(TypeError, match="force_recompute must be True or False"):
@@ -162,7 +162,7 @@ def test_options_are_checked(client: Client) -> None:
     with pytest.raises(TypeError, match="checkpoint must be a name or the path"):
         client.with_options(checkpoint=3)
     with pytest.raises(ValueError, match="the master keeps a detached job's results"):
-        client.with_options(checkpoint=Path("x").absolute()).map(abs, [1], detach=True, name="x")
+        client.with_options(checkpoint=tmp_path).map(abs, [1], detach=True, name="x")
 
 
 @pytest.mark.parametrize("is_sized", [True, False])
