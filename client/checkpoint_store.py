@@ -73,12 +73,21 @@ class CheckpointStore:
     def __init__(self, directory: str, *, is_checked: bool = False) -> None:
         self.path = str(Path(directory) / FILE_NAME)
         self._connection = open_file(directory, is_checked=is_checked)
+        self._inode = Path(self.path).stat().st_ino
         self._lock = threading.Lock()
         self._index = KeyIndex()
         self._indexed = 0  # rows up to this one
         self._looked_at = -LOOK_INTERVAL
         self._keys_of = functools.lru_cache(maxsize=_KEYS_KEPT)(self._read_keys)
         self._outcomes_of = functools.lru_cache(maxsize=_ROWS_KEPT)(self._read_outcomes)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the file is still in its place; somebody may have deleted it, to begin anew."""
+        try:
+            return Path(self.path).stat().st_ino == self._inode
+        except OSError:
+            return False
 
     # ------------------------------------------------------------ results
 

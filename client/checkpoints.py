@@ -195,7 +195,7 @@ def checkpoint(directory: str, encoding: Encoding) -> Checkpoint:
     with _lock:
         path = str(Path(directory).resolve())
         found = _open.get(path)
-        if found is None:
+        if found is None or not found.store.is_there:
             found = _open[path] = Checkpoint(path, encoding)
         return found
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from types import FunctionType
@@ -20,8 +22,8 @@ from manyhands.wire.survey import Survey, survey
 KEY_BYTES = 16
 #: Changes whenever the same content would get another key. Bytecode differs between Python's minor versions.
 _FORMAT = f"manyhands 1 python {sys.version_info.major}.{sys.version_info.minor} ".encode()
-#: Functions and classes remembered.
-_MAX_KNOWN = 4096
+#: Functions and classes remembered: few, as each is kept alive, with all it refers to.
+_MAX_KNOWN = 64
 
 
 def _is_written_out(obj: Any) -> bool:
@@ -32,7 +34,8 @@ class ContentKeys:
     """One for the process: it remembers the hashes of functions and classes as long as nothing of theirs changes."""
 
     def __init__(self) -> None:
-        self._known: dict[int, tuple[Definition, bytes, Survey]] = {}
+        self._known: OrderedDict[int, tuple[Definition, bytes, Survey]] = OrderedDict()
+        self._lock = threading.Lock()
 
     def of_definition(self, definition: Definition) -> bytes:
         """The hash of a function, class or module. Raises as `value_digest` does."""
@@ -42,9 +45,11 @@ class ContentKeys:
         hash = definition_digest(definition)
         seen = survey(definition, _is_written_out)
         if seen.cacheable:
-            if len(self._known) > _MAX_KNOWN:
-                self._known.clear()
-            self._known[id(definition)] = definition, hash, seen
+            with self._lock:
+                self._known[id(definition)] = definition, hash, seen
+                self._known.move_to_end(id(definition))
+                if len(self._known) > _MAX_KNOWN:
+                    self._known.popitem(last=False)
         return hash
 
     def calls(self, function: Callable[..., Any]) -> CallKeys:

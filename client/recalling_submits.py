@@ -37,6 +37,11 @@ class RecallingStream(SubmitStream):
         self._checkpoint.writer.check()
         return self._send(function, args, kwargs, key)
 
+    @property
+    def is_current(self) -> bool:
+        """See SubmitStream."""
+        return self._checkpoint.store.is_there
+
     def flush(self) -> None:
         """See SubmitStream."""
         self._checkpoint.look_again()

@@ -31,6 +31,8 @@ class Session:
         stream = self._streams.get(options)
         if stream is None:
             stream = self._streams.setdefault(options, self._make_stream(options))
+        elif not stream.is_current:
+            stream = self._streams[options] = self._make_stream(options)
         return stream
 
     def _make_stream(self, options: Options) -> SubmitStream:

@@ -60,6 +60,11 @@ class SubmitStream:
             if future is not None:
                 return future
 
+    @property
+    def is_current(self) -> bool:
+        """Whether it may be used by another view."""
+        return True
+
     def flush(self) -> None:
         """Return when the results that have arrived, and are to be kept, are stored. Raises CheckpointError."""
 

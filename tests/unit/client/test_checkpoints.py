@@ -4,6 +4,7 @@ import asyncio
 import builtins
 import concurrent.futures
 import gc
+import shutil
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -152,6 +153,18 @@ def test_force_recompute(kept: Client, counts: Counter[Any]) -> None:
         assert view.submit(square, 2).result() == 4
         view.session.flush()
     assert counts == {0: 3, 1: 3, 2: 5, 3: 3}
+
+
+def test_a_deleted_checkpoint_is_begun_anew(client: Client, tmp_path: Path, counts: Counter[Any]) -> None:
+    for _ in range(2):
+        view = client.with_options(checkpoint=tmp_path / "kept")
+        assert list(view.map(square, range(4))) == [0, 1, 4, 9]
+        view.session.flush()
+        assert view.submit(square, 2).result() == 4
+        assert again(counts) == [0, 1, 2, 3]
+        shutil.rmtree(tmp_path / "kept")
+    assert list(view.map(square, range(4))) == [0, 1, 4, 9]
+    assert again(counts) == [0, 1, 2, 3]
 
 
 def test_options_are_checked(client: Client, tmp_path: Path) -> None:
