@@ -17,6 +17,7 @@ from manyhands.client.mapping import begin_map, check_map
 from manyhands.client.partial_results import Failed, PartialResults, as_result
 from manyhands.client.progress import Progress
 from manyhands.client.reading import Reader
+from manyhands.wire.errors import CheckpointError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,6 +30,9 @@ class AsyncClient:
     """
 
     __manyhands_unsendable__ = "an AsyncClient cannot be sent to a task; return the work and submit it from here"
+
+    def __manyhands_key__(self) -> None:
+        """Which cluster computes a result does not count."""
 
     def __init__(
         self,
@@ -198,6 +202,7 @@ class AsyncClient:
             connection = self._client.session.connection
             lifecycle.begin_shutdown(connection, cancel=cancel_futures)
             await asyncio.to_thread(connection.closed.wait)
+            await asyncio.to_thread(self._client.session.flush)
 
     def __repr__(self) -> str:
         return f"<AsyncClient of {self._client!r}>"
@@ -240,6 +245,8 @@ class AsyncResultIterator(AsyncIterator[T], Generic[T]):
             try:
                 for value in self._values:
                     return value
+            except CheckpointError:
+                raise
             except Exception as error:
                 raise undecodable(error) from error
             if self._entry is not None:

@@ -38,6 +38,9 @@ class Client(concurrent.futures.Executor):
 
     __manyhands_unsendable__ = "a Client cannot be sent to a task; return the work and submit it from here"
 
+    def __manyhands_key__(self) -> None:
+        """Which cluster computes a result does not count."""
+
     def __init__(
         self,
         address: str | None = None,
@@ -235,8 +238,10 @@ class Client(concurrent.futures.Executor):
         exceptions of the classes `retry_on`=(Exception,). timeout=None: seconds that one attempt may run; then its
         process is killed and it fails with TaskTimeout, a TimeoutError, which counts as an exception. priority=0:
         higher runs first. max_parallel=None: tasks of one call that may run at once. name=None: shown by
-        `manyhands status`.
-        Raises TypeError for an unknown name or wrong type, ValueError for a value out of range.
+        `manyhands status`. checkpoint=None: a name, or the path of a directory, where results are kept: calls whose
+        function, with all it refers to, and arguments are the same as earlier ones are not run again, unless
+        `force_recompute`=False is True.
+        Raises TypeError for an unknown name or wrong type, ValueError for a value out of range, CheckpointError.
         """
         view = object.__new__(type(self))
         view._attach(self.session, self.options.changed(options))
@@ -274,7 +279,8 @@ class Client(concurrent.futures.Executor):
     def get_stats(self) -> dict[str, float]:
         """What this client's tasks took so far; times in seconds.
 
-        tasks_completed: those that ended with a result or an exception. total_time: during which this client had
+        tasks_completed: those that ended with a result or an exception. tasks_recalled: results taken from a
+        checkpoint instead. total_time: during which this client had
         work open. throughput: completed tasks per second of that. avg_task_time: what a task took in its slot, on
         average. num_workers: workers right now. efficiency: slot time spent in tasks, as a part of
         total_time times the slots there are now (other clients' work counts as idle).
@@ -289,7 +295,7 @@ class Client(concurrent.futures.Executor):
         """Take no more work; with `wait`, return when all of it has been done and the session is closed.
 
         `cancel_futures` cancels what has not started; what runs goes on. Maps fed from generators pull no more.
-        An embedded cluster ends when the last task has.
+        An embedded cluster ends when the last task has. Raises CheckpointError if results could not be stored.
         """
         connection = self._connection
         connection.check_forked()
@@ -297,6 +303,7 @@ class Client(concurrent.futures.Executor):
             lifecycle.begin_shutdown(connection, cancel=cancel_futures)
             if wait and not connection.background.is_current:
                 connection.closed.wait()
+                self.session.flush()
 
     def __enter__(self) -> Self:
         return self

@@ -10,14 +10,13 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from manyhands.client.connection import Connection
-from manyhands.client.map_job import Entry, OrderedMapJob
+from manyhands.client.map_job import Entry, Kept, OrderedMapJob, Unsent
 from manyhands.client.mapping import ResultIterator, begin_map, results_of
 from manyhands.client.options import Options
 from manyhands.client.partial_results import as_result
 from manyhands.client.reading import Reader
 from manyhands.client.session import Session
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire.errors import EncodeError
 
 #: Seconds that the master may take to say how a job fares.
 REPORT_TIMEOUT = 30.0
@@ -209,6 +208,8 @@ def detach_map(
     """
     if not options.name:
         raise ValueError("a detached job is found by its name: give it one, with name=")
+    if options.checkpoint is not None:
+        raise ValueError("the master keeps a detached job's results: call it without checkpoint=")
     job = HandOver(session.connection)
     reader = begin_map(
         session, options, function, iterables,
@@ -235,7 +236,7 @@ class _NothingToFeed:
 
     def __init__(self) -> None:
         self.error: BaseException | None = None
-        self.unsent: deque[tuple[int, EncodeError]] = deque()
+        self.aside: deque[tuple[int, Unsent | Kept]] = deque()
 
     def feed_all(self) -> None:
         pass

@@ -7,8 +7,8 @@ import os
 import pickle
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
-from weakref import WeakValueDictionary
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakSet, WeakValueDictionary
 
 from manyhands.client.futures import Outcome
 from manyhands.client.gathering import Blob, Target
@@ -33,12 +33,35 @@ class EncodedCall(NamedTuple):
     blobs: tuple[Blob, ...]
 
 
+class Source(Protocol):
+    """Where further definitions are that results refer to."""
+
+    def find_blob(self, hash: bytes) -> bytes | None: ...
+
+
+class _Origin:
+    """The registry's definitions and, of results that an earlier process was sent, those that were kept with them."""
+
+    def __init__(self, registry: DefinitionRegistry) -> None:
+        self.original = registry.original
+        self._registry = registry
+        self.sources: WeakSet[Source] = WeakSet()
+
+    def find_blob(self, hash: bytes) -> bytes | None:
+        """See definitions.Origin."""
+        blob = self._registry.find_blob(hash)
+        if blob is None and self.sources:
+            blob = next((found for each in list(self.sources) if (found := each.find_blob(hash)) is not None), None)
+        return blob
+
+
 class Encoding:
     """One for the process, as definitions are the same for all clients. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._registry = DefinitionRegistry()
-        self._loaded = LoadedDefinitions(_PLACE, origin=self._registry)
+        self._origin = _Origin(self._registry)
+        self._loaded = LoadedDefinitions(_PLACE, origin=self._origin)
         self._loaded.use()
         self._local = threading.local()
         self._targets: WeakValueDictionary[tuple[bytes, int], Target] = WeakValueDictionary()
@@ -51,6 +74,14 @@ class Encoding:
         except AttributeError:
             encoder = self._local.encoder = Encoder(self._registry)
         return encoder
+
+    def add_source(self, source: Source) -> None:
+        """Look for definitions there, too, as long as somebody holds it."""
+        self._origin.sources.add(source)
+
+    def classes_in(self, hash: bytes) -> dict[str, type]:
+        """See DefinitionRegistry.classes_in."""
+        return self._registry.classes_in(hash)
 
     # ------------------------------------------------------------ encoding
 
@@ -75,13 +106,17 @@ class Encoding:
             item, needed = self._encoder.encode_one((function, args, kwargs), what="the call")
         return EncodedCall(target, item, self._blobs(needed) if needed else ())
 
-    def feed(self, function: Callable[..., Any], call: pb.Call, inputs: Iterable[Any]) -> tuple[Target, Feed]:
-        """What the tasks of a map call, and what their items come from. Raises EncodeError."""
-        if is_definable(function):
-            return self._target(function, call), Feed(inputs)
+    def target(self, function: Callable[..., Any], call: pb.Call) -> Target:
+        """What the tasks of a map call. Raises EncodeError."""
+        return self._target(function, call) if is_definable(function) else _APPLY
+
+    def feed(self, target: Target, function: Callable[..., Any], call: pb.Call, inputs: Iterable[Any]) -> Feed:
+        """What the items of a map come from."""
+        if target is not _APPLY:
+            return Feed(inputs)
         if call == pb.CALL_ITEM:
-            return _APPLY, Feed((function, (item,), {}) for item in inputs)
-        return _APPLY, Feed((function, tuple(items), {}) for items in inputs)
+            return Feed((function, (item,), {}) for item in inputs)
+        return Feed((function, tuple(items), {}) for items in inputs)
 
     def encode_items(
         self, target: Target, feed: Feed, max_bytes: int, max_items: int, max_seconds: float
@@ -120,11 +155,11 @@ class Encoding:
 
     def decode_run(self, run: pb.Results) -> Iterator[Any]:
         """Each result of a run, decoded when it is asked for and not kept. Raises whatever unpickling raises."""
-        return map(pickle.loads, _items_of(run))
+        return map(pickle.loads, items_of(run))
 
-    def decode_each(self, run: pb.Results) -> Iterator[tuple[Any, BaseException | None]]:
-        """(result, None) or (None, why it cannot be decoded) for each result of a run."""
-        return map(self.decode_outcome, _items_of(run))
+    def decode_each(self, outcomes: Iterable[bytes]) -> Iterator[tuple[Any, BaseException | None]]:
+        """(result, None) or (None, why it cannot be decoded) for each outcome."""
+        return map(self.decode_outcome, outcomes)
 
     def _decode_failure(self, failure: pb.Failure) -> BaseException:
         if failure.kind == pb.Failure.KIND_EXCEPTION:
@@ -148,7 +183,7 @@ class Encoding:
         return ClusterError(failure.text or "the task was rejected")
 
 
-def _items_of(run: pb.Results) -> list[bytes]:
+def items_of(run: pb.Results) -> list[bytes]:
     """The results of a run, encoded one by one."""
     payload, base = run.payload, run.base
     ends = unpack_ends(run.ends)

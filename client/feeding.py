@@ -9,7 +9,7 @@ from typing import Protocol
 from manyhands.client.connection import Connection
 from manyhands.client.encoding import Encoding
 from manyhands.client.gathering import OpenBlock, Target
-from manyhands.client.map_job import MapJob
+from manyhands.client.map_job import Kept, MapJob, Unsent
 from manyhands.wire.blocks import BLOCK_BYTES
 from manyhands.wire.errors import EncodeError
 from manyhands.wire.pickling import Feed
@@ -63,7 +63,7 @@ class Feeding(Protocol):
     error: BaseException | None
 
     @property
-    def unsent(self) -> deque[tuple[int, EncodeError]]: ...
+    def aside(self) -> deque[tuple[int, Unsent | Kept]]: ...
     @property
     def is_exhausted(self) -> bool: ...
     def feed_all(self) -> None: ...
@@ -93,8 +93,9 @@ class Feeder:
         self._window = Window(buffersize, time.monotonic())
         self._fed_bytes = 0
         self._keep_unsent = keep_unsent
-        #: With `keep_unsent`: inputs that could not be pickled, each with the number of tasks before it.
-        self.unsent: deque[tuple[int, EncodeError]] = deque()
+        #: What stands among the results without a task, each with the number of tasks before it: with `keep_unsent`
+        #: inputs that could not be pickled, and what an earlier run has left in a checkpoint.
+        self.aside: deque[tuple[int, Unsent | Kept]] = deque()
         #: What ended the inputs before their own end: to be raised when the results before it have been taken.
         self.error: BaseException | None = None
 
@@ -132,7 +133,7 @@ class Feeder:
             before = job.posted
             self._send_block(min(MAX_COUNT, room))
             room -= max(1, job.posted - before)
-            if time.monotonic() - started > BLOCK_SECONDS and job.has_arrived:
+            if time.monotonic() - started > BLOCK_SECONDS and (job.has_arrived or self.aside):
                 return
 
     def close(self) -> None:
@@ -148,7 +149,7 @@ class Feeder:
             encoded, blobs = self._encoding.encode_items(self._target, feed, BLOCK_BYTES, max_count, BLOCK_SECONDS)
         except Exception as error:  # noqa: BLE001 - of the user's iterator, or an input that cannot be pickled
             if self._keep_unsent and isinstance(error, EncodeError):
-                self.unsent.append((self._job.posted, error))
+                self.aside.append((self._job.posted, Unsent(error)))
                 if feed.is_exhausted:
                     self._feed = None
             else:

@@ -77,6 +77,14 @@ class Future(concurrent.futures.Future[T]):
         future._state = FINISHED
         return future
 
+    @classmethod
+    def kept(cls, owner: Owner, outcome: bytes) -> Future[Any]:
+        """A future whose result was there already, as it once travelled."""
+        future: Future[Any] = cls(owner, -1)
+        future._outcome = outcome
+        future._state = FINISHED
+        return future
+
     @property
     def _condition(self) -> threading.Condition:  # type: ignore[override]  # what wait() and asyncio use
         if self._state not in _ENDED:

@@ -4,11 +4,35 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
+from manyhands.client.gathering import Blob
 from manyhands.client.options import Options
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.errors import TaskTimeout
 from manyhands.wire.spans import Span
+
+
+class Keeper(Protocol):
+    """Puts a job's results into a checkpoint. On the loop's thread, unless it says otherwise."""
+
+    def know(self, blobs: Iterable[Blob]) -> None:
+        """From any thread, before `expect`: definitions that tasks, and so perhaps results, refer to."""
+
+    def expect(self, first: int, keys: bytes) -> None:
+        """From any thread: keep the results of these tasks, which are about to be sent, the first with this index."""
+
+    def wait_for_room(self) -> None:
+        """From any thread but the loop's: wait while the file lags too far behind. Raises CheckpointError."""
+
+    def keep_run(self, results: pb.Results) -> None:
+        """These results have come, for the first time."""
+
+    def keep(self, index: int, outcome: bytes) -> None:
+        """Likewise, of one task."""
+
+    def skip(self, lo: int, hi: int) -> None:
+        """These tasks have ended without a result."""
 
 
 class Job(ABC):

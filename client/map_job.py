@@ -7,11 +7,11 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from manyhands.client.connection import Connection
 from manyhands.client.gathering import OpenBlock
-from manyhands.client.jobs import Job
+from manyhands.client.jobs import Job, Keeper
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import results_slice
 from manyhands.wire.errors import EncodeError
@@ -31,8 +31,16 @@ class Unsent(NamedTuple):
     error: EncodeError
 
 
+class Kept(NamedTuple):
+    """Inputs whose results a checkpoint has: there are no tasks for them, either."""
+
+    length: int
+    #: Reads the results, encoded.
+    outcomes: Callable[[], list[bytes]]
+
+
 #: What a reader takes: a run of results, a failed task, a cancelled span, or what was never sent.
-Entry = pb.Results | pb.Failure | Gap | Unsent
+Entry = pb.Results | pb.Failure | Gap | Unsent | Kept
 
 
 class Want:
@@ -54,6 +62,9 @@ class Want:
 class MapJob(Job):
     """Between the loop's thread, which stores, and one reader, which takes."""
 
+    #: Whether results are taken in the order of the tasks.
+    is_ordered: ClassVar[bool]
+
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection.next_job_number())
         self._connection = connection
@@ -63,6 +74,8 @@ class MapJob(Job):
         self._is_discarded = False
         self._want: Want | None = None
         self._told = SpanSet()
+        #: If the results are to be kept.
+        self.keeper: Keeper | None = None
         #: Why nothing more will come, if so.
         self.failure: BaseException | None = None
 
@@ -113,6 +126,8 @@ class MapJob(Job):
 
     def consumed(self, total_bytes: int) -> None:
         """The reader has taken so many bytes of results since the beginning."""
+        if self.keeper is not None:
+            self.keeper.wait_for_room()
         self._connection.post(self, pb.Body(consumed=pb.Consumed(job=self.number, bytes=total_bytes)))
 
     def abandon(self, *, cancel: bool) -> None:
@@ -140,12 +155,16 @@ class MapJob(Job):
         parts = self._first_time(lo, hi)
         for a, b in parts:
             part = message if (a, b) == (lo, hi) else results_slice(message, a, b)
+            if self.keeper is not None:
+                self.keeper.keep_run(part)
             self._count(b - a, seconds=part.seconds, completed=True)
             self._arrived(part, a)
 
     def on_failure(self, message: pb.Failure) -> None:
         """See Job."""
         if self._first_time(message.index, message.index + 1):
+            if self.keeper is not None:
+                self.keeper.skip(message.index, message.index + 1)
             self._count(1, seconds=message.seconds, completed=True)
             self._arrived(message, message.index)
 
@@ -154,6 +173,8 @@ class MapJob(Job):
         parts = [part for lo, hi in spans for part in self._first_time(lo, hi)]
         self._count(sum(hi - lo for lo, hi in parts))
         for lo, hi in parts:
+            if self.keeper is not None:
+                self.keeper.skip(lo, hi)
             self._arrived(Gap(lo, hi), lo)
 
     def _count(self, count: int, *, seconds: float = 0.0, completed: bool = False) -> None:
@@ -213,6 +234,8 @@ class MapJob(Job):
 class OrderedMapJob(MapJob):
     """Results in the order of the inputs."""
 
+    is_ordered = True
+
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
         self._runs: dict[int, Entry] = {}  # by first index: every task is stored once, so runs are never nested
@@ -239,6 +262,8 @@ class OrderedMapJob(MapJob):
 
 class UnorderedMapJob(MapJob):
     """Results as they come."""
+
+    is_ordered = False
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
@@ -267,7 +292,7 @@ def count_of(entry: Entry) -> int:
             return len(entry.ends) // 4
         case Gap(lo, hi):
             return hi - lo
-        case Unsent():
+        case Unsent() | Kept():
             return 0
         case _:
             return 1

@@ -13,6 +13,7 @@ from manyhands.client.progress import Progress
 from manyhands.client.reading import Reader, StandIn, iterate
 from manyhands.client.session import Session
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.pickling import Feed
 
 T = TypeVar("T")
 
@@ -65,7 +66,8 @@ def begin_map(
     job: MapJob | None = None,
     detach: bool = False,
 ) -> Reader:
-    """Open a job for the call and send it what can be sent at once. Raises what pickling the function raised.
+    """Open a job for the call and send it what can be sent at once. Raises what pickling the function raised, and
+    CheckpointError.
 
     If `eager`, inputs whose number is known are encoded and sent here and now; others are pulled by whoever reads.
     What `stand_in` makes of an exception takes its place among the results; if None, the reader raises it. `job`: one
@@ -81,13 +83,25 @@ def begin_map(
     else:
         inputs = zip(*iterables, strict=False)
     call = pb.CALL_STAR if star or len(iterables) != 1 else pb.CALL_ITEM
-    target, feed = encoding.feed(function, call, inputs)
+    target = encoding.target(function, call)
+    checkpoint = session.checkpoint(options)
     retry_on, blobs = encoding.encode_retry_on(options.retry_on)
     if job is None:
         job = OrderedMapJob(connection) if ordered else UnorderedMapJob(connection)
     opening = open_job(job.number, options, _name_of(function), metered=not detach, retry_on=retry_on, detach=detach)
+    feeder: Feeder
+    keep_unsent = stand_in is not None
+    if checkpoint is None:
+        feed = encoding.feed(target, function, call, inputs)
+        feeder = Feeder(connection, encoding, job, target, feed, buffersize, keep_unsent=keep_unsent)
+    else:
+        from manyhands.client.recalling import RecallingFeeder  # which imports numpy and SQLite
+
+        feeder = RecallingFeeder(
+            connection, encoding, job, function, call, Feed(inputs), buffersize, checkpoint,
+            force=options.force_recompute, keep_unsent=keep_unsent,
+        )  # fmt: skip
     connection.post_job(job, opening, blobs)
-    feeder = Feeder(connection, encoding, job, target, feed, buffersize, keep_unsent=stand_in is not None)
     reader = Reader(connection, encoding, job, feeder, stand_in)
     if detach:
         return reader

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from manyhands.client.checkpoint_path import checkpoint_directory
+
 _INT32_MAX = (1 << 31) - 1
 
 
@@ -31,6 +33,10 @@ class Options:
     max_parallel: int | None = None
     #: Shown by `manyhands status`; None: the function's name.
     name: str | None = None
+    #: The directory in which results are kept, so that a later call need not compute them again.
+    checkpoint: str | None = None
+    #: Compute them again all the same, and keep the new ones.
+    force_recompute: bool = False
 
     def __post_init__(self) -> None:
         _check_whole("retries", self.retries, 0)
@@ -47,6 +53,12 @@ class Options:
         if self.name is not None and not isinstance(self.name, str):
             raise TypeError(f"name must be a string, not {self.name!r}")
         object.__setattr__(self, "retry_on", _exception_classes(self.retry_on))
+        if self.checkpoint is not None:
+            object.__setattr__(self, "checkpoint", checkpoint_directory(self.checkpoint))
+        if not isinstance(self.force_recompute, bool):
+            raise TypeError(f"force_recompute must be True or False, not {self.force_recompute!r}")
+        if self.force_recompute and self.checkpoint is None:
+            raise ValueError("force_recompute is about the results in a checkpoint: name it with checkpoint=")
 
     def changed(self, changes: dict[str, Any]) -> Options:
         """These options with some replaced. Raises TypeError for an unknown name or type, ValueError for a value."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import concurrent.futures
+import pickle
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from manyhands.client.connection import Connection
-from manyhands.client.encoding import Encoding, undecodable
+from manyhands.client.encoding import Encoding, items_of, undecodable
 from manyhands.client.feeding import Feeding
-from manyhands.client.map_job import Entry, Gap, MapJob, Unsent, count_of
+from manyhands.client.map_job import Entry, Gap, Kept, MapJob, Unsent, count_of
 from manyhands.client.progress import Progress
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.errors import CheckpointError
 
 #: What takes the place of an exception among the results.
 StandIn = Callable[[BaseException], Any]
@@ -37,6 +39,7 @@ class Reader:
         self.taken = 0
         self._taken_bytes = 0
         self._told_bytes = 0
+        self._aside_taken = 0  # values without a task that were taken since the last entry
         self._is_ended = False
 
     def poll(self) -> Entry | None:
@@ -48,8 +51,8 @@ class Reader:
                 feeder.top_up(self.taken, self._taken_bytes)
             except RuntimeError as refused:  # shut down: what was sent before still counts
                 feeder.error = refused
-        if feeder.unsent and feeder.unsent[0][0] <= self.taken:
-            return Unsent(feeder.unsent.popleft()[1])
+        if feeder.aside and (feeder.aside[0][0] <= self.taken or not job.is_ordered):
+            return feeder.aside.popleft()[1]
         entry = job.take()
         if entry is not None:
             return entry
@@ -77,10 +80,14 @@ class Reader:
         """Decode an entry's results, lazily. Raises what a failed task raised, CancelledError for a cancelled one,
         unless something stands in for it.
         """
-        if self._stand_in is not None:
-            return self._values_and_stand_ins(entry, self._stand_in)
         if isinstance(entry, pb.Results):
-            return self._encoding.decode_run(entry)
+            return self._run_values(entry)
+        if isinstance(entry, Kept):
+            self._aside_taken += entry.length
+            self._connection.stats.recalled(entry.length)
+            return self._decoded(entry.outcomes())
+        if self._stand_in is not None:
+            return self._stand_ins(entry, self._stand_in)
         if isinstance(entry, Gap):
             raise concurrent.futures.CancelledError
         assert isinstance(entry, pb.Failure), "only a stand-in has inputs left out"
@@ -91,19 +98,35 @@ class Reader:
         finally:
             del exception  # or its traceback and this frame keep each other alive
 
-    def _values_and_stand_ins(self, entry: Entry, stand_in: StandIn) -> Iterator[Any]:
+    def _run_values(self, run: pb.Results) -> Iterator[Any]:
+        aside = self.feeder.aside
+        if aside and self._job.is_ordered and aside[0][0] < self.taken + count_of(run):
+            return self._with_asides(self._decoded(items_of(run)))
+        return self._encoding.decode_run(run) if self._stand_in is None else self._decoded(items_of(run))
+
+    def _with_asides(self, values: Iterator[Any]) -> Iterator[Any]:
+        """The values of a run, and between them what stands aside of the tasks there."""
+        aside = self.feeder.aside
+        for index, value in enumerate(values, self.taken):
+            while aside and aside[0][0] == index:
+                yield from self.values(aside.popleft()[1])
+            yield value
+
+    def _decoded(self, outcomes: list[bytes]) -> Iterator[Any]:
+        """Raises whatever unpickling raises, unless something stands in for it."""
+        stand_in = self._stand_in
+        if stand_in is None:
+            return map(pickle.loads, outcomes)
+        decoded = self._encoding.decode_each(outcomes)
+        return (value if exception is None else stand_in(exception) for value, exception in decoded)
+
+    def _stand_ins(self, entry: Gap | Unsent | pb.Failure, stand_in: StandIn) -> Iterator[Any]:
         match entry:
-            case pb.Results():
-                index, unsent = self.taken, self.feeder.unsent
-                for value, exception in self._encoding.decode_each(entry):
-                    while unsent and unsent[0][0] == index:
-                        yield stand_in(unsent.popleft()[1])
-                    yield value if exception is None else stand_in(exception)
-                    index += 1
             case Gap():
                 for _ in range(entry.lo, entry.hi):
                     yield stand_in(concurrent.futures.CancelledError())
             case Unsent():
+                self._aside_taken += 1
                 yield stand_in(entry.error)
             case pb.Failure():
                 _, exception = self._encoding.decode_outcome(entry)
@@ -111,9 +134,10 @@ class Reader:
                 yield stand_in(exception)
 
     def done_with(self, entry: Entry) -> int:
-        """The entry's values have been taken; return how many."""
+        """The entry's values have been taken; return how many, those aside of it included."""
         count = count_of(entry)
         self.taken += count
+        count, self._aside_taken = count + self._aside_taken, 0
         if isinstance(entry, pb.Results):
             self._taken_bytes += len(entry.payload)
             if self._taken_bytes - self._told_bytes >= CONSUMED_STEP_BYTES:
@@ -165,6 +189,8 @@ def iterate(
             values = reader.values(entry)
             try:
                 yield from values
+            except CheckpointError:
+                raise
             except Exception as error:
                 raise undecodable(error) from error
             count = reader.done_with(entry)

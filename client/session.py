@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import weakref
+from typing import TYPE_CHECKING
 
 from manyhands.client import lifecycle
 from manyhands.client.connection import Connection
 from manyhands.client.encoding import Encoding, encoding
 from manyhands.client.options import Options
 from manyhands.client.submitting import SubmitStream
+
+if TYPE_CHECKING:
+    from manyhands.client.checkpoints import Checkpoint
 
 
 class Session:
@@ -23,8 +27,31 @@ class Session:
         self._finalizer.atexit = False  # lifecycle deals with the interpreter's end
 
     def stream(self, options: Options) -> SubmitStream:
-        """The job of this option set."""
+        """The job of this option set. Raises CheckpointError."""
         stream = self._streams.get(options)
         if stream is None:
-            stream = self._streams.setdefault(options, SubmitStream(self.connection, self.encoding, options))
+            stream = self._streams.setdefault(options, self._make_stream(options))
+        elif not stream.is_current:
+            stream = self._streams[options] = self._make_stream(options)
         return stream
+
+    def _make_stream(self, options: Options) -> SubmitStream:
+        checkpoint = self.checkpoint(options)
+        if checkpoint is None:
+            return SubmitStream(self.connection, self.encoding, options)
+        from manyhands.client.recalling_submits import RecallingStream  # numpy and SQLite, for those who need them
+
+        return RecallingStream(self.connection, self.encoding, options, checkpoint)
+
+    def flush(self) -> None:
+        """Return when all results that have arrived, and are to be kept, are stored. Raises CheckpointError."""
+        for stream in list(self._streams.values()):
+            stream.flush()
+
+    def checkpoint(self, options: Options) -> Checkpoint | None:
+        """The checkpoint of these options. Raises CheckpointError."""
+        if options.checkpoint is None:
+            return None
+        from manyhands.client.checkpoints import checkpoint  # likewise
+
+        return checkpoint(options.checkpoint, self.encoding)

@@ -12,7 +12,7 @@ from manyhands.client.connection import Connection
 from manyhands.client.encoding import Encoding
 from manyhands.client.futures import Future, Outcome, settle
 from manyhands.client.gathering import Blob, OpenBlock, Target
-from manyhands.client.jobs import Job, cancel, open_job
+from manyhands.client.jobs import Job, Keeper, cancel, open_job
 from manyhands.client.options import Options
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import BLOCK_BYTES, unpack_ends
@@ -38,8 +38,13 @@ class SubmitStream:
 
     def submit(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         """From any thread; see `Client.submit`. Does not wait for room."""
-        connection = self._connection
-        connection.check_open()
+        self._connection.check_open()
+        return self._send(function, args, kwargs, None)
+
+    def _send(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: bytes | None
+    ) -> Future[Any]:
+        """key: under which the result is to be kept."""
         try:
             target, item, blobs = self._encoding.encode_call(function, args, kwargs)
         except EncodeError as error:
@@ -48,16 +53,30 @@ class SubmitStream:
             job = self._job
             if job is None or job.is_over:
                 job = self._begin()
-            future = job.add(target, item, blobs)
+            if job.keeper is not None:
+                job.keeper.know(target.blobs)
+                job.keeper.know(blobs)
+            future = job.add(target, item, blobs, key)
             if future is not None:
                 return future
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it may be used by another view."""
+        return True
+
+    def flush(self) -> None:
+        """Return when the results that have arrived, and are to be kept, are stored. Raises CheckpointError."""
+
+    def _make_keeper(self) -> Keeper | None:
+        return None
 
     def _begin(self) -> SubmitJob:
         with self._lock:
             if self._job is None or self._job.is_over:
                 connection = self._connection
                 retry_on, blobs = self._encoding.encode_retry_on(self._options.retry_on)
-                job = SubmitJob(connection, self._encoding)
+                job = SubmitJob(connection, self._encoding, self._make_keeper())
                 opening = open_job(job.number, self._options, "submit", metered=False, retry_on=retry_on)
                 connection.post_job(job, opening, blobs)
                 self._job = job
@@ -67,8 +86,10 @@ class SubmitStream:
 class SubmitJob(Job):
     """The job behind a stream, and the owner of its futures."""
 
-    def __init__(self, connection: Connection, encoding: Encoding) -> None:
+    def __init__(self, connection: Connection, encoding: Encoding, keeper: Keeper | None = None) -> None:
         super().__init__(connection.next_job_number())
+        #: If the results are to be kept.
+        self.keeper = keeper
         self._connection = connection
         self._encoding = encoding
         # Reentrant only so that a finalizer which submits is told instead of blocked for ever.
@@ -94,8 +115,8 @@ class SubmitJob(Job):
 
     # ------------------------------------------------------------ from any thread
 
-    def add(self, target: Target, item: bytes, blobs: Sequence[Blob]) -> Future[Any] | None:
-        """From any thread: one more task; None if the job is over."""
+    def add(self, target: Target, item: bytes, blobs: Sequence[Blob], key: bytes | None = None) -> Future[Any] | None:
+        """From any thread: one more task, the result to be kept under `key`; None if the job is over."""
         with self._lock:
             if self._adding:
                 raise RuntimeError("a finalizer called submit while its own thread was submitting")
@@ -106,6 +127,8 @@ class SubmitJob(Job):
                     return None
                 index = self.posted
                 is_alone = not self._pending
+                if self.keeper is not None and key is not None:
+                    self.keeper.expect(index, key)
                 try:
                     future = self._add(target, item, blobs)
                 except BaseException:
@@ -210,6 +233,8 @@ class SubmitJob(Job):
             index = self._cancelled.popleft()
             if self._pending.pop(index, None) is not None:  # otherwise it has ended meanwhile
                 indices.append(index)
+                if self.keeper is not None:
+                    self.keeper.skip(index, index + 1)
         if indices:
             indices.sort()
             self._flush()  # a cancel must not overtake its block
@@ -226,6 +251,8 @@ class SubmitJob(Job):
             future = take(index, None)
             if future is not None:  # otherwise it was cancelled
                 ended.append((future, payload[start:end]))
+                if self.keeper is not None:
+                    self.keeper.keep(index, payload[start:end])
             start = end
         self._connection.count_ended(self, len(ended), seconds=message.seconds, completed=True)
         settle(ended)
@@ -234,15 +261,20 @@ class SubmitJob(Job):
         """See Job."""
         future = self._pending.pop(message.index, None)
         if future is not None:
+            if self.keeper is not None:
+                self.keeper.skip(message.index, message.index + 1)
             self._connection.count_ended(self, 1, seconds=message.seconds, completed=True)
             settle([(future, message)])
 
     def on_cancelled(self, spans: Sequence[Span]) -> None:
         """See Job."""
         take = self._pending.pop
-        found = [future for lo, hi in spans for index in range(lo, hi) if (future := take(index, None)) is not None]
+        indices = [index for lo, hi in spans for index in range(lo, hi)]
+        found = [(index, future) for index in indices if (future := take(index, None)) is not None]
         self._connection.count_ended(self, len(found))
-        for future in found:
+        for index, future in found:
+            if self.keeper is not None:
+                self.keeper.skip(index, index + 1)
             future.finish_cancelled()
 
     def on_new_master(self) -> None:

@@ -21,7 +21,7 @@ from types import FunctionType
 from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
-from manyhands.wire.cloudpickle_parts import TRACKED_CLASSES, set_class_state, tracker_id
+from manyhands.wire.cloudpickle_parts import TRACKED_CLASSES, TRACKER_IDS, set_class_state, tracker_id
 from manyhands.wire.errors import DecodeError, RemoteModuleError
 from manyhands.wire.local_modules import CachedFunction, LocalModules
 
@@ -200,7 +200,10 @@ class LoadedDefinitions:
         """An empty class to be filled, or the one of this tracker id that is here already."""
         key: str = arguments[-2]
         existing = TRACKED_CLASSES.get(key)
+        own = None if existing is None else TRACKER_IDS.get(existing)
         cls = make(*arguments)
+        if own is not None:
+            TRACKER_IDS[cls] = own  # by which it has been sent: cloudpickle takes the latest it met
         opened = _thread.opened[-1]
         opened.classes[key] = cls
         if existing is not None and self._origin is not None and cls not in self._owners:

@@ -3,6 +3,7 @@
     ManyhandsError
     ├── the caller's fault: nothing was run
     │   ├── EncodeError (TypeError)         an argument or function cannot be pickled, or must not travel
+    │   │   └── ContentError                with a checkpoint: it has no content to be known by
     │   ├── NestedClient                    a Client was made inside a task
     │   ├── ForkedClient                    a Client was used in a forked child
     │   ├── JobNameTaken (ValueError)       there is a detached job of that name
@@ -18,6 +19,7 @@
         ├── ClusterError                    the embedded cluster could not start, or ended
         ├── NoWorkers                       nobody is there to run it
         ├── MasterFull                      the master has no room to write new work down
+        ├── CheckpointError                 a checkpoint's file is somebody else's, damaged, or cannot be written
         ├── ConnectionFailed                no connection, or no longer
         │   └── MasterUnreachable           nobody answers at the address
         ├── Refused                         the master answered: not you, and why
@@ -67,12 +69,20 @@ class EncodeError(ManyhandsError, TypeError):
     reason: str = ""
     way_out: str = ""
 
+    verdict = "cannot be sent to a worker"  # no field
+
     def __str__(self) -> str:
         where = f"{self.what}: {self.path}" if self.path else self.what
         culprit = f" ({self.culprit})" if self.culprit else ""
         reason = f": {self.reason}" if self.reason else ""
         way_out = f"; {self.way_out}" if self.way_out else ""
-        return f"{where}{culprit} cannot be sent to a worker{reason}{way_out}"
+        return f"{where}{culprit} {self.verdict}{reason}{way_out}"
+
+
+class ContentError(EncodeError):
+    """`what` is part of a call whose result is to be kept, but has no content to know the call by. Fields likewise."""
+
+    verdict = "has no content by which a checkpoint could know it again"
 
 
 class NestedClient(ManyhandsError, RuntimeError):
@@ -264,6 +274,18 @@ class MasterFull(InfrastructureError):
             f"the master has no room for new work ({self.reason}); what it had taken before goes on: "
             "make room on its disk, then submit again"
         )
+
+
+class CheckpointError(InfrastructureError):
+    """A checkpoint cannot be used. path: its file; reason: what is wrong with it; way_out: what to do."""
+
+    path: str
+    reason: str
+    way_out: str = ""
+
+    def __str__(self) -> str:
+        way_out = f"; {self.way_out}" if self.way_out else ""
+        return f"the checkpoint {self.path} {self.reason}{way_out}"
 
 
 class ConnectionFailed(InfrastructureError):

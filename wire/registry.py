@@ -187,6 +187,14 @@ class DefinitionRegistry:
         """The bytes to send. Raises UnknownDefinition if they were dropped, which `pin` prevents."""
         return self._blobs.find(hash).data
 
+    def classes_in(self, hash: bytes) -> dict[str, type]:
+        """Those that travel in this blob, by tracker id; none if it was dropped."""
+        try:
+            trackers = self._blobs.find(hash).classes
+        except UnknownDefinition:
+            return {}
+        return {each: cls for each in sorted(trackers) if (cls := TRACKED_CLASSES.get(each)) is not None}
+
     def find_blob(self, hash: bytes) -> bytes | None:
         """The bytes to send, or None if they were dropped."""
         try:

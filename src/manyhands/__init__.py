@@ -9,16 +9,18 @@ from manyhands._version import __version__
 if TYPE_CHECKING:
     from manyhands.client.aio import AsyncClient
     from manyhands.client.client import Client
+    from manyhands.client.computation import checkpoint_computation
     from manyhands.client.futures import Future
     from manyhands.worker.slot_context import current_task
 
-__all__ = ["AsyncClient", "Client", "Future", "__version__", "current_task"]
+__all__ = ["AsyncClient", "Client", "Future", "__version__", "checkpoint_computation", "current_task"]
 
 #: Loaded at first use: a slot that imports manyhands must not pay for gRPC, which it may not even import.
 _HOMES = {
     "AsyncClient": "manyhands.client.aio",
     "Client": "manyhands.client.client",
     "Future": "manyhands.client.futures",
+    "checkpoint_computation": "manyhands.client.computation",
     "current_task": "manyhands.worker.slot_context",
 }
 

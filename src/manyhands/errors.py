@@ -1,8 +1,10 @@
 """Every error manyhands raises, for `except` clauses; the tree is drawn in `manyhands.wire.errors`."""
 
 from manyhands.wire.errors import (
+    CheckpointError,
     ClusterError,
     ConnectionFailed,
+    ContentError,
     DecodeError,
     EncodeError,
     ForkedClient,
@@ -26,8 +28,10 @@ from manyhands.wire.errors import (
 )
 
 __all__ = [
+    "CheckpointError",
     "ClusterError",
     "ConnectionFailed",
+    "ContentError",
     "DecodeError",
     "EncodeError",
     "ForkedClient",

@@ -172,3 +172,12 @@ def test_compress_without_a_folder(tmp_path: Path) -> None:
     done = run_example("compress", "nowhere", "out", cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("usage: compress.py FOLDER TARGET")
+
+
+def test_resume_goes_on_where_it_was(tmp_path: Path) -> None:
+    first, second, further = (
+        run_example("resume", end, "./kept", cwd=tmp_path).stdout for end in ("50000", "50000", "60000")
+    )
+    assert first == "5133 primes below 50000; 0 parts were known already\n"
+    assert second == "5133 primes below 50000; 10 parts were known already\n"
+    assert further == "6057 primes below 60000; 10 parts were known already\n"

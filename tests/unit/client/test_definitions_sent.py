@@ -85,7 +85,7 @@ def test_several_threads_define_at_once(monkeypatch: pytest.MonkeyPatch) -> None
                 target, _, blobs = encoding.encode_call(lambda data=data: data, (), {})
                 assert target.blobs
                 assert not blobs
-                encoding.feed(lambda _, data=data: data, pb.CALL_ITEM, [1])
+                encoding.target(lambda _, data=data: data, pb.CALL_ITEM)
         except BaseException as error:
             errors.append(error)
 

@@ -12,6 +12,7 @@ def test_only_time_with_open_work_counts() -> None:
     summary = stats.summary(workers=1, slots=2, now=102.0)
     assert summary == {
         "tasks_completed": 4,
+        "tasks_recalled": 0,
         "throughput": 1.0,
         "num_workers": 1,
         "total_time": 4.0,
@@ -26,6 +27,7 @@ def test_only_time_with_open_work_counts() -> None:
 def test_nothing_done_divides_by_nothing() -> None:
     assert Stats().summary(0, 0, now=5.0) == {
         "tasks_completed": 0,
+        "tasks_recalled": 0,
         "throughput": 0.0,
         "num_workers": 0,
         "total_time": 0.0,

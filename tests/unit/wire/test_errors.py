@@ -32,6 +32,8 @@ EXAMPLES = [
     errors.JobNameTaken("there is a detached job 'x' already"),
     errors.UnknownJob("there is no detached job 'x'"),
     errors.RemoteTraceback("Traceback ...\n"),
+    errors.ContentError("item 3", "['log']", "TextIOWrapper", way_out="open it inside the task"),
+    errors.CheckpointError("/a/b/results.sqlite", "is damaged", "move it away to begin anew"),
 ]
 
 
@@ -73,6 +75,11 @@ def test_sentences() -> None:
         "run it alone to see why\nThe last lines of its stderr:\nFatal"
     )
     assert texts[11].endswith("for 5 s; start one with: manyhands worker host:7077")
+    assert texts[-2] == (
+        "item 3: ['log'] (TextIOWrapper) has no content by which a checkpoint could know it again; "
+        "open it inside the task"
+    )
+    assert texts[-1] == "the checkpoint /a/b/results.sqlite is damaged; move it away to begin anew"
 
 
 @pytest.mark.parametrize(
