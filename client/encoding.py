@@ -142,7 +142,9 @@ class Encoding:
                 task=str(failure.index),
             )
         if failure.kind == pb.Failure.KIND_TIMED_OUT:
-            return TaskTimeout(failure.timeout, failure.text, str(failure.index))
+            return TaskTimeout(
+                failure.timeout, failure.text, str(failure.index), failure.limit or "timeout", failure.progress
+            )
         if failure.kind == pb.Failure.KIND_NO_ROOM:
             return MasterFull(failure.text)
         return ClusterError(failure.text or "the task was rejected")

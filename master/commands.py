@@ -28,6 +28,8 @@ class Dispatch:
     tag: float
     retry_on: bytes
     timeout: float
+    progress_timeout: float
+    job_name: str
     pieces: list[DispatchPiece]
 
 

@@ -31,6 +31,9 @@ class JobOptions:
     retry: RetryOptions = field(default_factory=RetryOptions)
     metered: bool = False
     timeout: float = 0.0
+    total_timeout: float = 0.0
+    queue_timeout: float = 0.0
+    progress_timeout: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

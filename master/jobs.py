@@ -125,7 +125,7 @@ class Job:
         #: Leased, and to be dropped instead of queued again should they come back.
         self.cancelling = SpanSet()
         #: Every task that was ever sent to a worker; None while nobody needs to know.
-        self.dispatched: SpanSet | None = None
+        self.dispatched: SpanSet | None = SpanSet() if options.queue_timeout else None
         #: Whether the client wants to hear of each dispatch.
         self.watched = False
         #: Tasks in the workers' deques, and under leases (a task under two counts twice).

@@ -81,13 +81,15 @@ class Scheduler:
             job = self._pool.jobs.get(number)
             if job is not None and job.waiting.remove(index, index + 1):
                 self._pool.requeue(job, [(index, index + 1)], out)
+        for number, limit, lo, hi in self._pool.expiries.pop_due(now):
+            self._pool.expire(self._pool.jobs[number], limit, lo, hi, out)
         self._planner.plan(now, out)
         return out
 
     def next_deadline(self) -> float | None:
         """When `plan` must be called at the latest, should no event come before."""
-        due = [time for time in (self._wakes.next_due(), self._planner.recheck_at) if time is not None]
-        return min(due, default=None)
+        due = (self._wakes.next_due(), self._planner.recheck_at, self._pool.expiries.next_due())
+        return min((time for time in due if time is not None), default=None)
 
     @property
     def flush_interval(self) -> float:
@@ -213,6 +215,11 @@ class Scheduler:
     def _on_job_recovered(self, event: ev.JobRecovered, now: float) -> list[Command]:
         job = self._pool.jobs[event.job] = Job(event.job, event.client, event.options)
         job.restore(event)
+        # How long they have waited before the restart is not known.
+        self._pool.begin_clocks(job, 0, job.count, now)
+        if job.dispatched is not None:
+            for lo, hi in job.attempts.counted():
+                job.dispatched.add(lo, hi)
         for tries in event.tries:
             if tries.index not in job.done and tries.delay > 0:
                 job.queued.remove(tries.index, tries.index + 1)
@@ -235,6 +242,7 @@ class Scheduler:
         job.blocks.append(block)
         job.count = block.end
         job.queued.add(block.first, block.end)
+        self._pool.begin_clocks(job, block.first, block.end, now)
         self._pool.refresh(job)
         return []
 

@@ -208,7 +208,7 @@ class Want(_message.Message):
     def __init__(self, hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class OpenJob(_message.Message):
-    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout", "detach")
+    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout", "total_timeout", "queue_timeout", "progress_timeout", "detach")
     JOB_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
@@ -216,6 +216,9 @@ class OpenJob(_message.Message):
     RETRY_FIELD_NUMBER: _ClassVar[int]
     METERED_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     DETACH_FIELD_NUMBER: _ClassVar[int]
     job: int
     name: str
@@ -224,8 +227,11 @@ class OpenJob(_message.Message):
     retry: Retry
     metered: bool
     timeout: float
+    total_timeout: float
+    queue_timeout: float
+    progress_timeout: float
     detach: bool
-    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ..., detach: bool = ...) -> None: ...
+    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ..., total_timeout: _Optional[float] = ..., queue_timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., detach: bool = ...) -> None: ...
 
 class Retry(_message.Message):
     __slots__ = ("retries", "delay", "backoff", "delay_max", "retry_on", "on_timeout")
@@ -394,7 +400,7 @@ class JobReport(_message.Message):
     def __init__(self, job: _Optional[int] = ..., total: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., finished: bool = ...) -> None: ...
 
 class Dispatch(_message.Message):
-    __slots__ = ("lease", "job", "priority", "tag", "retry_on", "pieces", "timeout")
+    __slots__ = ("lease", "job", "priority", "tag", "retry_on", "pieces", "timeout", "progress_timeout", "job_name")
     LEASE_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
@@ -402,6 +408,8 @@ class Dispatch(_message.Message):
     RETRY_ON_FIELD_NUMBER: _ClassVar[int]
     PIECES_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    JOB_NAME_FIELD_NUMBER: _ClassVar[int]
     lease: int
     job: int
     priority: int
@@ -409,7 +417,9 @@ class Dispatch(_message.Message):
     retry_on: bytes
     pieces: _containers.RepeatedCompositeFieldContainer[Piece]
     timeout: float
-    def __init__(self, lease: _Optional[int] = ..., job: _Optional[int] = ..., priority: _Optional[int] = ..., tag: _Optional[float] = ..., retry_on: _Optional[bytes] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., timeout: _Optional[float] = ...) -> None: ...
+    progress_timeout: float
+    job_name: str
+    def __init__(self, lease: _Optional[int] = ..., job: _Optional[int] = ..., priority: _Optional[int] = ..., tag: _Optional[float] = ..., retry_on: _Optional[bytes] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., job_name: _Optional[str] = ...) -> None: ...
 
 class Piece(_message.Message):
     __slots__ = ("first", "base", "ends", "payload", "function", "call", "attempt", "definitions")
@@ -498,7 +508,7 @@ class Results(_message.Message):
     def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("job", "lease", "index", "kind", "payload", "text", "retryable", "seconds", "crashes", "timeout", "attempt")
+    __slots__ = ("job", "lease", "index", "kind", "payload", "text", "retryable", "seconds", "crashes", "timeout", "limit", "end", "progress", "attempt")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Failure.Kind]
@@ -523,6 +533,9 @@ class Failure(_message.Message):
     SECONDS_FIELD_NUMBER: _ClassVar[int]
     CRASHES_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     job: int
     lease: int
@@ -534,8 +547,11 @@ class Failure(_message.Message):
     seconds: float
     crashes: _containers.RepeatedCompositeFieldContainer[CrashReport]
     timeout: float
+    limit: str
+    end: int
+    progress: str
     attempt: int
-    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., kind: _Optional[_Union[Failure.Kind, str]] = ..., payload: _Optional[bytes] = ..., text: _Optional[str] = ..., retryable: bool = ..., seconds: _Optional[float] = ..., crashes: _Optional[_Iterable[_Union[CrashReport, _Mapping]]] = ..., timeout: _Optional[float] = ..., attempt: _Optional[int] = ...) -> None: ...
+    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., kind: _Optional[_Union[Failure.Kind, str]] = ..., payload: _Optional[bytes] = ..., text: _Optional[str] = ..., retryable: bool = ..., seconds: _Optional[float] = ..., crashes: _Optional[_Iterable[_Union[CrashReport, _Mapping]]] = ..., timeout: _Optional[float] = ..., limit: _Optional[str] = ..., end: _Optional[int] = ..., progress: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Crash(_message.Message):
     __slots__ = ("job", "lease", "index", "report", "attempt")

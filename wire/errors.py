@@ -4,6 +4,7 @@
     ├── the caller's fault: nothing was run
     │   ├── EncodeError (TypeError)         an argument or function cannot be pickled, or must not travel
     │   ├── NestedClient                    a Client was made inside a task
+    │   ├── NotInTask                       current_task() was called outside of one
     │   ├── ForkedClient                    a Client was used in a forked child
     │   ├── JobNameTaken (ValueError)       there is a detached job of that name
     │   └── UnknownJob (LookupError)        there is no detached job of that name
@@ -13,7 +14,7 @@
     │   │   └── RemoteModuleError (ModuleNotFoundError)   because a module is missing here
     │   ├── RemoteError                     it raised something that cannot travel; this stands in
     │   ├── TaskCrashed                     it took its process down, for the last time allowed
-    │   └── TaskTimeout (TimeoutError)      it ran longer than its `timeout`, in the last attempt allowed
+    │   └── TaskTimeout (TimeoutError)      it ran or waited longer than it may, in the last attempt allowed
     └── InfrastructureError: the cluster's fault, or the network's
         ├── ClusterError                    the embedded cluster could not start, or ended
         ├── NoWorkers                       nobody is there to run it
@@ -80,6 +81,15 @@ class NestedClient(ManyhandsError, RuntimeError):
 
     def __str__(self) -> str:
         return "a task cannot start a Client of its own; return the work to the client and submit it there"
+
+
+class NotInTask(ManyhandsError, RuntimeError):
+    """current_task() was called where no task runs."""
+
+    def __str__(self) -> str:
+        return (
+            "no task runs here: current_task() is for functions that workers run, such as those given to submit or map"
+        )
 
 
 class ForkedClient(ManyhandsError, RuntimeError):
@@ -204,15 +214,38 @@ class TaskCrashed(ManyhandsError):
 
 
 class TaskTimeout(ManyhandsError, TimeoutError):
-    """The task ran longer than it may, and its process was killed. timeout: seconds; worker: where; task: its index."""
+    """The task exceeded one of its time limits, and was stopped.
+
+    timeout: seconds; worker: where it ran, if it did; task: its index; limit: which option set that;
+    progress: what it last said of its progress.
+    """
 
     timeout: float
     worker: str = ""
     task: str = ""
+    limit: str = "timeout"
+    progress: str = ""
 
     def __str__(self) -> str:
         task = f"task {self.task}" if self.task else "the task"
         worker = f" on worker {self.worker!r}" if self.worker else ""
+        match self.limit:
+            case "total_timeout":
+                return (
+                    f"{task} had not ended {self.timeout:g} s after it was submitted, all attempts included, and was "
+                    "stopped; give it longer with with_options(total_timeout=)"
+                )
+            case "queue_timeout":
+                return (
+                    f"{task} waited {self.timeout:g} s without being started, and was dropped; start more workers, or "
+                    "let it wait longer with with_options(queue_timeout=)"
+                )
+            case "progress_timeout":
+                last = f" since {self.progress!r}" if self.progress else ""
+                return (
+                    f"{task} said nothing of its progress for {self.timeout:g} s{last}{worker} and was stopped; have "
+                    "it call manyhands.current_task().progress() more often, or raise with_options(progress_timeout=)"
+                )
         return (
             f"{task} ran longer than its timeout of {self.timeout:g} s{worker} and was stopped; "
             "give it longer with with_options(timeout=), or another attempt with retries="

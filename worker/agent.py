@@ -260,6 +260,7 @@ def _chunk_frame(feed: Feed) -> list[frames.Buffer]:
             position=feed.position,
             count=feed.hi - feed.lo,
             job=piece.lease.job,
+            name=piece.lease.name,
             first=feed.lo,
             attempt=piece.attempt,
             call=piece.call,

@@ -292,6 +292,8 @@ class AgentCore:
             text=self._name,
             seconds=seconds,
             timeout=verdict.timeout,
+            limit=verdict.limit,
+            progress=verdict.progress,
             attempt=piece.attempt,
         )
         self._reporting.results.add_body(pb.Body(failure=failure), 0)
@@ -306,7 +308,7 @@ class AgentCore:
 
     def _charge(self, slot: Slot, exit_code: int, stderr_tail: str, now: float, out: list[Command]) -> bool:
         """Take everything back from a dead slot, and charge the task it ran, if it ran one; whether it did, or we."""
-        started, busy, since = self._look(slot.number)
+        started, busy, since = self._look(slot.number)[:3]
         if started >= slot.next_position and slot.fed:
             # User code wrote over the page. Uncharged, the task would do that again and again: blame the first.
             started, busy = slot.fed[0].position, True

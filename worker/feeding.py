@@ -111,8 +111,8 @@ class Feeder:
         self._feed(slot, run, count, each, out)
         if slot.outstanding > 1 and not slot.watched:
             self._cutting.watch_later(slot, now)
-        if piece.timeout:
-            self._deadlines.watch(slot, piece.timeout, now)
+        if patience := piece.limits.patience:
+            self._deadlines.watch(slot, patience, now)
         return True
 
     def _feed(self, slot: Slot, run: Run, count: int, each: float, out: list[Command]) -> None:

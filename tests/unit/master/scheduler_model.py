@@ -9,6 +9,7 @@ from tests.support.builders import items_of, make_results
 
 from manyhands.master import commands as cmd
 from manyhands.master import events as ev
+from manyhands.master.expiry import LATENESS
 from manyhands.master.retry import JITTER
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import Block
@@ -29,6 +30,7 @@ class ModelTask:
     failures: int = 0
     crashes: int = 0
     due: float = 0.0  # not to be dispatched before
+    arrived: float = 0.0
     doubled: bool = False  # a worker came back with it, so it may be out twice
     dispatched: bool = False  # ever
     told: bool = False  # the client knows that
@@ -100,7 +102,7 @@ class Model:
                 case cmd.DeliverRun():
                     self._deliver_run(command)
                 case cmd.DeliverFailure():
-                    self._deliver_failure(command)
+                    self._deliver_failure(command, now)
                 case cmd.DeliverCancelled():
                     job = self._job(command.job, command.client)
                     for task in self._end(job, command.spans, "cancelled"):
@@ -144,6 +146,7 @@ class Model:
         assert not job.closed, "dispatched a job that is over"
         assert command.retry_on == job.options.retry.retry_on
         assert command.timeout == job.options.timeout
+        assert command.progress_timeout == job.options.progress_timeout
         assert command.priority == job.options.priority
         lease = ModelLease(command.lease, command.worker, command.job, set())
         functions = set()
@@ -194,9 +197,30 @@ class Model:
                 assert items[index] == item_of(job.number, index)
                 job.delivered_bytes += len(items[index])
 
-    def _deliver_failure(self, command: cmd.DeliverFailure) -> None:
+    def _expired(self, job: ModelJob, message: pb.Failure, now: float) -> None:
+        timeout = {"total_timeout": job.options.total_timeout, "queue_timeout": job.options.queue_timeout}[
+            message.limit
+        ]
+        assert 0.0 < timeout == message.timeout
+        for task in self._end(job, [(message.index, message.end)], "failed"):
+            assert now >= task.arrived + timeout, "its time was not up"
+            assert not (message.limit == "queue_timeout" and task.dispatched), "it had been started"
+
+    def check_times(self, now: float) -> None:
+        """After a plan: nobody has waited for too long."""
+        for job in self.open_jobs():
+            total, queue = job.options.total_timeout, job.options.queue_timeout
+            for task in job.tasks:
+                waited = (now - task.arrived) / (1 + LATENESS) - 1e-9
+                assert task.outcome or not total or waited <= total, "it should have ended by now"
+                assert task.outcome or not queue or task.dispatched or waited <= queue, "it should have started by now"
+
+    def _deliver_failure(self, command: cmd.DeliverFailure, now: float) -> None:
         job = self._job(command.job, command.client)
         message = command.message
+        if message.end:
+            self._expired(job, message, now)
+            return
         (task,) = self._end(job, [(message.index, message.index + 1)], "failed")
         if message.kind == pb.Failure.KIND_CRASHED:
             assert task.crashes == self.max_crashes == len(message.crashes)
