@@ -173,6 +173,7 @@ class Delivery:
                 function=block.function,
                 call=block.call,
                 attempt=piece.attempt,
+                careful=piece.careful,
                 definitions=block.definitions,
             )
         peer.send(pb.Body(dispatch=message), command.job)

@@ -44,10 +44,11 @@ class WorkerJoined:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """`planned`: it said goodbye, so what it held is not charged with a loss."""
+    """`planned`: it said goodbye, so what it held is not charged with a loss. `report`: what is noted with a charge."""
 
     worker: int
     planned: bool
+    report: pb.CrashReport = field(default_factory=pb.CrashReport)
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,10 @@ class Pool:
             for span in lease.open
         ]
 
+    def is_leased(self, job: Job, index: int) -> bool:
+        """Whether a worker holds the task."""
+        return any(lo <= index < hi for lo, hi in self.leased(job))
+
     # ------------------------------------------------------------ readiness
 
     def refresh(self, job: Job) -> None:

@@ -422,7 +422,7 @@ class Dispatch(_message.Message):
     def __init__(self, lease: _Optional[int] = ..., job: _Optional[int] = ..., priority: _Optional[int] = ..., tag: _Optional[float] = ..., retry_on: _Optional[bytes] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., job_name: _Optional[str] = ...) -> None: ...
 
 class Piece(_message.Message):
-    __slots__ = ("first", "base", "ends", "payload", "function", "call", "attempt", "definitions")
+    __slots__ = ("first", "base", "ends", "payload", "function", "call", "attempt", "definitions", "careful")
     FIRST_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
     ENDS_FIELD_NUMBER: _ClassVar[int]
@@ -431,6 +431,7 @@ class Piece(_message.Message):
     CALL_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     DEFINITIONS_FIELD_NUMBER: _ClassVar[int]
+    CAREFUL_FIELD_NUMBER: _ClassVar[int]
     first: int
     base: int
     ends: bytes
@@ -439,7 +440,8 @@ class Piece(_message.Message):
     call: Call
     attempt: int
     definitions: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., function: _Optional[bytes] = ..., call: _Optional[_Union[Call, str]] = ..., attempt: _Optional[int] = ..., definitions: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    careful: bool
+    def __init__(self, first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., function: _Optional[bytes] = ..., call: _Optional[_Union[Call, str]] = ..., attempt: _Optional[int] = ..., definitions: _Optional[_Iterable[bytes]] = ..., careful: bool = ...) -> None: ...
 
 class Revoke(_message.Message):
     __slots__ = ("revoke", "lease", "ranges", "stop")
@@ -568,14 +570,24 @@ class Crash(_message.Message):
     def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., report: _Optional[_Union[CrashReport, _Mapping]] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class CrashReport(_message.Message):
-    __slots__ = ("worker", "exit_code", "stderr_tail")
+    __slots__ = ("worker", "exit_code", "stderr_tail", "at", "seconds", "worker_lost", "reason", "memory")
     WORKER_FIELD_NUMBER: _ClassVar[int]
     EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
     STDERR_TAIL_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
+    WORKER_LOST_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_FIELD_NUMBER: _ClassVar[int]
     worker: str
     exit_code: int
     stderr_tail: str
-    def __init__(self, worker: _Optional[str] = ..., exit_code: _Optional[int] = ..., stderr_tail: _Optional[str] = ...) -> None: ...
+    at: float
+    seconds: float
+    worker_lost: bool
+    reason: str
+    memory: str
+    def __init__(self, worker: _Optional[str] = ..., exit_code: _Optional[int] = ..., stderr_tail: _Optional[str] = ..., at: _Optional[float] = ..., seconds: _Optional[float] = ..., worker_lost: bool = ..., reason: _Optional[str] = ..., memory: _Optional[str] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
     __slots__ = ()

@@ -96,7 +96,11 @@ class Feeder:
         each = pace.each
         share = (self._held.seconds + self._roster.seconds) / self._roster.ready - slot.seconds
         bound = GROWTH * pace.measured - slot.outstanding
-        if slot.fed:
+        if piece.careful:
+            if slot.fed:
+                return False
+            count = 1
+        elif slot.fed:
             count = next_chunk(each, bound, share, slot.seconds - slot.fed[0].each)
             if not count:
                 return False

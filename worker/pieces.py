@@ -77,6 +77,7 @@ class Piece:
         "attempt",
         "base",
         "call",
+        "careful",
         "count",
         "definitions",
         "ends",
@@ -115,6 +116,8 @@ class Piece:
         self.function = message.function
         self.call = int(message.call)
         self.attempt = message.attempt
+        #: Each is to have been reported before the next one starts.
+        self.careful = message.careful
         self.definitions = tuple(message.definitions)
         self.count = len(self.ends) // 4
         self.open = self.count

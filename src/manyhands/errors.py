@@ -1,6 +1,7 @@
 """Every error manyhands raises, for `except` clauses; the tree is drawn in `manyhands.wire.errors`."""
 
 from manyhands.wire.errors import (
+    AttemptEnd,
     ClusterError,
     ConnectionFailed,
     DecodeError,
@@ -27,6 +28,7 @@ from manyhands.wire.errors import (
 )
 
 __all__ = [
+    "AttemptEnd",
     "ClusterError",
     "ConnectionFailed",
     "DecodeError",

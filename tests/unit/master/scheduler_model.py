@@ -75,6 +75,9 @@ class Model:
         self.workers: dict[int, int] = {}  # number -> slots
         self.draining: set[int] = set()
         self.lost: list[ModelLease] = []  # as they were when their worker was lost
+        #: What may be charged with the loss of the worker that has just been lost, and how many at most.
+        self.chargeable: set[tuple[int, int]] = set()
+        self.charges_left = 0
         self.revokes: dict[int, cmd.Revoke] = {}
         self.story: list[str] = []
 
@@ -108,6 +111,7 @@ class Model:
                     for task in self._end(job, command.spans, "cancelled"):
                         assert task.cancelled, "cancelled unasked"
                 case cmd.KeepTries():
+                    self._charge(command.job, command.index)
                     task = self.jobs[command.job].tasks[command.index]
                     assert (command.attempts, command.failures) == (task.attempts, task.failures)
                     assert len(command.crashes) == task.crashes
@@ -223,23 +227,43 @@ class Model:
             return
         (task,) = self._end(job, [(message.index, message.index + 1)], "failed")
         if message.kind == pb.Failure.KIND_CRASHED:
+            self._charge(job.number, message.index)
             assert task.crashes == self.max_crashes == len(message.crashes)
         else:
             again = self.is_retryable(message, job) and task.failures <= job.options.retry.retries
             assert not again or task.cancelled, "failed though an attempt was left"
 
+    def _charge(self, job: int, index: int) -> None:
+        """A task was charged: if it is with the loss of its worker, that is known only now."""
+        if (job, index) in self.chargeable:
+            self.chargeable.discard((job, index))
+            self.charges_left -= 1
+            assert self.charges_left >= 0, "more tasks charged than the lost worker had slots"
+            task = self.jobs[job].tasks[index]
+            task.crashes += 1
+            task.attempts += task.crashes < self.max_crashes
+
+    def check_charges(self) -> None:
+        """After a loss: somebody is to blame for it if anything was there."""
+        uncharged = [self.jobs[job].tasks[index] for job, index in self.chargeable]
+        # One that is being cancelled may have run, and ends with that.
+        if not any(task.cancelled for task in uncharged):
+            assert not self.charges_left or not uncharged, "nobody was charged with the loss"
+        self.chargeable = set()
+
     # ------------------------------------------------------------ what workers say
 
     def lose(self, worker: int, *, planned: bool) -> None:
-        del self.workers[worker]
+        self.charges_left = self.workers.pop(worker)
+        self.chargeable = set()
         self.draining.discard(worker)
         for lease in [lease for lease in self.leases.values() if lease.worker == worker]:
             del self.leases[lease.number]
             self.lost.append(lease)
             job = self.jobs[lease.job]
             for index in lease.open:
-                if not planned and job.tasks[index].outcome is None:
-                    job.tasks[index].attempts += 1
+                if not planned and not job.closed and job.tasks[index].outcome is None:
+                    self.chargeable.add((lease.job, index))
         self.revokes = {n: command for n, command in self.revokes.items() if command.worker != worker}
 
     def come_back(self, lease: ModelLease, worker: int) -> None:

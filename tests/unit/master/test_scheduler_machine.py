@@ -222,7 +222,10 @@ class SchedulerMachine(RuleBasedStateMachine):
     def lose(self, which, planned, also_plan):
         worker = self.pick(self.model.workers, which)
         self.model.lose(worker, planned=planned)
-        self.tell(ev.WorkerLost(worker, planned), also_plan)
+        self.tell(ev.WorkerLost(worker, planned))
+        self.model.check_charges()
+        if also_plan:
+            self.plan()
 
     @precondition(lambda self: self.model.lost)
     @rule(which=picks, slots=st.integers(1, 4), keep=picks, also_plan=plans)
