@@ -235,8 +235,10 @@ class Client(concurrent.futures.Executor):
 
         retries=0: extra attempts after an exception, the first `retry_delay`=1.0 seconds later, each further one
         `retry_backoff`=2.0 times later than the one before, at most `retry_delay_max`=60.0 seconds; only for
-        exceptions of the classes `retry_on`=(Exception,). timeout=None: seconds that one attempt may run; then its
-        process is killed and it fails with TaskTimeout, a TimeoutError, which counts as an exception. priority=0:
+        exceptions of the classes `retry_on`=(Exception,). timeout=None: seconds that one attempt may run; then it is
+        stopped and fails with TaskTimeout, a TimeoutError, which counts as an exception. progress_timeout=None: the
+        same for seconds without a call of `current_task().progress()`. total_timeout=None: seconds from submission to
+        the end, all attempts together. queue_timeout=None: seconds from submission to the first start. priority=0:
         higher runs first. max_parallel=None: tasks of one call that may run at once. name=None: shown by
         `manyhands status`. checkpoint=None: a name, or the path of a directory, where results are kept: calls whose
         function, with all it refers to, and arguments are the same as earlier ones are not run again, unless

@@ -15,7 +15,15 @@ from manyhands.client.gathering import Blob, Target
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import unpack_ends
 from manyhands.wire.definitions import LoadedDefinitions, UnknownDefinition
-from manyhands.wire.errors import ClusterError, DecodeError, MasterFull, RemoteModuleError, TaskCrashed, TaskTimeout
+from manyhands.wire.errors import (
+    AttemptEnd,
+    ClusterError,
+    DecodeError,
+    MasterFull,
+    RemoteModuleError,
+    TaskCrashed,
+    TaskTimeout,
+)
 from manyhands.wire.exception_codec import decode_exception
 from manyhands.wire.pickling import EncodedItems, Encoder, Feed
 from manyhands.wire.registry import DefinitionRegistry, is_definable
@@ -165,22 +173,40 @@ class Encoding:
         if failure.kind == pb.Failure.KIND_EXCEPTION:
             return decode_exception(failure.payload, self._loaded)
         if failure.kind == pb.Failure.KIND_CRASHED:
-            crashes = failure.crashes
-            last = crashes[-1] if crashes else pb.CrashReport()
-            killed = last.exit_code < 0
-            return TaskCrashed(
-                exit_code=None if killed else last.exit_code,
-                signal=-last.exit_code if killed else None,
-                stderr_tail=last.stderr_tail,
-                attempts=len(crashes),
-                worker=last.worker,
-                task=str(failure.index),
-            )
+            return _crashed(failure)
         if failure.kind == pb.Failure.KIND_TIMED_OUT:
-            return TaskTimeout(failure.timeout, failure.text, str(failure.index))
+            return TaskTimeout(
+                failure.timeout, failure.text, str(failure.index), failure.limit or "timeout", failure.progress
+            )
         if failure.kind == pb.Failure.KIND_NO_ROOM:
             return MasterFull(failure.text)
         return ClusterError(failure.text or "the task was rejected")
+
+
+def _crashed(failure: pb.Failure) -> TaskCrashed:
+    history = tuple(
+        AttemptEnd(
+            worker=each.worker,
+            exit_code=None if each.worker_lost or each.exit_code < 0 else each.exit_code,
+            signal=-each.exit_code if each.exit_code < 0 else None,
+            lost=(each.reason or "for no known reason") if each.worker_lost else "",
+            at=each.at,
+            seconds=each.seconds,
+            memory=each.memory,
+            stderr_tail=each.stderr_tail,
+        )
+        for each in failure.crashes
+    )
+    last = history[-1] if history else AttemptEnd("")
+    return TaskCrashed(
+        last.exit_code,
+        last.signal,
+        last.stderr_tail,
+        attempts=len(history),
+        worker=last.worker,
+        task=str(failure.index),
+        history=history,
+    )
 
 
 def items_of(run: pb.Results) -> list[bytes]:

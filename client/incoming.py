@@ -27,7 +27,7 @@ class Incoming:
         #: Told of definitions that the master sends unasked: those of other clients' jobs.
         self.learn: Callable[[bytes, bytes], None] = lambda _hash, _blob: None
         self._of_jobs: dict[str, Callable[[Job, pb.Body], None]] = {
-            "failure": lambda job, body: job.on_failure(body.failure),
+            "failure": lambda job, body: _fail(job, body.failure),
             "cancelled": lambda job, body: job.on_cancelled([(each.lo, each.hi) for each in body.cancelled.ranges]),
             "dispatched": lambda job, body: job.on_dispatched([(each.lo, each.hi) for each in body.dispatched.ranges]),
             "job_rejected": lambda job, body: connection.fail_job(job, _rejection(body.job_rejected)),
@@ -79,3 +79,14 @@ def _rejection(message: pb.JobRejected) -> BaseException:
             return concurrent.futures.CancelledError(message.sentence)
         case _:
             return SessionLost(f"the master rejected the job: {message.sentence}")
+
+
+def _fail(job: Job, failure: pb.Failure) -> None:
+    """A failure may be that of many tasks."""
+    if not failure.end:
+        job.on_failure(failure)
+    for index in range(failure.index, failure.end):
+        one = pb.Failure()
+        one.CopyFrom(failure)
+        one.index, one.end = index, 0
+        job.on_failure(one)

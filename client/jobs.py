@@ -120,6 +120,9 @@ def open_job(
             metered=metered,
             timeout=options.timeout or 0.0,
             detach=detach,
+            total_timeout=options.total_timeout or 0.0,
+            queue_timeout=options.queue_timeout or 0.0,
+            progress_timeout=options.progress_timeout or 0.0,
         )
     )
 

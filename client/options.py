@@ -25,8 +25,14 @@ class Options:
     retry_delay_max: float = 60.0
     #: Exception classes worth another attempt.
     retry_on: tuple[type[BaseException], ...] = (Exception,)
-    #: One attempt may run so long, then its process is killed and it fails with TaskTimeout; None: as long as it takes.
+    #: One attempt may run so long, then it is stopped and fails with TaskTimeout; None: as long as it takes, as below.
     timeout: float | None = None
+    #: From submission to the end, all attempts together.
+    total_timeout: float | None = None
+    #: From submission to the first start.
+    queue_timeout: float | None = None
+    #: A task may run so long without calling `current_task().progress()`.
+    progress_timeout: float | None = None
     #: Higher runs first.
     priority: int = 0
     #: Tasks of one call that may run at the same time; None: as many as there are slots.
@@ -43,10 +49,8 @@ class Options:
         _check_seconds("retry_delay", self.retry_delay)
         _check_seconds("retry_delay_max", self.retry_delay_max)
         _check_factor("retry_backoff", self.retry_backoff)
-        if self.timeout is not None:
-            _check_seconds("timeout", self.timeout)
-            if not self.timeout:
-                raise ValueError("timeout must be longer than 0 seconds; None means as long as it takes")
+        for name in ("timeout", "total_timeout", "queue_timeout", "progress_timeout"):
+            _check_limit(name, getattr(self, name))
         _check_whole("priority", self.priority, -_INT32_MAX)
         if self.max_parallel is not None:
             _check_whole("max_parallel", self.max_parallel, 1)
@@ -83,6 +87,13 @@ def _check_seconds(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
     if not (math.isfinite(value) and value >= 0):
         raise ValueError(f"{name} must be a finite number of seconds, at least 0, not {value}")
+
+
+def _check_limit(name: str, value: Any) -> None:
+    if value is not None:
+        _check_seconds(name, value)
+        if not value:
+            raise ValueError(f"{name} must be longer than 0 seconds; None means as long as it takes")
 
 
 def _check_factor(name: str, value: Any) -> None:

@@ -11,12 +11,13 @@ from manyhands.wire.spans import Span
 
 @dataclass(frozen=True, slots=True)
 class DispatchPiece:
-    """Tasks [lo, hi) of a block, all with the same attempt number."""
+    """Tasks [lo, hi) of a block, all with the same attempt number. `careful`: one of them may take its worker down."""
 
     block: Block
     lo: int
     hi: int
     attempt: int
+    careful: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Dispatch:
     tag: float
     retry_on: bytes
     timeout: float
+    progress_timeout: float
+    job_name: str
     pieces: list[DispatchPiece]
 
 

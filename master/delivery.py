@@ -62,7 +62,7 @@ class Delivery:
             message = command.message
             message.job = record.number
             message.lease = 0
-            spans = ((message.index, message.index + 1),)
+            spans = ((message.index, message.end or message.index + 1),)
             self._deliver(command, record, spans, "failed", message.index, pb.Body(failure=message))
 
     def _deliver_cancelled(self, command: cmd.DeliverCancelled) -> None:
@@ -153,6 +153,8 @@ class Delivery:
             tag=command.tag,
             retry_on=command.retry_on,
             timeout=command.timeout,
+            progress_timeout=command.progress_timeout,
+            job_name=command.job_name,
         )
         last: object = None
         for piece in command.pieces:
@@ -171,6 +173,7 @@ class Delivery:
                 function=block.function,
                 call=block.call,
                 attempt=piece.attempt,
+                careful=piece.careful,
                 definitions=block.definitions,
             )
         peer.send(pb.Body(dispatch=message), command.job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
@@ -105,7 +106,8 @@ class Engine:
         if peer.role == pb.ROLE_WORKER:
             if not peer.leaving:
                 log.warning("%s is lost (%s): its unfinished tasks run elsewhere", peer, reason)
-            self._handle(ev.WorkerLost(peer.number, planned=peer.leaving))
+            report = pb.CrashReport(worker=peer.name, at=time.time(), worker_lost=True, reason=reason)
+            self._handle(ev.WorkerLost(peer.number, peer.leaving, report))
             if self._journal is not None:
                 self._journal.worker_left(peer.hello.session)
             self._announce()
@@ -190,7 +192,7 @@ class Engine:
 
     def _on_crash(self, peer: Peer, body: pb.Body) -> None:
         crash = body.crash
-        crash.report.worker = peer.name
+        crash.report.worker, crash.report.at = peer.name, time.time()
         self._handle(ev.TaskCrashed(peer.number, crash.job, crash.lease, crash.index, crash.attempt, crash.report))
 
     def _on_returned(self, peer: Peer, body: pb.Body) -> None:

@@ -31,6 +31,9 @@ class JobOptions:
     retry: RetryOptions = field(default_factory=RetryOptions)
     metered: bool = False
     timeout: float = 0.0
+    total_timeout: float = 0.0
+    queue_timeout: float = 0.0
+    progress_timeout: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +44,11 @@ class WorkerJoined:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLost:
-    """`planned`: it said goodbye, so what it held is not charged with a loss."""
+    """`planned`: it said goodbye, so what it held is not charged with a loss. `report`: what is noted with a charge."""
 
     worker: int
     planned: bool
+    report: pb.CrashReport = field(default_factory=pb.CrashReport)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,7 @@ class Job:
         "sealed_at",
         "staged",
         "succeeded",
+        "suspects",
         "tag",
         "unlimited",
         "waiting",
@@ -125,7 +126,7 @@ class Job:
         #: Leased, and to be dropped instead of queued again should they come back.
         self.cancelling = SpanSet()
         #: Every task that was ever sent to a worker; None while nobody needs to know.
-        self.dispatched: SpanSet | None = None
+        self.dispatched: SpanSet | None = SpanSet() if options.queue_timeout else None
         #: Whether the client wants to hear of each dispatch.
         self.watched = False
         #: Tasks in the workers' deques, and under leases (a task under two counts twice).
@@ -136,7 +137,10 @@ class Job:
         #: Every failure, crash and loss; the failures alone, against retries.
         self.attempts = Counts()
         self.failure_counts = Counts()
+        #: How slots and workers died under a task that is still open.
         self.crash_reports: dict[int, list[pb.CrashReport]] = {}
+        #: Those that may have taken a worker down; see `losses`.
+        self.suspects = SpanSet()
         self.succeeded = self.failed = self.cancelled = 0
         self.delivered_bytes = 0
         self.consumed_bytes = 0
@@ -202,10 +206,12 @@ class Job:
         pieces = []
         for lo, hi in spans:
             for block, a, b in self.blocks.pieces(lo, hi):
-                if not self.attempts:
+                if not (self.attempts or self.suspects):
                     pieces.append(DispatchPiece(block, a, b, 0))
-                else:
-                    pieces += [DispatchPiece(block, c, d, n) for c, d, n in self.attempts.split(a, b)]
+                    continue
+                for c, d, n in self.attempts.split(a, b):
+                    pieces += [DispatchPiece(block, lo, hi, n, careful=True) for lo, hi in self.suspects.overlap(c, d)]
+                    pieces += [DispatchPiece(block, lo, hi, n) for lo, hi in self.suspects.missing(c, d)]
         return pieces
 
     def finish(self, lo: int, hi: int) -> list[int]:
@@ -218,8 +224,9 @@ class Job:
         if self.crash_reports:
             for index in [index for index in self.crash_reports if lo <= index < hi]:
                 del self.crash_reports[index]
-        if self.cancelling:
-            self.cancelling.remove(lo, hi)
+        for spans in (self.cancelling, self.suspects):
+            if spans:
+                spans.remove(lo, hi)
         return gone
 
     def check_invariants(self, staged: list[Span], leased: list[Span]) -> None:

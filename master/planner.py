@@ -206,6 +206,8 @@ class Planner:
                 tag,
                 job.options.retry.retry_on,
                 job.options.timeout,
+                job.options.progress_timeout,
+                job.options.name,
                 job.dispatch_pieces(spans),
             )
         )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from manyhands.master.commands import CloseJob, Command, DeliverCancelled, DeliverDispatched, Revoke
+from manyhands.master.commands import CloseJob, Command, DeliverCancelled, DeliverDispatched, DeliverFailure, Revoke
+from manyhands.master.expiry import Expiries, Limit
 from manyhands.master.jobs import Job
 from manyhands.master.profiles import Profile, Profiles
 from manyhands.master.queues import FairQueue
 from manyhands.master.tuning import SchedulerConfig
 from manyhands.master.workers import Lease, Worker
+from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import Block
 from manyhands.wire.spans import Span
 
@@ -25,6 +27,7 @@ class Pool:
         self.fair = FairQueue()
         #: Jobs that have become ready since the planner last looked.
         self.came_ready: list[Job] = []
+        self.expiries = Expiries()
         self._profiles = Profiles()
         self._ready_jobs: dict[int, int] = {}  # of each client: shares are the clients', not the jobs'
         self._revoke = 0
@@ -49,6 +52,34 @@ class Pool:
                     job.queued.add(a, b)
         self.cancel_now(job, cancelled, out)
         self.refresh(job)
+
+    def begin_clocks(self, job: Job, lo: int, hi: int, now: float) -> None:
+        """Tasks [lo, hi) have arrived: from now on they wait."""
+        options = job.options
+        if options.total_timeout:
+            self.expiries.add(job.number, "total_timeout", options.total_timeout, lo, hi, now)
+        if options.queue_timeout:
+            self.expiries.add(job.number, "queue_timeout", options.queue_timeout, lo, hi, now)
+
+    def expire(self, job: Job, limit: Limit, lo: int, hi: int, out: list[Command]) -> None:
+        """The time of these tasks is up, as far as they are open, or have not even started."""
+        late = job.done.missing(lo, hi)
+        if limit == "queue_timeout":
+            assert job.dispatched is not None
+            late = [part for a, b in late for part in job.dispatched.missing(a, b)]
+        if not late:
+            return
+        timeout = job.options.total_timeout if limit == "total_timeout" else job.options.queue_timeout
+        self.withdraw(job, late)
+        for a, b in late:
+            gone = job.finish(a, b)
+            job.failed += b - a
+            message = pb.Failure(index=a, end=b, kind=pb.Failure.KIND_TIMED_OUT, limit=limit, timeout=timeout)
+            out.append(DeliverFailure(job.number, job.client, message, tuple(gone)))
+        self.refresh(job)
+        self.close_if_finished(job, out)
+        if job.number in self.jobs:
+            self.revoke_all(job, late, out, stop=True)
 
     def cancel_now(self, job: Job, spans: list[Span], out: list[Command]) -> None:
         """These open tasks are in no place any more: their outcome is cancelled."""
@@ -75,6 +106,7 @@ class Pool:
         """Forget a job, wherever its tasks are; what still runs is of no use to anybody."""
         self.unstage(job, [(0, job.count)])
         del self.jobs[job.number]
+        self.expiries.forget(job.number)
         job.queued.clear()
         job.waiting.clear()
         self.refresh(job)
@@ -128,6 +160,10 @@ class Pool:
             if lease.job is job
             for span in lease.open
         ]
+
+    def is_leased(self, job: Job, index: int) -> bool:
+        """Whether a worker holds the task."""
+        return any(lo <= index < hi for lo, hi in self.leased(job))
 
     # ------------------------------------------------------------ readiness
 

@@ -23,6 +23,9 @@ def job_options(message: pb.OpenJob) -> JobOptions:
         ),
         metered=message.metered,
         timeout=message.timeout,
+        total_timeout=message.total_timeout,
+        queue_timeout=message.queue_timeout,
+        progress_timeout=message.progress_timeout,
     )
 
 

@@ -22,6 +22,7 @@ from manyhands.master.commands import (
     RejectJob,
 )
 from manyhands.master.jobs import Job
+from manyhands.master.losses import SUSPECTS_PER_SLOT, first_tasks
 from manyhands.master.planner import Planner
 from manyhands.master.pool import Pool
 from manyhands.master.retry import Wakes, retry_delay
@@ -81,13 +82,15 @@ class Scheduler:
             job = self._pool.jobs.get(number)
             if job is not None and job.waiting.remove(index, index + 1):
                 self._pool.requeue(job, [(index, index + 1)], out)
+        for number, limit, lo, hi in self._pool.expiries.pop_due(now):
+            self._pool.expire(self._pool.jobs[number], limit, lo, hi, out)
         self._planner.plan(now, out)
         return out
 
     def next_deadline(self) -> float | None:
         """When `plan` must be called at the latest, should no event come before."""
-        due = [time for time in (self._wakes.next_due(), self._planner.recheck_at) if time is not None]
-        return min(due, default=None)
+        due = (self._wakes.next_due(), self._planner.recheck_at, self._pool.expiries.next_due())
+        return min((time for time in due if time is not None), default=None)
 
     @property
     def flush_interval(self) -> float:
@@ -122,16 +125,21 @@ class Scheduler:
         worker = self._pool.workers.pop(event.worker, None)
         if worker is None:
             return []
+        charged = [] if event.planned else first_tasks(worker, worker.slots)
+        suspects = [] if event.planned else first_tasks(worker, worker.slots * SUSPECTS_PER_SLOT)
+        for job, lo, hi in suspects:
+            job.suspects.add(lo, hi)
         out: list[Command] = []
         self._pass_over(worker, out)
         for lease in list(worker.leases.values()):
             spans = list(lease.open)
             for lo, hi in spans:
                 worker.report(lease, lo, hi)
-                if not event.planned and lease.job.number in self._pool.jobs:
-                    for a, b in lease.job.done.missing(lo, hi):
-                        lease.job.attempts.bump(a, b)
             self._pool.requeue(lease.job, spans, out)
+        for job, lo, hi in charged:
+            for index in range(lo, hi):
+                if job.number in self._pool.jobs and index not in job.done:
+                    out += self._charge(job, index, event.report)
         return out
 
     def _on_worker_draining(self, event: ev.WorkerDraining, now: float) -> list[Command]:
@@ -154,6 +162,16 @@ class Scheduler:
         self._planner.forget(worker)
         for staged in worker.unstage_tail(worker.staged):
             self._pool.requeue(staged.job, staged.spans, out)
+
+    def _charge(self, job: Job, index: int, report: pb.CrashReport) -> list[Command]:
+        """A slot or worker died under an open task; for the last time allowed, or it is tried again."""
+        reports = job.crash_reports.setdefault(index, [])
+        reports.append(report)
+        if len(reports) >= self._config.max_crashes:
+            self._pool.withdraw(job, [(index, index + 1)])
+            return self._fail(job, pb.Failure(index=index, kind=pb.Failure.KIND_CRASHED, crashes=reports))
+        job.attempts.bump(index, index + 1)
+        return [_tries(job, index, 0.0)]
 
     def _on_spans_returned(self, event: ev.SpansReturned, now: float) -> list[Command]:
         worker = self._pool.workers.get(event.worker)
@@ -213,6 +231,11 @@ class Scheduler:
     def _on_job_recovered(self, event: ev.JobRecovered, now: float) -> list[Command]:
         job = self._pool.jobs[event.job] = Job(event.job, event.client, event.options)
         job.restore(event)
+        # How long they have waited before the restart is not known.
+        self._pool.begin_clocks(job, 0, job.count, now)
+        if job.dispatched is not None:
+            for lo, hi in job.attempts.counted():
+                job.dispatched.add(lo, hi)
         for tries in event.tries:
             if tries.index not in job.done and tries.delay > 0:
                 job.queued.remove(tries.index, tries.index + 1)
@@ -235,6 +258,7 @@ class Scheduler:
         job.blocks.append(block)
         job.count = block.end
         job.queued.add(block.first, block.end)
+        self._pool.begin_clocks(job, block.first, block.end, now)
         self._pool.refresh(job)
         return []
 
@@ -381,15 +405,9 @@ class Scheduler:
         job = self._open_task(event, event.attempt, 0.0, now)
         if job is None:
             return []
-        index = event.index
-        reports = job.crash_reports.setdefault(index, [])
-        reports.append(event.report)
-        if len(reports) >= self._config.max_crashes:
-            message = pb.Failure(index=index, kind=pb.Failure.KIND_CRASHED, crashes=reports)
-            return self._fail(job, message)
-        job.attempts.bump(index, index + 1)
-        out: list[Command] = [_tries(job, index, 0.0)]
-        self._pool.requeue(job, [(index, index + 1)], out)
+        out = self._charge(job, event.index, event.report)
+        if job.number in self._pool.jobs:
+            self._pool.requeue(job, [(event.index, event.index + 1)], out)
         return out
 
     def _open_task(self, event: ev.TaskFailed | ev.TaskCrashed, attempt: int, seconds: float, now: float) -> Job | None:
@@ -403,8 +421,12 @@ class Scheduler:
         counts = index not in job.done
         if counts and not fenced:
             # The lease was lost. If the task was queued again since, that attempt decides, unless this one is the
-            # same: nobody was charged, as the master was restarted.
-            counts = attempt == job.attempts.of(index) and self._pool.withdraw(job, [(index, index + 1)])
+            # same: nobody was charged, as the master was restarted, or with one that had hardly begun.
+            counts = (
+                attempt == job.attempts.of(index)
+                and not (job.doubled and self._pool.is_leased(job, index))
+                and self._pool.withdraw(job, [(index, index + 1)])
+            )
         elif job.doubled:
             self._pool.withdraw(job, [(index, index + 1)])
         if not counts:

@@ -5,6 +5,7 @@
     │   ├── EncodeError (TypeError)         an argument or function cannot be pickled, or must not travel
     │   │   └── ContentError                with a checkpoint: it has no content to be known by
     │   ├── NestedClient                    a Client was made inside a task
+    │   ├── NotInTask                       current_task() was called outside of one
     │   ├── ForkedClient                    a Client was used in a forked child
     │   ├── JobNameTaken (ValueError)       there is a detached job of that name
     │   └── UnknownJob (LookupError)        there is no detached job of that name
@@ -14,7 +15,7 @@
     │   │   └── RemoteModuleError (ModuleNotFoundError)   because a module is missing here
     │   ├── RemoteError                     it raised something that cannot travel; this stands in
     │   ├── TaskCrashed                     it took its process down, for the last time allowed
-    │   └── TaskTimeout (TimeoutError)      it ran longer than its `timeout`, in the last attempt allowed
+    │   └── TaskTimeout (TimeoutError)      it ran or waited longer than it may, in the last attempt allowed
     └── InfrastructureError: the cluster's fault, or the network's
         ├── ClusterError                    the embedded cluster could not start, or ended
         ├── NoWorkers                       nobody is there to run it
@@ -36,8 +37,9 @@ All of them can be pickled.
 from __future__ import annotations
 
 import signal as signals
+import time
 from dataclasses import dataclass, fields
-from typing import dataclass_transform
+from typing import NamedTuple, dataclass_transform
 
 
 @dataclass_transform(eq_default=False)
@@ -90,6 +92,15 @@ class NestedClient(ManyhandsError, RuntimeError):
 
     def __str__(self) -> str:
         return "a task cannot start a Client of its own; return the work to the client and submit it there"
+
+
+class NotInTask(ManyhandsError, RuntimeError):
+    """current_task() was called where no task runs."""
+
+    def __str__(self) -> str:
+        return (
+            "no task runs here: current_task() is for functions that workers run, such as those given to submit or map"
+        )
 
 
 class ForkedClient(ManyhandsError, RuntimeError):
@@ -184,11 +195,39 @@ class RemoteError(ManyhandsError):
 KILLED_BY_US = "manyhands killed this process: "
 
 
+class AttemptEnd(NamedTuple):
+    """How one attempt of a crashed task ended.
+
+    exit_code, signal: of its process, both None if the whole worker was lost, and `lost` then says how the master
+    noticed; at: Unix time; seconds: that it had run, 0 if not known; memory: why memory may have run out, "" if nothing
+    speaks for it; stderr_tail: the last lines it wrote.
+    """
+
+    worker: str
+    exit_code: int | None = None
+    signal: int | None = None
+    lost: str = ""
+    at: float = 0.0
+    seconds: float = 0.0
+    memory: str = ""
+    stderr_tail: str = ""
+
+    def __str__(self) -> str:
+        if self.lost:
+            end = f"worker {self.worker!r} was lost ({self.lost}) while it ran, or was about to"
+        else:
+            ran = f" after {self.seconds:.3g} s" if self.seconds else ""
+            end = f"its process ended by {_end(self.exit_code, self.signal)}{ran} on worker {self.worker!r}"
+        when = time.strftime("%Y-%m-%d %H:%M:%S: ", time.localtime(self.at)) if self.at else ""
+        return f"{when}{end}" + (f"; {self.memory}" if self.memory else "")
+
+
 class TaskCrashed(ManyhandsError):
-    """The process that ran the task died each time it was tried.
+    """The process or the worker that ran the task died each time it was tried.
 
     exit_code: of the last time, None if killed; signal: the number of the signal that killed it, or None;
-    stderr_tail: the last lines it wrote; attempts: how often it was tried; worker: where the last time was.
+    stderr_tail: the last lines it wrote; attempts: how often it was tried; worker: where the last time was;
+    history: how each of those times ended.
     """
 
     exit_code: int | None = None
@@ -197,36 +236,69 @@ class TaskCrashed(ManyhandsError):
     attempts: int = 1
     worker: str = ""
     task: str = ""
+    history: tuple[AttemptEnd, ...] = ()
 
     def __str__(self) -> str:
         task = f"task {self.task}" if self.task else "the task"
         worker = f" on worker {self.worker!r}" if self.worker else ""
         times = "" if self.attempts == 1 else f", {self.attempts} times, the last time by"
-        if self.signal is not None:
-            end = _signal_name(self.signal)
-        else:
-            end = "an unknown cause" if self.exit_code is None else f"exit code {self.exit_code}"
+        last = self.history[-1] if self.history else AttemptEnd(self.worker)
+        end = "the loss of the worker" if last.lost else _end(self.exit_code, self.signal)
         advice = "run it alone to see why"
-        if self.signal == signals.SIGKILL and KILLED_BY_US not in self.stderr_tail:
-            advice = "SIGKILL often means that the machine ran out of memory"
+        if any(each.memory for each in self.history):
+            advice = "memory may have run out: " + next(each.memory for each in self.history if each.memory)
+        elif self.signal == signals.SIGKILL and KILLED_BY_US not in self.stderr_tail:
+            advice = "somebody killed it, and nothing shows that memory had run out"
+            if not self.history:
+                advice = "SIGKILL often means that the machine ran out of memory"
         tail = f"\nThe last lines of its stderr:\n{self.stderr_tail.rstrip()}" if self.stderr_tail.strip() else ""
-        return f"{task} took down the process that ran it{worker}{times or ' by'} {end}; {advice}{tail}"
+        story = "\nHow each attempt ended:\n" + "\n".join(map(str, self.history)) if len(self.history) > 1 else ""
+        return f"{task} took down the process that ran it{worker}{times or ' by'} {end}; {advice}{tail}{story}"
 
 
 class TaskTimeout(ManyhandsError, TimeoutError):
-    """The task ran longer than it may, and its process was killed. timeout: seconds; worker: where; task: its index."""
+    """The task exceeded one of its time limits, and was stopped.
+
+    timeout: seconds; worker: where it ran, if it did; task: its index; limit: which option set that;
+    progress: what it last said of its progress.
+    """
 
     timeout: float
     worker: str = ""
     task: str = ""
+    limit: str = "timeout"
+    progress: str = ""
 
     def __str__(self) -> str:
         task = f"task {self.task}" if self.task else "the task"
         worker = f" on worker {self.worker!r}" if self.worker else ""
+        match self.limit:
+            case "total_timeout":
+                return (
+                    f"{task} had not ended {self.timeout:g} s after it was submitted, all attempts included, and was "
+                    "stopped; give it longer with with_options(total_timeout=)"
+                )
+            case "queue_timeout":
+                return (
+                    f"{task} waited {self.timeout:g} s without being started, and was dropped; start more workers, or "
+                    "let it wait longer with with_options(queue_timeout=)"
+                )
+            case "progress_timeout":
+                last = f" since {self.progress!r}" if self.progress else ""
+                return (
+                    f"{task} said nothing of its progress for {self.timeout:g} s{last}{worker} and was stopped; have "
+                    "it call manyhands.current_task().progress() more often, or raise with_options(progress_timeout=)"
+                )
         return (
             f"{task} ran longer than its timeout of {self.timeout:g} s{worker} and was stopped; "
             "give it longer with with_options(timeout=), or another attempt with retries="
         )
+
+
+def _end(exit_code: int | None, signal: int | None) -> str:
+    if signal is not None:
+        return _signal_name(signal)
+    return "an unknown cause" if exit_code is None else f"exit code {exit_code}"
 
 
 def _signal_name(number: int) -> str:

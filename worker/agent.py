@@ -27,6 +27,7 @@ from manyhands.worker.commands import (
     Spawn,
 )
 from manyhands.worker.core import AgentCore
+from manyhands.worker.memory_evidence import MemoryEvidence
 from manyhands.worker.output import OutputStream
 from manyhands.worker.reaper import Reaper
 from manyhands.worker.reporting import REPORTS
@@ -78,6 +79,7 @@ class Agent:
             REPORTS,
         )
         self._core = AgentCore(slots, self._look, name=name)
+        self._memory = MemoryEvidence()
         self._slots: list[SlotShell] = []
         self._streams: list[OutputStream] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -175,7 +177,8 @@ class Agent:
         if self._stopping:
             return
         with self._fatal():
-            self._do(self._core.died(slot, exit_code, stderr_tail, time.monotonic()))
+            memory = self._memory.of_death(exit_code)
+            self._do(self._core.died(slot, exit_code, stderr_tail, time.monotonic(), memory))
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -260,6 +263,7 @@ def _chunk_frame(feed: Feed) -> list[frames.Buffer]:
             position=feed.position,
             count=feed.hi - feed.lo,
             job=piece.lease.job,
+            name=piece.lease.name,
             first=feed.lo,
             attempt=piece.attempt,
             call=piece.call,

@@ -93,22 +93,11 @@ class AgentCore:
         """What a slot wrote, in order. Raises SlotFault if it cannot mean that."""
         slot = self._roster.slots[number]
         out: list[Command] = []
+        careful = bool(slot.fed) and slot.fed[0].piece.careful
         for report in reports:
-            match report:
-                case Done():
-                    self._done(slot, report)
-                case Failed():
-                    self._failed(slot, report)
-                case Interrupted():
-                    self._interrupted(slot, report)
-                case Wanted():
-                    self._intake.slot_wants(slot, report.hashes, out)
-                case CutDone():
-                    self._cutting.done(slot, report, out)
-                case Ready():
-                    self._roster.came_up(slot)
-                case _:
-                    assert_never(report)
+            self._take_in(slot, report, out)
+        if careful:
+            self._reporting.flush(now, out)
         if not slot.fed:
             self._roster.settle(slot)
         if slot.stopping or slot.verdicts:
@@ -120,15 +109,34 @@ class AgentCore:
             self._reporting.plan(slot, now, out)
         return out
 
-    def died(self, number: int, exit_code: int, stderr_tail: str, now: float) -> list[Command]:
+    def _take_in(self, slot: Slot, report: Report, out: list[Command]) -> None:
+        match report:
+            case Done():
+                self._done(slot, report)
+            case Failed():
+                self._failed(slot, report)
+            case Interrupted():
+                self._interrupted(slot, report)
+            case Wanted():
+                self._intake.slot_wants(slot, report.hashes, out)
+            case CutDone():
+                self._cutting.done(slot, report, out)
+            case Ready():
+                self._roster.came_up(slot)
+            case _:
+                assert_never(report)
+
+    def died(self, number: int, exit_code: int, stderr_tail: str, now: float, memory: str = "") -> list[Command]:
         """A slot's process has ended (negative: by that signal), and all it wrote has been `reported`.
 
-        Also for one that could not be started; `stderr_tail` then says why.
+        Also for one that could not be started; `stderr_tail` then says why. `memory`: what speaks for it that there was
+        none left.
         """
         slot = self._roster.slots[number]
         out: list[Command] = []
         completed = slot.completed
-        charged = self._charge(slot, exit_code, stderr_tail, now, out)
+        report = pb.CrashReport(worker=self._name, exit_code=exit_code, stderr_tail=stderr_tail, memory=memory)
+        charged = self._charge(slot, report, now, out)
         self._roster.went_down(slot)
         self._settle(slot, now, out)
         slot.failures = 0 if charged or completed else slot.failures + 1
@@ -292,6 +300,8 @@ class AgentCore:
             text=self._name,
             seconds=seconds,
             timeout=verdict.timeout,
+            limit=verdict.limit,
+            progress=verdict.progress,
             attempt=piece.attempt,
         )
         self._reporting.results.add_body(pb.Body(failure=failure), 0)
@@ -304,9 +314,9 @@ class AgentCore:
 
     # ------------------------------------------------------------ taking back
 
-    def _charge(self, slot: Slot, exit_code: int, stderr_tail: str, now: float, out: list[Command]) -> bool:
+    def _charge(self, slot: Slot, report: pb.CrashReport, now: float, out: list[Command]) -> bool:
         """Take everything back from a dead slot, and charge the task it ran, if it ran one; whether it did, or we."""
-        started, busy, since = self._look(slot.number)
+        started, busy, since = self._look(slot.number)[:3]
         if started >= slot.next_position and slot.fed:
             # User code wrote over the page. Uncharged, the task would do that again and again: blame the first.
             started, busy = slot.fed[0].position, True
@@ -324,11 +334,11 @@ class AgentCore:
             if not lease.dead and (verdict is not None or lease.wants_stopped(fed.lo)):
                 self._stopped(fed.piece, fed.lo, verdict, now - since)
             elif not lease.dead:
-                report = pb.CrashReport(worker=self._name, exit_code=exit_code, stderr_tail=stderr_tail)
+                report.seconds = max(0.0, now - since)
                 crash = pb.Crash(
                     job=lease.job, lease=lease.number, index=fed.lo, report=report, attempt=fed.piece.attempt
                 )
-                self._reporting.results.add_body(pb.Body(crash=crash), len(stderr_tail))
+                self._reporting.results.add_body(pb.Body(crash=crash), len(report.stderr_tail))
             self._intake.release(fed.piece, fed.count)
         return bool(at or slot.killed)
 

@@ -111,5 +111,5 @@ class Cutting:
     def _is_stuck(self, slot: Slot, now: float) -> bool:
         if not slot.fed:
             return False
-        _, busy, since = self._look(slot.number)
-        return busy and now - since >= WATCH_INTERVAL
+        sight = self._look(slot.number)
+        return sight.busy and now - sight.since >= WATCH_INTERVAL

@@ -6,8 +6,11 @@ moment at which any task that the slot holds can have run too long.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from manyhands.worker.commands import Command
-from manyhands.worker.slot_state import Look, Slot, Verdict
+from manyhands.worker.pieces import Limits
+from manyhands.worker.slot_state import Look, Sight, Slot, Verdict
 from manyhands.worker.stopping import Stopping
 from manyhands.worker.timers import NEVER, Timers
 
@@ -21,7 +24,7 @@ class Deadlines:
         self._stopping = stopping
 
     def watch(self, slot: Slot, timeout: float, now: float) -> None:
-        """The slot was fed tasks that may run `timeout` seconds each."""
+        """The slot was fed tasks of which one may have to be stopped after `timeout` seconds."""
         if now + timeout < slot.deadline:
             slot.deadline = now + timeout
             self._timers.set(slot.deadline, "deadline", slot)
@@ -32,14 +35,24 @@ class Deadlines:
             return
         slot.deadline = NEVER
         # Whatever of this it begins from now on.
-        left = [fed.piece.timeout for fed in slot.fed if fed.piece.timeout]
-        started, busy, since = self._look(slot.number)
-        running = slot.at(started) if busy else None
-        if running is not None and running.piece.timeout:
-            rest = since + running.piece.timeout - now
-            if rest > 0.0:
-                left.append(rest)
-            else:
-                self._stopping.stop(slot, started, Verdict(running.piece.timeout), now, out)
+        left = [fed.piece.limits.patience for fed in slot.fed if fed.piece.limits.patience]
+        sight = self._look(slot.number)
+        running = slot.at(sight.started) if sight.busy else None
+        if running is not None:
+            for verdict, due in _dues(running.piece.limits, sight):
+                if due > now:
+                    left.append(due - now)
+                else:
+                    self._stopping.stop(slot, sight.started, verdict, now, out)
         if left:
             self.watch(slot, min(left), now)
+
+
+def _dues(limits: Limits, sight: Sight) -> Iterator[tuple[Verdict, float]]:
+    """What the running task fails with, and when."""
+    if limits.timeout:
+        yield Verdict(limits.timeout), sight.since + limits.timeout
+    if limits.progress_timeout:
+        latest = max(sight.since, sight.progressed)
+        note = sight.note if sight.progressed >= sight.since else ""
+        yield Verdict(limits.progress_timeout, "progress_timeout", note), latest + limits.progress_timeout

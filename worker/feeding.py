@@ -96,7 +96,11 @@ class Feeder:
         each = pace.each
         share = (self._held.seconds + self._roster.seconds) / self._roster.ready - slot.seconds
         bound = GROWTH * pace.measured - slot.outstanding
-        if slot.fed:
+        if piece.careful:
+            if slot.fed:
+                return False
+            count = 1
+        elif slot.fed:
             count = next_chunk(each, bound, share, slot.seconds - slot.fed[0].each)
             if not count:
                 return False
@@ -111,8 +115,8 @@ class Feeder:
         self._feed(slot, run, count, each, out)
         if slot.outstanding > 1 and not slot.watched:
             self._cutting.watch_later(slot, now)
-        if piece.timeout:
-            self._deadlines.watch(slot, piece.timeout, now)
+        if patience := piece.limits.patience:
+            self._deadlines.watch(slot, patience, now)
         return True
 
     def _feed(self, slot: Slot, run: Run, count: int, each: float, out: list[Command]) -> None:

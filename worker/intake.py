@@ -11,7 +11,7 @@ from manyhands.worker.commands import Command, Send, SendDefinition
 from manyhands.worker.definition_store import DefinitionStore
 from manyhands.worker.durations import Durations
 from manyhands.worker.held import Held
-from manyhands.worker.pieces import Lease, Piece
+from manyhands.worker.pieces import Lease, Limits, Piece
 from manyhands.worker.revokes import returned_body
 from manyhands.worker.roster import Roster
 from manyhands.worker.slot_state import Slot
@@ -37,14 +37,14 @@ class Intake:
         """Hold what the master sent; tasks that cannot be run at all fail at once."""
         lease = self.leases.get(message.lease)
         if lease is None:
-            lease = Lease(message.lease, message.job)
+            lease = Lease(message.lease, message.job, message.job_name)
         self._arrivals += 1
         rank = (-message.priority, message.tag, self._arrivals)
-        retry_on, timeout = message.retry_on, message.timeout
+        retry_on, limits = message.retry_on, Limits(message.timeout, message.progress_timeout)
         unknown: list[bytes] = []
         for part in message.pieces:
             pace = self._durations.of(part.function or message.job)
-            piece = Piece(lease, rank, retry_on, timeout, pace, part)
+            piece = Piece(lease, rank, retry_on, limits, pace, part)
             if fault := _fault(piece):
                 out += [Send(body) for body in _rejections(piece, fault)]
                 continue

@@ -12,6 +12,8 @@ import mmap
 import os
 
 PAGE_BYTES = mmap.PAGESIZE
+NOTE_OFFSET = 1024
+NOTE_BYTES = 256
 
 #: The limit of a slot that may run everything it is fed.
 NO_LIMIT = 1 << 63
@@ -20,6 +22,8 @@ NO_LIMIT = 1 << 63
 STARTED = 0  #: the position it began last, or is about to begin
 SINCE = 1  #: when, as a double: time.monotonic(), which is one clock for all processes of a Linux host
 BUSY = 2  #: 1 while it may be running a task, 0 while it waits for its pipe
+PROGRESSED = 3  #: when a task last said that it makes progress, as SINCE; before SINCE if it was an earlier task
+NOTE = 4  #: how many bytes it said about that; they lie at NOTE_OFFSET
 # The agent's words, in a cache line of their own.
 LIMIT = 16  #: the slot starts only positions below
 INTERRUPT = 17  #: the position of the task that is to stop; see `slot_interrupts`
@@ -53,17 +57,19 @@ def seal(fd: int) -> None:
 
 
 class Page:
-    """A mapping of the page. `words` and `times` are the same memory."""
+    """A mapping of the page. `words`, `times` and `note` are the same memory, the last one only a part of it."""
 
     def __init__(self, fd: int) -> None:
         self._map = mmap.mmap(fd, PAGE_BYTES)
         view = memoryview(self._map)
         self.words = view.cast("Q")
         self.times = view.cast("d")
+        self.note = view[NOTE_OFFSET : NOTE_OFFSET + NOTE_BYTES]
         view.release()
 
     def close(self) -> None:
         """Unmap."""
         self.words.release()
         self.times.release()
+        self.note.release()
         self._map.close()

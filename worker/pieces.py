@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.spans import Span, SpanSet
+
+
+class Limits(NamedTuple):
+    """What a task may use; 0: as much as it takes. Durations in seconds."""
+
+    timeout: float = 0.0
+    progress_timeout: float = 0.0
+
+    @property
+    def patience(self) -> float:
+        """How soon after its start a task may have to be stopped; 0.0: never."""
+        return min((each for each in (self.timeout, self.progress_timeout) if each), default=0.0)
 
 
 class Pace:
@@ -23,11 +37,13 @@ class Pace:
 class Lease:
     """One dispatch of the master. Lives as long as a task of it is held here."""
 
-    __slots__ = ("dead", "job", "number", "open", "runs", "stopped")
+    __slots__ = ("dead", "job", "name", "number", "open", "runs", "stopped")
 
-    def __init__(self, number: int, job: int) -> None:
+    def __init__(self, number: int, job: int, name: str = "") -> None:
         self.number = number
         self.job = job
+        #: The job's.
+        self.name = name
         #: Tasks neither reported nor given back.
         self.open = 0
         #: The parts that no slot has been fed.
@@ -61,19 +77,20 @@ class Piece:
         "attempt",
         "base",
         "call",
+        "careful",
         "count",
         "definitions",
         "ends",
         "first",
         "function",
         "lease",
+        "limits",
         "needs",
         "open",
         "pace",
         "payload",
         "rank",
         "retry_on",
-        "timeout",
     )
 
     def __init__(
@@ -81,7 +98,7 @@ class Piece:
         lease: Lease,
         rank: tuple[int, float, int],
         retry_on: bytes,
-        timeout: float,
+        limits: Limits,
         pace: Pace,
         message: pb.Piece,
     ) -> None:
@@ -89,8 +106,8 @@ class Piece:
         #: (-priority, tag, arrival): lower runs first.
         self.rank = rank
         self.retry_on = retry_on
-        #: Seconds that each task may run; 0.0: as long as it takes.
-        self.timeout = timeout
+        #: Of each task.
+        self.limits = limits
         self.pace = pace
         self.first = message.first
         self.base = message.base
@@ -99,6 +116,8 @@ class Piece:
         self.function = message.function
         self.call = int(message.call)
         self.attempt = message.attempt
+        #: Each is to have been reported before the next one starts.
+        self.careful = message.careful
         self.definitions = tuple(message.definitions)
         self.count = len(self.ends) // 4
         self.open = self.count

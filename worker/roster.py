@@ -115,7 +115,7 @@ class Roster:
             assert abs(slot.seconds - sum(fed.count * fed.each for fed in slot.fed)) < 1e-6
             assert (slot.number in self.idle) == (slot.ready and not slot.fed and slot.cut is None)
             assert slot.ready or not slot.fed
-            assert slot.deadline < NEVER or slot.killed or not any(fed.piece.timeout for fed in slot.fed)
+            assert slot.deadline < NEVER or slot.killed or not any(fed.piece.limits.patience for fed in slot.fed)
             assert slot.watched or slot.outstanding < 2 or slot.cut is not None
         assert abs(self.seconds - sum(slot.seconds for slot in self.slots)) < 1e-6
         assert self.ready == sum(slot.ready for slot in self.slots)

@@ -1,10 +1,16 @@
-"""What a task can learn about itself: `current_task()`."""
+"""What a task can learn about itself, and say of itself: `current_task()`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
 
-from manyhands.worker.page import BUSY, STARTED
+from manyhands.wire.errors import NotInTask
+from manyhands.worker.page import BUSY, NOTE, NOTE_BYTES, PROGRESSED, STARTED, Page
+
+if TYPE_CHECKING:
+    from manyhands.worker.slot_frames import Chunk
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,38 +23,61 @@ class CurrentTask:
     index: int
     #: How often it has failed or been lost before.
     attempt: int
+    #: Its job's: with_options(name=), or the function's.
+    name: str
+
+    def progress(self, so_far: float | str | None = None) -> None:
+        """Say that this task gets on: it then has another `progress_timeout` seconds. Takes less than a microsecond.
+
+        `so_far`: a fraction, or a few words, for whoever is told that the task stood still; else TypeError is raised.
+        """
+        place = _place
+        if place is None or place.is_copy:
+            return  # a forked child speaks for nobody
+        if so_far is not None:
+            if isinstance(so_far, (int, float)):
+                so_far = f"{so_far:.1%}"
+            elif not isinstance(so_far, str):
+                raise TypeError(f"progress() takes a fraction or a text, not {so_far!r}")
+            note = so_far.encode(errors="replace")[:NOTE_BYTES]
+            place.page.note[: len(note)] = note
+            place.page.words[NOTE] = len(note)
+        place.page.times[PROGRESSED] = monotonic()
 
 
-@dataclass(slots=True)
 class _Place:
     """Where the slot is: tasks of a chunk differ only by their position, which is in the page anyway."""
 
-    words: memoryview | list[int]
-    position: int
-    first: int
-    job: int
-    attempt: int
+    __slots__ = ("chunk", "is_copy", "page", "words")
+
+    def __init__(self, page: Page, chunk: Chunk) -> None:
+        self.page = page
+        self.chunk = chunk
+        self.words: memoryview | list[int] = page.words
+        self.is_copy = False
 
 
 _place: _Place | None = None
 
 
-def enter(words: memoryview, position: int, first: int, job: int, attempt: int) -> None:
-    """For the slot's loop: the task at `position` has index `first`, those after it follow."""
+def enter(page: Page, chunk: Chunk) -> None:
+    """For the slot's loop: it runs the chunk's tasks, one position after the other."""
     global _place  # noqa: PLW0603 - one slot a process
-    _place = _Place(words, position, first, job, attempt)
+    _place = _Place(page, chunk)
 
 
 def leave_page() -> None:
     """In a forked child, which goes on in the present task but without the page."""
     if _place is not None:
         _place.words = list(_place.words)
+        _place.is_copy = True
 
 
-def current_task() -> CurrentTask | None:
-    """The task that calls this, or None outside of one. Threads that a task left behind see the next one."""
+def current_task() -> CurrentTask:
+    """The task that calls this. Threads that a task left behind see the next one. Raises NotInTask outside of one."""
     place = _place
     if place is None or not place.words[BUSY]:
-        return None
-    index = place.first + place.words[STARTED] - place.position
-    return CurrentTask(place.job, index, place.attempt)
+        raise NotInTask
+    chunk = place.chunk
+    index = chunk.first + place.words[STARTED] - chunk.position
+    return CurrentTask(chunk.job, index, chunk.attempt, chunk.name)

@@ -32,8 +32,10 @@ NO_HASH = b""
 
 _HEAD = Struct("<QB")
 _POSITION = Struct("<Q")
-#: position, count, job, first index, attempt, call, flags, function, retry_on, further definitions, base
-_CHUNK = Struct("<QIQQIBB16s16sII")
+#: position, count, job, first index, attempt, call, flags, function, retry_on, further definitions, base, name's length
+_CHUNK = Struct("<QIQQIBB16s16sIIH")
+#: Longer names of jobs are cut.
+NAME_BYTES = 1000
 _HAS_FUNCTION = 1
 _HAS_RETRY_ON = 2
 #: position, count, base, seconds
@@ -68,6 +70,7 @@ class Chunk:
     position: int
     count: int
     job: int
+    name: str
     first: int
     attempt: int
     call: int
@@ -148,8 +151,9 @@ def write_chunk(
     """The frame in parts, so that large payloads are not copied."""
     flags = (_HAS_FUNCTION if chunk.function else 0) | (_HAS_RETRY_ON if chunk.retry_on else 0)
     definitions = b"".join(chunk.definitions)
+    name = chunk.name.encode(errors="replace")[:NAME_BYTES]
     ends = chunk.ends
-    length = _CHUNK.size + len(definitions) + len(ends) + len(chunk.payload)
+    length = _CHUNK.size + len(name) + len(definitions) + len(ends) + len(chunk.payload)
     head = _HEAD.pack(length, CHUNK) + _CHUNK.pack(
         chunk.position,
         chunk.count,
@@ -162,16 +166,20 @@ def write_chunk(
         chunk.retry_on,
         len(chunk.definitions),
         chunk.base,
+        len(name),
     )
-    return [head + definitions + ends, chunk.payload]
+    return [head + name + definitions + ends, chunk.payload]
 
 
 def read_chunk(body: memoryview) -> Chunk:
     """The inverse of `write_chunk`."""
-    position, count, job, first, attempt, call, flags, function, retry_on, further, base = _CHUNK.unpack_from(body)
-    start = _CHUNK.size + HASH_BYTES * further
+    position, count, job, first, attempt, call, flags, function, retry_on, further, base, length = _CHUNK.unpack_from(
+        body
+    )
+    after_name = _CHUNK.size + length
+    start = after_name + HASH_BYTES * further
     stop = start + 4 * count
-    hashes = bytes(body[_CHUNK.size : start])
+    hashes = bytes(body[after_name:start])
     payload: Buffer = body[stop:]
     if len(payload) < _SHARE_BYTES:
         payload = bytes(payload)
@@ -179,6 +187,7 @@ def read_chunk(body: memoryview) -> Chunk:
         position,
         count,
         job,
+        bytes(body[_CHUNK.size : after_name]).decode(errors="replace"),
         first,
         attempt,
         call,

@@ -92,7 +92,7 @@ class SlotLoop:
         self._times[SINCE] = monotonic()  # before STARTED: a task must never seem to run as long as the one before it
         words[STARTED] = chunk.position
         words[BUSY] = 1
-        slot_context.enter(words, chunk.position, chunk.first, chunk.job, chunk.attempt)
+        slot_context.enter(self._page, chunk)
         try:
             function = None
             if chunk.function:

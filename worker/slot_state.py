@@ -19,6 +19,9 @@ class Sight(NamedTuple):
     busy: bool
     #: When it began that position, in the agent's monotonic seconds.
     since: float
+    #: When a task last said that it makes progress (before `since`: an earlier one), and what it said of it.
+    progressed: float = 0.0
+    note: str = ""
 
 
 #: Reads the page of a slot; of a dead one as it was at the end, until it is spawned again.
@@ -45,9 +48,14 @@ class Fed:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a task has failed with that is stopped: it exceeded this limit. timeout: seconds."""
+    """What a task has failed with that is stopped: it exceeded `timeout` seconds, which is the job's `limit`.
+
+    progress: what it last said of that.
+    """
 
     timeout: float
+    limit: str = "timeout"
+    progress: str = ""
 
 
 @dataclass(slots=True)

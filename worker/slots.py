@@ -103,8 +103,10 @@ class SlotShell:
         if self._process is None:
             return self._last_sight
         shared = self._process.page
-        words = shared.words
-        return Sight(words[page.STARTED], bool(words[page.BUSY]), shared.times[page.SINCE])
+        words, times = shared.words, shared.times
+        length = min(words[page.NOTE], page.NOTE_BYTES)
+        note = bytes(shared.note[:length]).decode(errors="replace") if length else ""
+        return Sight(words[page.STARTED], bool(words[page.BUSY]), times[page.SINCE], times[page.PROGRESSED], note)
 
     def set_limit(self, limit: int) -> None:
         """Publish the limit in the page."""

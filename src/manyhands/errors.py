@@ -1,6 +1,7 @@
 """Every error manyhands raises, for `except` clauses; the tree is drawn in `manyhands.wire.errors`."""
 
 from manyhands.wire.errors import (
+    AttemptEnd,
     CheckpointError,
     ClusterError,
     ConnectionFailed,
@@ -14,6 +15,7 @@ from manyhands.wire.errors import (
     MasterFull,
     MasterUnreachable,
     NestedClient,
+    NotInTask,
     NoWorkers,
     Refused,
     RemoteError,
@@ -28,6 +30,7 @@ from manyhands.wire.errors import (
 )
 
 __all__ = [
+    "AttemptEnd",
     "CheckpointError",
     "ClusterError",
     "ConnectionFailed",
@@ -42,6 +45,7 @@ __all__ = [
     "MasterUnreachable",
     "NestedClient",
     "NoWorkers",
+    "NotInTask",
     "Refused",
     "RemoteError",
     "RemoteModuleError",

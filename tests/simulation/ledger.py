@@ -35,6 +35,7 @@ class Ledger:
         #: What each worker has reported, as (lease, task), and the master has not heard.
         self.unheard: dict[str, set[tuple[int, int]]] = {}
         self.revokes: dict[int, int] = {}  # unanswered -> worker
+        self._chargeable: set[tuple[int, int]] = set()  # with the loss that has just been told
         self._asked: dict[tuple[int, int], int] = {}  # (job, index) -> the last revoke that asked for it
         self._last_lease = 0
         self._last_revoke = 0
@@ -59,6 +60,7 @@ class Ledger:
     # ------------------------------------------------------------ events
 
     def event(self, event: ev.Event, now: float) -> None:
+        self._chargeable.clear()
         match event:
             case ev.RunSucceeded():
                 self._run_succeeded(event)
@@ -199,7 +201,7 @@ class Ledger:
                 task = lease.job.tasks[index]
                 task.is_due_again = True
                 if not event.planned and task.outcome is None:
-                    task.attempts += 1
+                    self._chargeable.add((lease.job.number, index))
             self._take(number, list(lease.open), keep=True)
         for worker, number in [key for key in self._unwanted if key[0] == event.worker]:
             unwanted = self._unwanted.pop((worker, number))
@@ -289,9 +291,10 @@ class Ledger:
                         if not task.cancel_asked:
                             raise Violation("cancelled unasked", command.job, index)
                 case cmd.KeepTries():
+                    self._charge(command.job, command.index)
                     task = self.jobs[command.job].tasks[command.index]
                     kept = command.attempts, command.failures, len(command.crashes)
-                    if kept != (task.attempts, task.failures, task.crashes):
+                    if kept != (task.attempts, task.failures, task.crashes + task.losses):
                         raise Violation(f"kept are (attempts, failures, crashes) {kept}", command.job, command.index)
                 case cmd.CloseJob():
                     job = self.jobs[command.job]
@@ -364,11 +367,26 @@ class Ledger:
             raise Violation("failed for want of room, though it had been taken", command.job, message.index)
         ((task, index),) = self._end(command.job, command.client, [(message.index, message.index + 1)], "failed")
         crashed = message.kind == pb.Failure.KIND_CRASHED
-        if crashed and not task.crashes == len(message.crashes) == self._max_crashes:
+        if crashed:
+            self._charge(command.job, index)
+        if crashed and not task.crashes + task.losses == len(message.crashes) == self._max_crashes:
             raise Violation(f"failed after {task.crashes} crashes", command.job, index)
         again = message.retryable and task.failures <= self.jobs[command.job].options.retry.retries
         if message.kind == pb.Failure.KIND_EXCEPTION and again and not task.cancel_asked:
             raise Violation(f"failed after {task.failures} failures though a retry was left", command.job, index)
+
+    def _charge(self, job: int, index: int) -> None:
+        """The scheduler charges a task: with the loss of its worker, if that is what it was told of."""
+        if (job, index) in self._chargeable:
+            self._chargeable.discard((job, index))
+            self._story.tell("charged with the loss", job=job, spans=[(index, index + 1)])
+            task = self.jobs[job].tasks[index]
+            task.losses += 1
+            task.attempts += 1
+
+    def losses(self, job: int, index: int) -> int:
+        """How often the task was charged with the loss of its worker."""
+        return self.jobs[job].tasks[index].losses
 
     def _end(self, number: int, client: int, spans: Iterable[Span], outcome: str) -> list[tuple[TaskRecord, int]]:
         self._story.tell("%s", outcome, job=number, spans=spans)

@@ -163,13 +163,6 @@ MUTANTS = (
         "late:1",
     ),
     Mutant(
-        "it is forgotten that a task may be out twice",
-        "manyhands.master.scheduler",
-        "            job.doubled = True\n",
-        "",
-        "seed:1",
-    ),
-    Mutant(
         "a worker that comes back says nothing of what its slots hold",
         "manyhands.worker.intake",
         "                    spans[fed.piece.lease].add(fed.lo, fed.lo + fed.count)\n",

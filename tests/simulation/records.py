@@ -25,6 +25,8 @@ class TaskRecord:
     attempts: int = 0
     failures: int = 0
     crashes: int = 0
+    #: How often it was charged with the loss of its worker.
+    losses: int = 0
     dispatches: int = 0
     starts: int = 0
     due: float = 0.0

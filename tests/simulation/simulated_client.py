@@ -212,6 +212,14 @@ class SimulatedClient:
             self.finished_at = asyncio.get_running_loop().time()
             self.finished.set()
 
+    def _losses(self, job: JobView, index: int) -> int:
+        numbers = [
+            n
+            for n, (client, theirs, _) in self._world.plans.items()
+            if (client, theirs) == (self.plan.name, job.number)
+        ]
+        return sum(self._world.ledger.losses(number, index) for number in numbers)
+
     def check_rest(self, max_crashes: int) -> None:
         """Every task came to what its fate says."""
         if self.left:
@@ -227,6 +235,8 @@ class SimulatedClient:
                 elif fate.failures and (fate.final or fate.failures > job.plan.options.retry.retries):
                     expected = "failed"
                 if outcome == expected:
+                    continue
+                if outcome == "crashed" and fate.crashes + self._losses(job, index) >= max_crashes:
                     continue
                 # A cancelled task may end as ever, or fail where it would have been tried again.
                 if index not in job.cancel_asked or (outcome != "cancelled" and not fate.failures):

@@ -57,7 +57,7 @@ def test_port_in_use() -> None:
         (["local", "--host", "192.0.2.177"], "this machine has no such address; --host 0.0.0.0 means all that it has"),
         (
             ["master", "--port", "0", "--data-dir", __file__],
-            f"cannot keep state in {__file__}: File exists; name anoth",
+            f"cannot keep a journal in {__file__}: File exists; name anoth",
         ),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from manyhands import Client
+from manyhands import Client, current_task
 from manyhands.errors import TaskTimeout
 
 
@@ -64,3 +64,73 @@ def test_each_task_has_its_own_time(client: Client) -> None:
     """A chunk as a whole may take longer."""
     assert len(list(client.with_options(timeout=0.4).map(time.sleep, [0.01] * 100))) == 100
     assert sum(client.with_options(timeout=5).map(abs, range(50_000))) == sum(range(50_000))
+
+
+def test_all_attempts_together(client: Client, tmp_path: Path) -> None:
+    def fail_or_stay(name: str) -> None:
+        path = tmp_path / name
+        path.open("a").write("x")
+        if path.stat().st_size < 3:
+            raise ValueError(name)
+        time.sleep(60)
+
+    limited = client.with_options(retries=100, retry_delay=0.05, retry_backoff=1.0, total_timeout=1.5)
+    began = time.monotonic()
+    with pytest.raises(TaskTimeout, match=r"task \d+ had not ended 1\.5 s after it was submitted"):
+        limited.submit(fail_or_stay, "a").result(20)
+    assert 1.5 <= time.monotonic() - began < 10
+    assert (tmp_path / "a").stat().st_size == 3
+    assert client.submit(abs, -1).result(20) == 1, "it has been stopped"
+
+
+def test_waiting_for_a_slot(client: Client) -> None:
+    """But for one task of each job, which is sent ahead; what is at a worker counts as started."""
+
+    def echo(n: int) -> int:
+        return n
+
+    running = client.with_options(queue_timeout=0.5).submit(time.sleep, 2.0)
+    impatient = client.with_options(queue_timeout=0.5, priority=-1)
+    waiting = [impatient.submit(echo, n) for n in range(20)]
+    outcomes = list(impatient.map(echo, range(1000), return_exceptions=True))
+    for future in waiting[1:]:
+        with pytest.raises(TaskTimeout, match=r"task \d+ waited 0\.5 s without being started"):
+            future.result(20)
+    assert all(isinstance(each, TaskTimeout) and each.limit == "queue_timeout" for each in outcomes[1:])
+    assert [each.task for each in outcomes[1:]] == [str(n) for n in range(1, 1000)]
+    assert running.result(20) is None, "it had started in time"
+
+
+def test_who_says_that_he_gets_on(client: Client) -> None:
+    def work(steps: int) -> str:
+        task = current_task()
+        for n in range(steps):
+            task.progress(n / steps)
+            time.sleep(0.1)
+        return task.name
+
+    limited = client.with_options(progress_timeout=1.0, name="steps")
+    assert limited.submit(work, 20).result(20) == "steps"
+
+    def get_stuck() -> None:
+        current_task().progress("the first half")
+        time.sleep(60)
+
+    with pytest.raises(
+        TaskTimeout, match=r"nothing of its progress for 1 s since 'the first half' .* was stopped"
+    ) as caught:
+        limited.submit(get_stuck).result(20)
+    assert caught.value.limit == "progress_timeout"
+    with pytest.raises(TaskTimeout, match=r"nothing of its progress for 1 s (on worker .* )?and was"):
+        limited.submit(time.sleep, 60).result(20)
+
+
+def test_a_sign_of_progress_costs_little(client: Client) -> None:
+    def measure() -> float:
+        progress = current_task().progress
+        began = time.perf_counter()
+        for _ in range(10_000):
+            progress(0.5)
+        return (time.perf_counter() - began) / 10_000
+
+    assert min(client.submit(measure).result(20) for _ in range(5)) < 5e-6, "really below 1e-6, on an idle machine"

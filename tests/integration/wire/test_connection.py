@@ -22,7 +22,9 @@ from manyhands.wire.grpc_links import dial
 from manyhands.wire.handshake import make_hello
 from manyhands.wire.links import Link
 
-CONFIG = MasterConfig(heartbeat_interval=0.4, heartbeat_timeout=1.2, reconnect_timeout=0.6, client_timeout=0.6)
+CONFIG = MasterConfig(
+    heartbeat_interval=0.4, heartbeat_timeout=1.2, reconnect_timeout=0.6, client_timeout=0.6, client_end_timeout=0.6
+)
 
 
 def run(test: Callable[[], object]) -> None:
@@ -48,8 +50,11 @@ class Caller:
         self.lost: list[str] = []
         self.links: list[Link] = []
         self._address = address
-        self.dialer = Dialer(self._open, hello, self._took, self.welcomes.append, self.lost.append)
+        self.dialer = Dialer(self._open, hello, self._took, self.welcomes.append, self._on_lost)
         self.running = asyncio.create_task(self.dialer.run())
+
+    def _on_lost(self, reason: str, known: bool) -> None:
+        self.lost.append(reason)
 
     async def _open(self) -> Link:
         self.links.append(await dial(self._address))
@@ -111,7 +116,7 @@ def test_broken_connection_resumes_and_nothing_arrives_twice() -> None:
 
 def test_session_given_up_by_the_master_is_begun_anew() -> None:
     async def story() -> None:
-        async with serving(replace(CONFIG, client_timeout=0.0)) as (master, address):
+        async with serving(replace(CONFIG, client_end_timeout=0.0)) as (master, address):
             caller = Caller(address)
             await wait_until(lambda: caller.dialer.is_connected)
             caller.dialer.send(pb.Body(open_job=pb.OpenJob(job=1)), 1)
@@ -165,7 +170,7 @@ def test_a_client_that_was_silent_resumes_its_session() -> None:
     """A cable out for longer than the heartbeat's timeout costs a client nothing."""
 
     async def story() -> None:
-        async with serving(replace(CONFIG, client_timeout=20.0)) as (master, address):
+        async with serving(replace(CONFIG, client_timeout=20.0, client_end_timeout=20.0)) as (master, address):
             hello = make_hello(pb.ROLE_CLIENT, "mute")
             hello.session = bytes(16)
             mute = await dial(address)

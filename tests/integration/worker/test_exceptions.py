@@ -14,6 +14,7 @@ from manyhands import Client, current_task
 from manyhands.errors import (
     DecodeError,
     EncodeError,
+    NotInTask,
     RemoteError,
     RemoteModuleError,
     RemoteTraceback,
@@ -186,5 +187,6 @@ def where(index: int) -> tuple[int, int]:
 
 
 def test_current_task(client: Client) -> None:
-    assert current_task() is None
+    with pytest.raises(NotInTask, match="no task runs here"):
+        current_task()
     assert list(client.map(where, range(500))) == [(index, 0) for index in range(500)]

@@ -9,6 +9,7 @@ from tests.support.builders import items_of, make_results
 
 from manyhands.master import commands as cmd
 from manyhands.master import events as ev
+from manyhands.master.expiry import LATENESS
 from manyhands.master.retry import JITTER
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import Block
@@ -29,6 +30,7 @@ class ModelTask:
     failures: int = 0
     crashes: int = 0
     due: float = 0.0  # not to be dispatched before
+    arrived: float = 0.0
     doubled: bool = False  # a worker came back with it, so it may be out twice
     dispatched: bool = False  # ever
     told: bool = False  # the client knows that
@@ -73,6 +75,9 @@ class Model:
         self.workers: dict[int, int] = {}  # number -> slots
         self.draining: set[int] = set()
         self.lost: list[ModelLease] = []  # as they were when their worker was lost
+        #: What may be charged with the loss of the worker that has just been lost, and how many at most.
+        self.chargeable: set[tuple[int, int]] = set()
+        self.charges_left = 0
         self.revokes: dict[int, cmd.Revoke] = {}
         self.story: list[str] = []
 
@@ -100,12 +105,13 @@ class Model:
                 case cmd.DeliverRun():
                     self._deliver_run(command)
                 case cmd.DeliverFailure():
-                    self._deliver_failure(command)
+                    self._deliver_failure(command, now)
                 case cmd.DeliverCancelled():
                     job = self._job(command.job, command.client)
                     for task in self._end(job, command.spans, "cancelled"):
                         assert task.cancelled, "cancelled unasked"
                 case cmd.KeepTries():
+                    self._charge(command.job, command.index)
                     task = self.jobs[command.job].tasks[command.index]
                     assert (command.attempts, command.failures) == (task.attempts, task.failures)
                     assert len(command.crashes) == task.crashes
@@ -144,6 +150,7 @@ class Model:
         assert not job.closed, "dispatched a job that is over"
         assert command.retry_on == job.options.retry.retry_on
         assert command.timeout == job.options.timeout
+        assert command.progress_timeout == job.options.progress_timeout
         assert command.priority == job.options.priority
         lease = ModelLease(command.lease, command.worker, command.job, set())
         functions = set()
@@ -194,28 +201,69 @@ class Model:
                 assert items[index] == item_of(job.number, index)
                 job.delivered_bytes += len(items[index])
 
-    def _deliver_failure(self, command: cmd.DeliverFailure) -> None:
+    def _expired(self, job: ModelJob, message: pb.Failure, now: float) -> None:
+        timeout = {"total_timeout": job.options.total_timeout, "queue_timeout": job.options.queue_timeout}[
+            message.limit
+        ]
+        assert 0.0 < timeout == message.timeout
+        for task in self._end(job, [(message.index, message.end)], "failed"):
+            assert now >= task.arrived + timeout, "its time was not up"
+            assert not (message.limit == "queue_timeout" and task.dispatched), "it had been started"
+
+    def check_times(self, now: float) -> None:
+        """After a plan: nobody has waited for too long."""
+        for job in self.open_jobs():
+            total, queue = job.options.total_timeout, job.options.queue_timeout
+            for task in job.tasks:
+                waited = (now - task.arrived) / (1 + LATENESS) - 1e-9
+                assert task.outcome or not total or waited <= total, "it should have ended by now"
+                assert task.outcome or not queue or task.dispatched or waited <= queue, "it should have started by now"
+
+    def _deliver_failure(self, command: cmd.DeliverFailure, now: float) -> None:
         job = self._job(command.job, command.client)
         message = command.message
+        if message.end:
+            self._expired(job, message, now)
+            return
         (task,) = self._end(job, [(message.index, message.index + 1)], "failed")
         if message.kind == pb.Failure.KIND_CRASHED:
+            self._charge(job.number, message.index)
             assert task.crashes == self.max_crashes == len(message.crashes)
         else:
             again = self.is_retryable(message, job) and task.failures <= job.options.retry.retries
             assert not again or task.cancelled, "failed though an attempt was left"
 
+    def _charge(self, job: int, index: int) -> None:
+        """A task was charged: if it is with the loss of its worker, that is known only now."""
+        if (job, index) in self.chargeable:
+            self.chargeable.discard((job, index))
+            self.charges_left -= 1
+            assert self.charges_left >= 0, "more tasks charged than the lost worker had slots"
+            task = self.jobs[job].tasks[index]
+            task.crashes += 1
+            task.attempts += task.crashes < self.max_crashes
+
+    def check_charges(self) -> None:
+        """After a loss: somebody is to blame for it if anything was there."""
+        uncharged = [self.jobs[job].tasks[index] for job, index in self.chargeable]
+        # One that is being cancelled may have run, and ends with that.
+        if not any(task.cancelled for task in uncharged):
+            assert not self.charges_left or not uncharged, "nobody was charged with the loss"
+        self.chargeable = set()
+
     # ------------------------------------------------------------ what workers say
 
     def lose(self, worker: int, *, planned: bool) -> None:
-        del self.workers[worker]
+        self.charges_left = self.workers.pop(worker)
+        self.chargeable = set()
         self.draining.discard(worker)
         for lease in [lease for lease in self.leases.values() if lease.worker == worker]:
             del self.leases[lease.number]
             self.lost.append(lease)
             job = self.jobs[lease.job]
             for index in lease.open:
-                if not planned and job.tasks[index].outcome is None:
-                    job.tasks[index].attempts += 1
+                if not planned and not job.closed and job.tasks[index].outcome is None:
+                    self.chargeable.add((lease.job, index))
         self.revokes = {n: command for n, command in self.revokes.items() if command.worker != worker}
 
     def come_back(self, lease: ModelLease, worker: int) -> None:

@@ -18,6 +18,8 @@ options = st.builds(
     priority=st.sampled_from([0, 0, 0, 1, -3]),
     max_parallel=st.sampled_from([0, 0, 1, 3]),
     metered=st.booleans(),
+    total_timeout=st.sampled_from([0.0, 0.0, 0.0, 2.0, 40.0]),
+    queue_timeout=st.sampled_from([0.0, 0.0, 0.0, 0.05, 3.0]),
     retry=st.builds(
         ev.RetryOptions,
         retries=st.sampled_from([0, 1, 2]),
@@ -76,6 +78,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.scheduler.check_invariants()
         self.planned = True
         self.check_quiescence()
+        self.model.check_times(self.now)
 
     def check_quiescence(self):
         """After a plan nobody idles while there is something to do."""
@@ -110,7 +113,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         first = len(job.tasks)
         block = make_block(first, [item_of(job.number, first + k) for k in range(size)], function)
         job.blocks.append(block)
-        job.tasks += [ModelTask() for _ in range(size)]
+        job.tasks += [ModelTask(arrived=self.now) for _ in range(size)]
         self.tell(ev.BlockArrived(job.number, block), also_plan)
 
     @precondition(lambda self: len(self.unsealed()) > 1)
@@ -219,7 +222,10 @@ class SchedulerMachine(RuleBasedStateMachine):
     def lose(self, which, planned, also_plan):
         worker = self.pick(self.model.workers, which)
         self.model.lose(worker, planned=planned)
-        self.tell(ev.WorkerLost(worker, planned), also_plan)
+        self.tell(ev.WorkerLost(worker, planned))
+        self.model.check_charges()
+        if also_plan:
+            self.plan()
 
     @precondition(lambda self: self.model.lost)
     @rule(which=picks, slots=st.integers(1, 4), keep=picks, also_plan=plans)

@@ -15,6 +15,7 @@ EXAMPLES = [
     errors.EncodeError("argument 1", "['key'].lock", "_thread.lock", "cannot pickle it", "create it inside the task"),
     errors.EncodeError("function 'f'"),
     errors.NestedClient(),
+    errors.NotInTask(),
     errors.ForkedClient(client_pid=1, pid=2),
     errors.ResultEncodeError("[0]", "generator", "cannot pickle it"),
     errors.DecodeError("ValueError: no", "worker 'w1'"),
@@ -22,6 +23,9 @@ EXAMPLES = [
     errors.RemoteError("m.Strange", "it failed", "its class is not here"),
     errors.TaskCrashed(signal=signal.SIGSEGV, stderr_tail="Fatal", attempts=3, worker="w1", task="4@7"),
     errors.TaskTimeout(60.0, worker="w1", task="7"),
+    errors.TaskTimeout(60.0, limit="total_timeout"),
+    errors.TaskTimeout(60.0, task="7", limit="queue_timeout"),
+    errors.TaskTimeout(60.0, worker="w1", task="7", limit="progress_timeout", progress="50.0%"),
     errors.ClusterError("the embedded cluster ended"),
     errors.NoWorkers(waited=5.0, command="manyhands worker host:7077"),
     errors.ConnectionFailed("host:7077", "reset"),
@@ -68,13 +72,13 @@ def test_sentences() -> None:
         "create it inside the task"
     )
     assert texts[1] == "function 'f' cannot be sent to a worker"
-    assert "process 1" in texts[3]
-    assert "forked child 2" in texts[3]
-    assert texts[8] == (
+    assert "process 1" in texts[4]
+    assert "forked child 2" in texts[4]
+    assert texts[9] == (
         "task 4@7 took down the process that ran it on worker 'w1', 3 times, the last time by signal 11 (SIGSEGV); "
         "run it alone to see why\nThe last lines of its stderr:\nFatal"
     )
-    assert texts[11].endswith("for 5 s; start one with: manyhands worker host:7077")
+    assert texts[15].endswith("for 5 s; start one with: manyhands worker host:7077")
     assert texts[-2] == (
         "item 3: ['log'] (TextIOWrapper) has no content by which a checkpoint could know it again; "
         "open it inside the task"

@@ -36,6 +36,9 @@ def test_charged(started: int, busy: bool, charged: list[int]) -> None:
     core.check_invariants()
     crashes = [each.body.crash for each in out if isinstance(each, Send) and each.body.HasField("crash")]
     assert [crash.index for crash in crashes] == charged
-    assert all(crash.report == pb.CrashReport(worker="w", exit_code=-11, stderr_tail="last words") for crash in crashes)
+    assert all(
+        crash.report == pb.CrashReport(worker="w", exit_code=-11, stderr_tail="last words", seconds=1.0)
+        for crash in crashes
+    )
     assert Spawn(0) in out
     assert core.unstarted == 8 - len(charged)

@@ -97,6 +97,26 @@ def test_a_shorter_timeout_behind_a_longer_one() -> None:
     assert stage.slot.verdicts == {6: Verdict(0.5)}
 
 
+def test_progress_puts_it_off() -> None:
+    sights, timers = Sights(1), Timers()
+    deadlines = Deadlines(sights, timers, Stopping(sights, timers))
+    [slot] = (roster := ready_roster(1)).slots
+    feed(roster, slot, make_piece(2, timeout=10.0, progress_timeout=1.0), 0, 2)
+    out: list[Command] = []
+    deadlines.watch(slot, 1.0, 100.0)
+    sights.see(0, started=1, since=100.0, progressed=99.0, note="of an earlier task")
+    deadlines.check(slot, 101.0, out)
+    assert slot.verdicts.pop(1) == Verdict(1.0, "progress_timeout")
+    slot.stopping = 0
+    sights.see(0, started=1, since=100.0, progressed=101.5, note="half")
+    deadlines.check(slot, 102.0, out)
+    assert not slot.verdicts
+    assert slot.deadline == pytest.approx(102.5)
+    deadlines.check(slot, 102.6, out)
+    assert slot.verdicts == {1: Verdict(1.0, "progress_timeout", "half")}
+    assert out == [Interrupt(0, 1)] * 2
+
+
 @pytest.mark.parametrize(
     ("started", "busy", "fails", "left"),
     [(2, True, [1], 7), (3, True, [], 8), (2, False, [], 8)],

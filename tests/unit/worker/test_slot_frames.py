@@ -17,6 +17,7 @@ from manyhands.worker.slot_frames import Chunk, FrameCutter, FrameError
 CHUNK = Chunk(
     position=1 << 40,
     count=2,
+    name="sums \u00b5",
     job=7,
     first=1 << 41,
     attempt=3,

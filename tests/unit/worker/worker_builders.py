@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from tests.support.builders import hashed, packed
 
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.worker.pieces import Lease, Pace, Piece
+from manyhands.worker.pieces import Lease, Limits, Pace, Piece
 from manyhands.worker.roster import Roster
 from manyhands.worker.slot_state import Fed, Sight, Slot
 
@@ -20,12 +20,20 @@ def piece_message(count: int, first: int = 0, item: bytes = b"x", function: byte
 
 
 def make_piece(
-    count: int, first: int = 0, *, lease: Lease | None = None, each: float = 0.0, timeout: float = 0.0, **more: bytes
+    count: int,
+    first: int = 0,
+    *,
+    lease: Lease | None = None,
+    each: float = 0.0,
+    timeout: float = 0.0,
+    progress_timeout: float = 0.0,
+    **more: bytes,
 ) -> Piece:
     pace = Pace()
     pace.each = each
     pace.measured = 1000 if each else 0
-    return Piece(lease or Lease(1, 1), (0, 0.0, 1), b"", timeout, pace, piece_message(count, first, **more))
+    limits = Limits(timeout, progress_timeout)
+    return Piece(lease or Lease(1, 1), (0, 0.0, 1), b"", limits, pace, piece_message(count, first, **more))
 
 
 def dispatch(
@@ -55,5 +63,7 @@ class Sights:
     def __call__(self, slot: int) -> Sight:
         return self.sights[slot]
 
-    def see(self, slot: int, started: int, *, busy: bool = True, since: float = 0.0) -> None:
-        self.sights[slot] = Sight(started, busy, since)
+    def see(
+        self, slot: int, started: int, *, busy: bool = True, since: float = 0.0, progressed: float = 0.0, note: str = ""
+    ) -> None:
+        self.sights[slot] = Sight(started, busy, since, progressed, note)
