@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.clients import forsaken
 from tests.support.command_line import run_cli, status
 from tests.support.daemons import Daemon, start_master, wait_until
 
@@ -99,8 +100,7 @@ def test_the_second_signal_stops_a_worker_at_once(
 
 def test_a_master_lets_running_tasks_report(tmp_path: Path) -> None:
     master, address = start_master()
-    client = Client(address)
-    with master, worker(address, "w"):
+    with master, worker(address, "w"), forsaken(address) as client:
         running = [client.submit(trace, str(tmp_path), index, 1.0) for index in range(2)]
         queued = [client.submit(trace, str(tmp_path), index, 0.0) for index in range(2, 300)]
         wait_until(lambda: len(count(tmp_path / "begun")) == 2, what="both slots are at work")
@@ -110,13 +110,11 @@ def test_a_master_lets_running_tasks_report(tmp_path: Path) -> None:
         assert master.wait() == 130
         assert count(tmp_path / "begun").keys() == {0, 1}, "nothing else was started"
         assert not any(future.done() for future in queued)
-        client.shutdown(wait=False, cancel_futures=True)
 
 
 def test_the_second_signal_stops_a_master_at_once(tmp_path: Path) -> None:
     master, address = start_master()
-    client = Client(address)
-    with master, worker(address, "w", "--drain-timeout", "0"):
+    with master, worker(address, "w", "--drain-timeout", "0"), forsaken(address) as client:
         client.submit(trace, str(tmp_path), 0, 60.0)
         wait_until(lambda: count(tmp_path / "begun"), what="the task runs")
         master.kill(signal.SIGTERM)
@@ -125,16 +123,14 @@ def test_the_second_signal_stops_a_master_at_once(tmp_path: Path) -> None:
         master.kill(signal.SIGTERM)
         assert master.wait() == 0
         assert time.monotonic() - began < 2
-        client.shutdown(wait=False, cancel_futures=True)
 
 
 def test_a_local_cluster_drains(tmp_path: Path) -> None:
     with Daemon("local", "--port", "0", "--slots", "2") as local:
         address = local.wait_for(r"serves at (\S+)")[1]
-        client = Client(address)
-        future = client.submit(trace, str(tmp_path), 0, 1.0)
-        wait_until(lambda: count(tmp_path / "begun"), what="the task runs")
-        local.kill(signal.SIGTERM)
-        assert future.result(20) == (local.process.pid, 0)
-        assert local.wait() == 0
-        client.shutdown(wait=False, cancel_futures=True)
+        with forsaken(address) as client:
+            future = client.submit(trace, str(tmp_path), 0, 1.0)
+            wait_until(lambda: count(tmp_path / "begun"), what="the task runs")
+            local.kill(signal.SIGTERM)
+            assert future.result(20) == (local.process.pid, 0)
+            assert local.wait() == 0

@@ -60,7 +60,9 @@ def lan() -> Iterator[Lan]:
 
 
 def start_master(lan: Lan) -> tuple[Daemon, str]:
-    master = lan.daemon("master", "master", "--host", "0.0.0.0", "--heartbeat-timeout", str(HEARTBEAT_TIMEOUT))
+    master = lan.daemon(
+        "master", "master", "--host", "0.0.0.0", "--no-journal", "--heartbeat-timeout", str(HEARTBEAT_TIMEOUT)
+    )
     master.wait_for("serves at")
     return master, f"{lan('address', 'master')}:7077"
 

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from tests.support.clients import forsaken
 from tests.support.daemons import Daemon, start_master, wait_until
 from tests.support.processes import is_alive
 from tests.support.scripts import scratch, start
-
-from manyhands import Client
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals and /proc are Linux's")
 
@@ -73,16 +70,6 @@ def all_gone(processes: list[psutil.Process], began: float) -> None:
         "what is left: " + ", ".join(map(str, filter(is_alive, processes))),
     )
     assert time.monotonic() - began < GONE
-
-
-@contextlib.contextmanager
-def forsaken(address: str) -> Iterator[Client]:
-    """A client that does not wait for its tasks at the end: they never return."""
-    client = Client(address)
-    try:
-        yield client
-    finally:
-        client.shutdown(wait=False, cancel_futures=True)
 
 
 @pytest.fixture
