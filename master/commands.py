@@ -18,6 +18,8 @@ class DispatchPiece:
     hi: int
     attempt: int
     careful: bool = False
+    #: Of its only task: what an earlier attempt saved.
+    state: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,15 @@ class DeliverCancelled:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepState:
+    """What a task saved is to be remembered."""
+
+    job: int
+    index: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class KeepTries:
     """A task will be tried again in `delay` seconds: what is to be remembered of it."""
 
@@ -120,6 +131,7 @@ Command = (
     | DeliverCancelled
     | DeliverDispatched
     | KeepTries
+    | KeepState
     | CloseJob
     | RejectJob
 )

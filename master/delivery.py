@@ -49,8 +49,9 @@ class Delivery:
                     self._deliver_cancelled(command)
                 case cmd.DeliverDispatched():
                     self._deliver_dispatched(command)
-                case cmd.KeepTries():
-                    self._keep_tries(command)
+                case cmd.KeepState() | cmd.KeepTries():
+                    if self._journal is not None:
+                        self._keep(command, self._journal)
                 case cmd.CloseJob():
                     self._close(command.job)
                 case cmd.RejectJob():
@@ -79,10 +80,13 @@ class Delivery:
             ranges = [pb.Range(lo=lo, hi=hi) for lo, hi in command.spans]
             record.client.send(pb.Body(dispatched=pb.Dispatched(job=record.number, ranges=ranges)))
 
-    def _keep_tries(self, command: cmd.KeepTries) -> None:
-        if self._journal is not None:
+    @staticmethod
+    def _keep(command: cmd.KeepState | cmd.KeepTries, journal: Journal) -> None:
+        if isinstance(command, cmd.KeepState):
+            journal.state(command.job, command.index, command.state)
+        else:
             crashes = [report.SerializeToString() for report in command.crashes]
-            self._journal.tried(command.job, command.index, command.attempts, command.failures, crashes, command.delay)
+            journal.tried(command.job, command.index, command.attempts, command.failures, crashes, command.delay)
 
     def _deliver(
         self,
@@ -175,6 +179,7 @@ class Delivery:
                 attempt=piece.attempt,
                 careful=piece.careful,
                 definitions=block.definitions,
+                state=piece.state,
             )
         peer.send(pb.Body(dispatch=message), command.job)
 

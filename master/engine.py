@@ -61,6 +61,7 @@ class Engine:
             "crash": self._on_crash,
             "returned": self._on_returned,
             "held": self._on_held,
+            "saved_state": self._on_saved_state,
             "draining": self._on_draining,
             "want": self._on_want,
             "close_session": self._on_close,
@@ -215,6 +216,10 @@ class Engine:
         log.info("%s is draining: it takes nothing more", peer)
         self._handle(ev.WorkerDraining(peer.number, ask=False))
         self._announce()
+
+    def _on_saved_state(self, peer: Peer, body: pb.Body) -> None:
+        saved = body.saved_state
+        self._handle(ev.StateSaved(peer.number, saved.job, saved.lease, saved.index, saved.attempt, saved.state))
 
     def _on_want(self, peer: Peer, body: pb.Body) -> None:
         for wanted in body.want.hashes:

@@ -89,6 +89,7 @@ class JobRecovered:
     done: tuple[Span, ...]
     tries: tuple[TriesKept, ...]
     cancels: tuple[Span, ...]
+    states: tuple[tuple[int, bytes], ...]
     succeeded: int
     failed: int
     cancelled: int
@@ -181,6 +182,18 @@ class TaskCrashed:
 
 
 @dataclass(frozen=True, slots=True)
+class StateSaved:
+    """A running task saved something for its next attempt."""
+
+    worker: int
+    job: int
+    lease: int
+    index: int
+    attempt: int
+    state: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SpansReturned:
     """A worker gave back what it had not started, or (then with `revoke` 0, unasked) what it has stopped."""
 
@@ -215,5 +228,6 @@ Event = (
     | TaskFailed
     | TaskCrashed
     | SpansReturned
+    | StateSaved
     | LeasesHeld
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from dataclasses import replace
 
 from manyhands.master.attempts import Counts
 from manyhands.master.commands import DispatchPiece
@@ -100,6 +101,7 @@ class Job:
         "queued",
         "sealed_at",
         "staged",
+        "states",
         "succeeded",
         "suspects",
         "tag",
@@ -138,6 +140,8 @@ class Job:
         self.attempts = Counts()
         self.failure_counts = Counts()
         #: How slots and workers died under a task that is still open.
+        #: What tasks saved for their next attempt, and in which.
+        self.states: dict[int, tuple[int, bytes]] = {}
         self.crash_reports: dict[int, list[pb.CrashReport]] = {}
         #: Those that may have taken a worker down; see `losses`.
         self.suspects = SpanSet()
@@ -165,6 +169,7 @@ class Job:
                     self.failure_counts.bump(tries.index, tries.index + 1)
                 if tries.crashes:
                     self.crash_reports[tries.index] = list(tries.crashes)
+        self.states = {index: (0, state) for index, state in event.states if index not in self.done}
         self.succeeded, self.failed, self.cancelled = event.succeeded, event.failed, event.cancelled
         self.delivered_bytes, self.consumed_bytes = event.delivered_bytes, event.consumed_bytes
         self.unlimited = self.unlimited or event.unlimited
@@ -203,7 +208,7 @@ class Job:
 
     def dispatch_pieces(self, spans: list[Span]) -> list[DispatchPiece]:
         """Spans cut at block boundaries and where the attempt number changes."""
-        pieces = []
+        pieces: list[DispatchPiece] = []
         for lo, hi in spans:
             for block, a, b in self.blocks.pieces(lo, hi):
                 if not (self.attempts or self.suspects):
@@ -212,12 +217,26 @@ class Job:
                 for c, d, n in self.attempts.split(a, b):
                     pieces += [DispatchPiece(block, lo, hi, n, careful=True) for lo, hi in self.suspects.overlap(c, d)]
                     pieces += [DispatchPiece(block, lo, hi, n) for lo, hi in self.suspects.missing(c, d)]
-        return pieces
+        return pieces if not self.states else [part for piece in pieces for part in self._with_states(piece)]
+
+    def _with_states(self, piece: DispatchPiece) -> Iterator[DispatchPiece]:
+        """A piece, cut so that each task that has saved something is one of its own."""
+        lo = piece.lo
+        for index in sorted(index for index in self.states if piece.lo <= index < piece.hi):
+            if lo < index:
+                yield replace(piece, lo=lo, hi=index)
+            yield replace(piece, lo=index, hi=index + 1, state=self.states[index][1])
+            lo = index + 1
+        if lo < piece.hi:
+            yield replace(piece, lo=lo)
 
     def finish(self, lo: int, hi: int) -> list[int]:
         """Tasks [lo, hi), none of them done before, have their outcome. Returns the blocks that are let go."""
         self.done.add(lo, hi)
         gone = self.blocks.finish(lo, hi)
+        if self.states:
+            for index in [index for index in self.states if lo <= index < hi]:
+                del self.states[index]
         for counts in (self.attempts, self.failure_counts):
             if counts:
                 counts.forget(lo, hi)

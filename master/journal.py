@@ -27,11 +27,12 @@ WHOLE_JOB = -1
 class _Book:
     """What is written of a job, as far as it decides what to write next."""
 
-    __slots__ = ("counters", "done", "outcomes", "rows", "session")
+    __slots__ = ("counters", "done", "has_states", "outcomes", "rows", "session")
 
     def __init__(self, session: bytes) -> None:
         self.session = session
         self.counters = Counters()
+        self.has_states = False
         self.done = SpanSet()
         self.outcomes: set[int] = set()
         self.rows = 0
@@ -183,6 +184,10 @@ class Journal(GroupCommit):
             change.done.clear()
             change.done_anew = list(book.done)
             book.rows = book.done.span_count
+        if book.has_states:
+            change.dead_states += spans
+            for task in [task for task in change.states if any(lo <= task < hi for lo, hi in spans)]:
+                del change.states[task]
         counters = book.counters
         setattr(counters, kind, getattr(counters, kind) + count)
         if kind == "succeeded":
@@ -221,6 +226,14 @@ class Journal(GroupCommit):
         """A task failed and will be tried again in `delay` seconds."""
         self._batch.job(job).tries[task] = Tries(attempts, failures, tuple(crashes), self._store.wall() + delay, delay)
         self._changed()
+
+    def state(self, job: int, task: int, state: bytes) -> None:
+        """A task saved this for its next attempt."""
+        book = self._books.get(job)
+        if book is not None:
+            book.has_states = True
+            self._batch.job(job).states[task] = state
+            self._changed()
 
     def consumed(self, job: int, total_bytes: int, unlimited: bool) -> None:
         """The client's user has taken so many bytes of results."""
@@ -280,6 +293,7 @@ class Journal(GroupCommit):
     def _book_of(job: KeptJob) -> _Book:
         book = _Book(job.opening.session)
         book.counters = job.counters
+        book.has_states = bool(job.states)
         book.done = job.done
         book.rows = job.done.span_count
         book.outcomes = set(job.outcomes)

@@ -74,6 +74,8 @@ class JobChange:
     outcomes: dict[int, Message] = field(default_factory=dict)
     dead_outcomes: list[int] = field(default_factory=list)
     tries: dict[int, Tries] = field(default_factory=dict)
+    states: dict[int, bytes] = field(default_factory=dict)
+    dead_states: list[Span] = field(default_factory=list)
     cancels: list[Span] = field(default_factory=list)
     inbox: dict[int, Message] = field(default_factory=dict)
     dead_inbox: list[int] = field(default_factory=list)

@@ -36,6 +36,7 @@ CREATE TABLE done (job INTEGER, lo INTEGER, hi INTEGER NOT NULL, PRIMARY KEY (jo
 CREATE TABLE outcomes (job INTEGER, key INTEGER, body BLOB NOT NULL, PRIMARY KEY (job, key));
 CREATE TABLE tries (job INTEGER, task INTEGER, attempts INTEGER NOT NULL, failures INTEGER NOT NULL,
                     crashes BLOB NOT NULL, due REAL NOT NULL, delay REAL NOT NULL, PRIMARY KEY (job, task));
+CREATE TABLE states (job INTEGER, task INTEGER, state BLOB NOT NULL, PRIMARY KEY (job, task));
 CREATE TABLE cancels (job INTEGER, lo INTEGER, hi INTEGER NOT NULL, PRIMARY KEY (job, lo, hi)) WITHOUT ROWID;
 CREATE TABLE inbox (job INTEGER, position INTEGER, body BLOB NOT NULL, PRIMARY KEY (job, position));
 """
@@ -45,7 +46,7 @@ _COUNTERS = (
     "unlimited = ?, finished = ?, total = ?, finished_at = ? WHERE job = ?"
 )
 
-_OF_A_JOB = ("jobs", "blocks", "done", "outcomes", "tries", "cancels", "needs", "inbox")
+_OF_A_JOB = ("jobs", "blocks", "done", "outcomes", "tries", "states", "cancels", "needs", "inbox")
 
 
 def statements(batch: Batch) -> Iterator[Statement]:
@@ -108,6 +109,14 @@ def _job_statements(number: int, change: JobChange) -> Iterator[Statement]:
             (number, task, t.attempts, t.failures, _packed(t.crashes), t.due, t.delay)
             for task, t in change.tries.items()
         ],
+    )
+    yield (
+        "DELETE FROM states WHERE job = ? AND task >= ? AND task < ?",
+        [(number, lo, hi) for lo, hi in change.dead_states],
+    )
+    yield (
+        "INSERT OR REPLACE INTO states VALUES (?, ?, ?)",
+        [(number, task, state) for task, state in change.states.items()],
     )
     yield "INSERT OR IGNORE INTO cancels VALUES (?, ?, ?)", [(number, lo, hi) for lo, hi in change.cancels]
     yield (
@@ -172,6 +181,7 @@ class KeptJob:
     done: SpanSet = field(default_factory=SpanSet)
     outcomes: dict[int, pb.Body | None] = field(default_factory=dict)
     tries: dict[int, Tries] = field(default_factory=dict)
+    states: dict[int, bytes] = field(default_factory=dict)
     #: Definitions that its results may refer to, for those who read them later.
     needs: list[bytes] = field(default_factory=list)
     #: Asked for, whether done or not.
@@ -254,6 +264,8 @@ def _read_jobs(db: sqlite3.Connection) -> list[KeptJob]:
         "SELECT job, task, attempts, failures, crashes, due, delay FROM tries"
     ):
         jobs[job].tries[task] = Tries(attempts, failures, _unpacked(crashes), due, delay)
+    for job, task, state in db.execute("SELECT job, task, state FROM states"):
+        jobs[job].states[task] = state
     for job, lo, hi in db.execute("SELECT job, lo, hi FROM cancels"):
         jobs[job].cancels.append((lo, hi))
     return list(jobs.values())

@@ -51,6 +51,7 @@ def recovered(job: KeptJob, client: int, blocks: Sequence[Block], wall: float) -
             for index, tries in job.tries.items()
         ),
         cancels=tuple(job.cancels),
+        states=tuple(job.states.items()),
         succeeded=counters.succeeded,
         failed=counters.failed,
         cancelled=counters.cancelled,

@@ -18,6 +18,7 @@ from manyhands.master.commands import (
     DeliverDispatched,
     DeliverFailure,
     DeliverRun,
+    KeepState,
     KeepTries,
     RejectJob,
 )
@@ -66,6 +67,7 @@ class Scheduler:
             ev.TaskFailed: self._on_task_failed,
             ev.TaskCrashed: self._on_task_crashed,
             ev.SpansReturned: self._on_spans_returned,
+            ev.StateSaved: self._on_state_saved,
             ev.LeasesHeld: self._on_leases_held,
         }
 
@@ -191,6 +193,22 @@ class Scheduler:
             worker.revoke_after = now + self._config.revoke_pause
         self._planner.touch(worker)
         return out
+
+    def _on_state_saved(self, event: ev.StateSaved, now: float) -> list[Command]:
+        """Of two attempts that are out the later one's counts; the lease may be over, the state is of use still."""
+        job = self._pool.jobs.get(event.job)
+        worker = self._pool.workers.get(event.worker)
+        if worker is not None:
+            worker.progress_at = now
+        if job is None or not 0 <= event.index < job.count or event.index in job.done:
+            self.stale += 1
+            return []
+        known = job.states.get(event.index)
+        if known is not None and known[0] > event.attempt:
+            self.stale += 1
+            return []
+        job.states[event.index] = event.attempt, event.state
+        return [KeepState(job.number, event.index, event.state)]
 
     def _on_leases_held(self, event: ev.LeasesHeld, now: float) -> list[Command]:
         """What it holds of open tasks goes on there, even if they were queued or run again elsewhere; the rest comes

@@ -57,7 +57,7 @@ class Fragment(_message.Message):
     def __init__(self, id: _Optional[int] = ..., data: _Optional[bytes] = ..., last: bool = ...) -> None: ...
 
 class Body(_message.Message):
-    __slots__ = ("define", "want", "results", "failure", "open_job", "block", "seal_job", "cancel", "consumed", "attach_job", "leave_job", "close_session", "watch", "cancelled", "cluster", "job_rejected", "job_report", "dispatched", "dispatch", "revoke", "tuning", "returned", "crash", "held", "draining")
+    __slots__ = ("define", "want", "results", "failure", "open_job", "block", "seal_job", "cancel", "consumed", "attach_job", "leave_job", "close_session", "watch", "cancelled", "cluster", "job_rejected", "job_report", "dispatched", "dispatch", "revoke", "tuning", "returned", "crash", "held", "saved_state", "draining")
     DEFINE_FIELD_NUMBER: _ClassVar[int]
     WANT_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,7 @@ class Body(_message.Message):
     RETURNED_FIELD_NUMBER: _ClassVar[int]
     CRASH_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
+    SAVED_STATE_FIELD_NUMBER: _ClassVar[int]
     DRAINING_FIELD_NUMBER: _ClassVar[int]
     define: Define
     want: Want
@@ -107,8 +108,9 @@ class Body(_message.Message):
     returned: Returned
     crash: Crash
     held: Held
+    saved_state: SavedState
     draining: Draining
-    def __init__(self, define: _Optional[_Union[Define, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., open_job: _Optional[_Union[OpenJob, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., seal_job: _Optional[_Union[SealJob, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., consumed: _Optional[_Union[Consumed, _Mapping]] = ..., attach_job: _Optional[_Union[AttachJob, _Mapping]] = ..., leave_job: _Optional[_Union[LeaveJob, _Mapping]] = ..., close_session: _Optional[_Union[CloseSession, _Mapping]] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ..., cancelled: _Optional[_Union[Cancelled, _Mapping]] = ..., cluster: _Optional[_Union[Cluster, _Mapping]] = ..., job_rejected: _Optional[_Union[JobRejected, _Mapping]] = ..., job_report: _Optional[_Union[JobReport, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., dispatch: _Optional[_Union[Dispatch, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., tuning: _Optional[_Union[Tuning, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., crash: _Optional[_Union[Crash, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ...) -> None: ...
+    def __init__(self, define: _Optional[_Union[Define, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., open_job: _Optional[_Union[OpenJob, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., seal_job: _Optional[_Union[SealJob, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., consumed: _Optional[_Union[Consumed, _Mapping]] = ..., attach_job: _Optional[_Union[AttachJob, _Mapping]] = ..., leave_job: _Optional[_Union[LeaveJob, _Mapping]] = ..., close_session: _Optional[_Union[CloseSession, _Mapping]] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ..., cancelled: _Optional[_Union[Cancelled, _Mapping]] = ..., cluster: _Optional[_Union[Cluster, _Mapping]] = ..., job_rejected: _Optional[_Union[JobRejected, _Mapping]] = ..., job_report: _Optional[_Union[JobReport, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., dispatch: _Optional[_Union[Dispatch, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., tuning: _Optional[_Union[Tuning, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., crash: _Optional[_Union[Crash, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ..., saved_state: _Optional[_Union[SavedState, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol", "package_version", "python_version", "libraries", "session", "resume", "received", "role", "name", "host", "pid", "slots", "holds", "epoch")
@@ -424,7 +426,7 @@ class Dispatch(_message.Message):
     def __init__(self, lease: _Optional[int] = ..., job: _Optional[int] = ..., priority: _Optional[int] = ..., tag: _Optional[float] = ..., retry_on: _Optional[bytes] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., job_name: _Optional[str] = ...) -> None: ...
 
 class Piece(_message.Message):
-    __slots__ = ("first", "base", "ends", "payload", "function", "call", "attempt", "definitions", "careful")
+    __slots__ = ("first", "base", "ends", "payload", "function", "call", "attempt", "definitions", "careful", "state")
     FIRST_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
     ENDS_FIELD_NUMBER: _ClassVar[int]
@@ -434,6 +436,7 @@ class Piece(_message.Message):
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     DEFINITIONS_FIELD_NUMBER: _ClassVar[int]
     CAREFUL_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     first: int
     base: int
     ends: bytes
@@ -443,7 +446,8 @@ class Piece(_message.Message):
     attempt: int
     definitions: _containers.RepeatedScalarFieldContainer[bytes]
     careful: bool
-    def __init__(self, first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., function: _Optional[bytes] = ..., call: _Optional[_Union[Call, str]] = ..., attempt: _Optional[int] = ..., definitions: _Optional[_Iterable[bytes]] = ..., careful: bool = ...) -> None: ...
+    state: bytes
+    def __init__(self, first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., function: _Optional[bytes] = ..., call: _Optional[_Union[Call, str]] = ..., attempt: _Optional[int] = ..., definitions: _Optional[_Iterable[bytes]] = ..., careful: bool = ..., state: _Optional[bytes] = ...) -> None: ...
 
 class Revoke(_message.Message):
     __slots__ = ("revoke", "lease", "ranges", "stop")
@@ -486,6 +490,20 @@ class HeldLease(_message.Message):
 class Draining(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class SavedState(_message.Message):
+    __slots__ = ("job", "lease", "index", "attempt", "state")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    LEASE_FIELD_NUMBER: _ClassVar[int]
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    lease: int
+    index: int
+    attempt: int
+    state: bytes
+    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., attempt: _Optional[int] = ..., state: _Optional[bytes] = ...) -> None: ...
 
 class Tuning(_message.Message):
     __slots__ = ("flush_interval",)

@@ -258,7 +258,8 @@ class Agent:
 def _chunk_frame(feed: Feed) -> list[frames.Buffer]:
     piece = feed.piece
     base, ends, payload = piece.slice(feed.lo, feed.hi)
-    return frames.write_chunk(
+    state = frames.write_state(feed.position, piece.state) if piece.state else []
+    return state + frames.write_chunk(
         frames.Chunk(
             position=feed.position,
             count=feed.hi - feed.lo,

@@ -21,10 +21,10 @@ from manyhands.worker.held import Held
 from manyhands.worker.intake import Intake
 from manyhands.worker.pieces import Piece
 from manyhands.worker.reporting import FLUSH_INTERVAL, Reporting
-from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Wanted
+from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Saved, Wanted
 from manyhands.worker.revokes import Revoke, Revokes, holds_asked, returned_body
 from manyhands.worker.roster import Roster
-from manyhands.worker.slot_state import Fed, Look, Slot, Verdict
+from manyhands.worker.slot_state import Fed, Look, Slot, SlotFault, Verdict
 from manyhands.worker.stopping import Stopping
 from manyhands.worker.timers import NEVER, Timers
 
@@ -117,6 +117,8 @@ class AgentCore:
                 self._failed(slot, report)
             case Interrupted():
                 self._interrupted(slot, report)
+            case Saved():
+                self._saved(slot, report, out)
             case Wanted():
                 self._intake.slot_wants(slot, report.hashes, out)
             case CutDone():
@@ -125,6 +127,21 @@ class AgentCore:
                 self._roster.came_up(slot)
             case _:
                 assert_never(report)
+
+    def _saved(self, slot: Slot, report: Saved, out: list[Command]) -> None:
+        fed = slot.at(report.position)
+        if fed is None:
+            raise SlotFault(f"slot {slot.number} saved a state for a task that it does not run")
+        lease = fed.piece.lease
+        if not lease.dead:
+            saved = pb.SavedState(
+                job=lease.job,
+                lease=lease.number,
+                index=fed.lo + report.position - fed.position,
+                attempt=fed.piece.attempt,
+                state=report.state,
+            )
+            out.append(Send(pb.Body(saved_state=saved)))
 
     def died(self, number: int, exit_code: int, stderr_tail: str, now: float, memory: str = "") -> list[Command]:
         """A slot's process has ended (negative: by that signal), and all it wrote has been `reported`.

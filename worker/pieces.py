@@ -91,6 +91,7 @@ class Piece:
         "payload",
         "rank",
         "retry_on",
+        "state",
     )
 
     def __init__(
@@ -119,6 +120,8 @@ class Piece:
         #: Each is to have been reported before the next one starts.
         self.careful = message.careful
         self.definitions = tuple(message.definitions)
+        #: Of its only task: what an earlier attempt saved.
+        self.state = message.state
         self.count = len(self.ends) // 4
         self.open = self.count
         #: Every definition a slot must have to run these tasks and judge their exceptions.

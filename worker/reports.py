@@ -47,6 +47,14 @@ class Interrupted:
 
 
 @dataclass(slots=True)
+class Saved:
+    """The task at `position`, which runs, has saved this for its next attempt."""
+
+    position: int
+    state: bytes
+
+
+@dataclass(slots=True)
 class Wanted:
     """The slot waits for these definitions before it can go on."""
 
@@ -60,4 +68,4 @@ class CutDone:
     cut: int
 
 
-Report = Ready | Done | Failed | Interrupted | Wanted | CutDone
+Report = Ready | Done | Failed | Interrupted | Saved | Wanted | CutDone

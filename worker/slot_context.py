@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from manyhands.wire.errors import NotInTask
 from manyhands.worker.page import BUSY, NOTE, NOTE_BYTES, PROGRESSED, STARTED, Page
@@ -44,14 +45,44 @@ class CurrentTask:
             place.page.words[NOTE] = len(note)
         place.page.times[PROGRESSED] = monotonic()
 
+    def save(self, state: Any) -> None:
+        """Keep `state`, anything that can be pickled, for the next attempt of this task, on whatever worker.
+
+        It is at the master, and in its journal, a moment later; the last one counts, and it goes with the task's end.
+        For the thread that runs the task. Raises ResultEncodeError.
+        """
+        _desk().save(state)
+
+    def load(self, default: Any = None) -> Any:
+        """What was saved last by this attempt or an earlier one; `default` if nothing was."""
+        state = _desk().load()
+        return default if state is None else state
+
+
+class Desk(Protocol):
+    """Who keeps states; see SlotLoop."""
+
+    def save(self, state: Any) -> None: ...
+    def load(self) -> Any: ...
+
+
+def _desk() -> Desk:
+    place = _place
+    if place is None or place.is_copy or not place.words[BUSY]:
+        raise NotInTask
+    if threading.current_thread() is not threading.main_thread():
+        raise RuntimeError("only the thread that runs the task can save or load its state, not one that it started")
+    return place.desk
+
 
 class _Place:
     """Where the slot is: tasks of a chunk differ only by their position, which is in the page anyway."""
 
-    __slots__ = ("chunk", "is_copy", "page", "words")
+    __slots__ = ("chunk", "desk", "is_copy", "page", "words")
 
-    def __init__(self, page: Page, chunk: Chunk) -> None:
+    def __init__(self, page: Page, chunk: Chunk, desk: Desk) -> None:
         self.page = page
+        self.desk = desk
         self.chunk = chunk
         self.words: memoryview | list[int] = page.words
         self.is_copy = False
@@ -60,10 +91,10 @@ class _Place:
 _place: _Place | None = None
 
 
-def enter(page: Page, chunk: Chunk) -> None:
-    """For the slot's loop: it runs the chunk's tasks, one position after the other."""
+def enter(page: Page, chunk: Chunk, desk: Desk) -> None:
+    """For the slot's loop: it runs the chunk's tasks, one position after the other; `desk` keeps their states."""
     global _place  # noqa: PLW0603 - one slot a process
-    _place = _Place(page, chunk)
+    _place = _Place(page, chunk, desk)
 
 
 def leave_page() -> None:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from struct import Struct
 from struct import error as struct_error
 
-from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Wanted
+from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Saved, Wanted
 
 # Agent -> slot.
 CHUNK = 1
 DEFINE = 2
 CUT = 3
+STATE = 4
 # Slot -> agent.
 READY = 16
 DONE = 17
@@ -26,6 +27,7 @@ FAILED = 18
 WANTED = 19
 CUT_DONE = 20
 INTERRUPTED = 21
+SAVED = 22
 
 HASH_BYTES = 16
 NO_HASH = b""
@@ -54,7 +56,7 @@ OFFSET_MAX = (1 << 32) - 1
 #: A longer frame than anybody writes. Rubbish must not pass for the head of a frame that never ends.
 FRAME_BYTES_MAX = 1 << 35
 
-_KINDS = frozenset((CHUNK, DEFINE, CUT, READY, DONE, FAILED, WANTED, CUT_DONE, INTERRUPTED))
+_KINDS = frozenset((CHUNK, DEFINE, CUT, STATE, READY, DONE, FAILED, WANTED, CUT_DONE, INTERRUPTED, SAVED))
 
 Buffer = bytes | memoryview
 
@@ -224,6 +226,16 @@ def read_cut(body: memoryview) -> int:
 # ---------------------------------------------------------------- slot -> agent
 
 
+def write_state(position: int, state: bytes) -> list[Buffer]:
+    """What an earlier attempt of the task at `position` saved; goes before its chunk."""
+    return [_HEAD.pack(_POSITION.size + len(state), STATE) + _POSITION.pack(position), state]
+
+
+def read_state(body: memoryview) -> tuple[int, bytes]:
+    """The inverse of `write_state`."""
+    return _POSITION.unpack_from(body)[0], bytes(body[_POSITION.size :])
+
+
 def write_ready() -> bytes:
     return _HEAD.pack(0, READY)
 
@@ -245,6 +257,11 @@ def write_failed(position: int, payload: bytes, retryable: bool, seconds: float)
 def write_interrupted(position: int, seconds: float) -> bytes:
     """See `reports.Interrupted`."""
     return _HEAD.pack(_INTERRUPTED.size, INTERRUPTED) + _INTERRUPTED.pack(position, seconds)
+
+
+def write_saved(position: int, state: bytes) -> bytes:
+    """See `reports.Saved`."""
+    return _HEAD.pack(_POSITION.size + len(state), SAVED) + _POSITION.pack(position) + state
 
 
 def write_wanted(hashes: Sequence[bytes]) -> bytes:
@@ -271,6 +288,8 @@ def read_report(kind: int, body: memoryview) -> Report:
             return Failed(position, bytes(body[_FAILED.size :]), retryable, seconds)
         if kind == INTERRUPTED:
             return Interrupted(*_INTERRUPTED.unpack(body))
+        if kind == SAVED:
+            return Saved(_POSITION.unpack_from(body)[0], bytes(body[_POSITION.size :]))
         if kind == WANTED:
             hashes = bytes(body)
             return Wanted(tuple(hashes[k : k + HASH_BYTES] for k in range(0, len(hashes), HASH_BYTES)))

@@ -37,6 +37,8 @@ class SlotLoop:
         self._inbox = Inbox(inbox_fd, codec.definitions.add_blob, self._before_wait)
         self.interrupts = Interrupts(page.words)
         self._run_coroutine = AsyncRunner(self.interrupts).run
+        #: (position, state): what an earlier attempt saved, or this one.
+        self._saved = 0, b""
         self._is_disowned = False
         self._child_error: BaseException | None = None
 
@@ -73,6 +75,8 @@ class SlotLoop:
             elif kind == frames.CUT:
                 # Chunks above it were skipped, those below have run: see `cutting`.
                 self._outbox.cut_done(frames.read_cut(body))
+            elif kind == frames.STATE:
+                self._saved = frames.read_state(body)
             else:
                 raise frames.FrameError(f"frames of kind {kind} are unknown")
 
@@ -92,7 +96,7 @@ class SlotLoop:
         self._times[SINCE] = monotonic()  # before STARTED: a task must never seem to run as long as the one before it
         words[STARTED] = chunk.position
         words[BUSY] = 1
-        slot_context.enter(self._page, chunk)
+        slot_context.enter(self._page, chunk, self)
         try:
             function = None
             if chunk.function:
@@ -183,6 +187,22 @@ class SlotLoop:
                 self._inbox.read()
             self._words[BUSY] = 1
             self.interrupts.position = interruptible
+
+    def save(self, state: Any) -> None:
+        """For the task that runs: see CurrentTask."""
+        position = self._words[STARTED]
+        data = self._codec.encode(state)
+        # What is written to the pipe must not be torn by an interrupt.
+        interruptible, self.interrupts.position = self.interrupts.position, 0
+        self._saved = position, data
+        self._outbox.saved(position, data)
+        self._outbox.send()
+        self.interrupts.position = interruptible
+
+    def load(self) -> Any:
+        """Likewise; None if nothing was saved."""
+        position, data = self._saved
+        return self._decode(data) if position == self._words[STARTED] else None
 
     def _fail(self, chunk: frames.Chunk, position: int, error: BaseException, seconds: float) -> None:
         if self._is_disowned:

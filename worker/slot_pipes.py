@@ -59,6 +59,9 @@ class Outbox:
     def interrupted(self, position: int, seconds: float) -> None:
         self._out.append(frames.write_interrupted(position, seconds))
 
+    def saved(self, position: int, state: bytes) -> None:
+        self._out.append(frames.write_saved(position, state))
+
     def wanted(self, hashes: list[bytes]) -> None:
         self._out.append(frames.write_wanted(hashes))
 

@@ -29,6 +29,8 @@ class ModelTask:
     attempts: int = 0
     failures: int = 0
     crashes: int = 0
+    state: bytes = b""
+    saved_by: int = 0  # attempt
     due: float = 0.0  # not to be dispatched before
     arrived: float = 0.0
     doubled: bool = False  # a worker came back with it, so it may be out twice
@@ -110,6 +112,8 @@ class Model:
                     job = self._job(command.job, command.client)
                     for task in self._end(job, command.spans, "cancelled"):
                         assert task.cancelled, "cancelled unasked"
+                case cmd.KeepState():
+                    self.jobs[command.job].tasks[command.index].state = command.state
                 case cmd.KeepTries():
                     self._charge(command.job, command.index)
                     task = self.jobs[command.job].tasks[command.index]
@@ -170,6 +174,8 @@ class Model:
                 for other in () if task.doubled else self.leases.values():
                     assert other.job != job.number or index not in other.open, f"{where} is out twice"
                 task.dispatched = True
+                assert piece.state == (task.state if piece.hi - piece.lo == 1 else b""), f"{where}: another state"
+                assert piece.hi - piece.lo == 1 or not task.state, f"{where}: without its state"
                 lease.open.add(index)
                 lease.attempts[index] = piece.attempt
         assert lease.open, "an empty lease"

@@ -53,6 +53,7 @@ class ModelJob:
     done: set[int] = field(default_factory=set)
     outcomes: dict[int, bytes] = field(default_factory=dict)
     tries: dict[int, int] = field(default_factory=dict)
+    states: dict[int, bytes] = field(default_factory=dict)
     inbox: dict[int, bytes] = field(default_factory=dict)
     succeeded: int = 0
     failed: int = 0
@@ -179,6 +180,7 @@ class JournalMachine(RuleBasedStateMachine):
         while hi < lo + (length if good else 1) and hi in open_tasks:
             hi += 1
         job.done |= set(range(lo, hi))
+        job.states = {task: state for task, state in job.states.items() if task not in job.done}
         gone = [first for first, count in job.blocks.items() if set(range(first, first + count)) <= job.done]
         for first in gone:
             del job.blocks[first]
@@ -224,6 +226,15 @@ class JournalMachine(RuleBasedStateMachine):
         if (number := self.job(which)) is not None:
             self.model.jobs[number].tries[task] = attempts
             self.journal.tried(number, task, attempts, attempts, [b"a", b""], 5.0)
+
+    @rule(which=picks, where=picks, state=st.binary(max_size=3))
+    def save(self, which, where, state):
+        if (number := self.job(which)) is not None:
+            job = self.model.jobs[number]
+            if open_tasks := sorted(set(range(job.count)) - job.done):
+                task = open_tasks[where % len(open_tasks)]
+                job.states[task] = state
+                self.journal.state(number, task, state)
 
     @rule(which=picks)
     def hold(self, which):
@@ -309,6 +320,7 @@ class JournalMachine(RuleBasedStateMachine):
             assert {block.first: len(block.ends) // 4 for block in job.blocks} == model.blocks
             assert {i for lo, hi in job.done for i in range(lo, hi)} == model.done
             assert {key: body.SerializeToString() for key, body in job.outcomes.items()} == model.outcomes
+            assert job.states == model.states
             assert {task: tries.attempts for task, tries in job.tries.items()} == model.tries
             assert all(tries.crashes == (b"a", b"") and tries.due == 1005.0 for tries in job.tries.values())
             assert (job.counters.succeeded, job.counters.failed) == (model.succeeded, model.failed)

@@ -327,6 +327,19 @@ class SchedulerMachine(RuleBasedStateMachine):
         attempt = lease.attempts[index]
         self.tell(ev.TaskCrashed(lease.worker, lease.job, lease.number, index, attempt, report), also_plan)
 
+    @precondition(lambda self: self.any_lease())
+    @rule(which=picks, where=picks, late=lates)
+    def save(self, which, where, late):
+        lease = self.pick_lease(which, late)
+        index = self.pick(sorted(lease.open), where)
+        task = self.model.jobs[lease.job].tasks[index]
+        attempt, before = lease.attempts[index], task.state
+        state = b"%d by %d" % (attempt, lease.number)
+        self.tell(ev.StateSaved(lease.worker, lease.job, lease.number, index, attempt, state))
+        counts = not self.model.jobs[lease.job].closed and task.outcome is None and attempt >= task.saved_by
+        assert task.state == (state if counts else before)
+        task.saved_by = attempt if counts else task.saved_by
+
     @precondition(lambda self: self.model.revokes)
     @rule(which=picks, keep=picks, also_plan=plans)
     def answer_revoke(self, which, keep, also_plan):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.builders import hashed
 
 from manyhands.worker import slot_frames as frames
-from manyhands.worker.reports import CutDone, Done, Failed, Ready, Wanted
+from manyhands.worker.reports import CutDone, Done, Failed, Ready, Saved, Wanted
 from manyhands.worker.slot_frames import Chunk, FrameCutter, FrameError
 
 CHUNK = Chunk(
@@ -39,6 +39,7 @@ REPORTS = [
     (frames.write_failed(10, b"error", True, 0.5), Failed(10, b"error", True, 0.5)),
     (frames.write_wanted([hashed("a"), hashed("b")]), Wanted((hashed("a"), hashed("b")))),
     (frames.write_cut_done(11), CutDone(11)),
+    (frames.write_saved(12, b"state"), Saved(12, b"state")),
 ]
 
 
@@ -55,8 +56,13 @@ def test_chunks(function: bytes, retry_on: bytes, payload: bytes, definitions: t
 
 
 def test_what_else_the_agent_writes() -> None:
-    data = b"".join([*frames.write_define(hashed("f"), b"blob"), *frames.write_cut(1 << 50)])
-    (define, blob), (cut, position) = FrameCutter().feed(data)
+    written = [
+        *frames.write_define(hashed("f"), b"blob"),
+        *frames.write_cut(1 << 50),
+        *frames.write_state(7, b"so far"),
+    ]
+    (define, blob), (cut, position), (state, saved) = FrameCutter().feed(b"".join(written))
+    assert (state, frames.read_state(saved)) == (frames.STATE, (7, b"so far"))
     assert (define, frames.read_define(blob)) == (frames.DEFINE, (hashed("f"), b"blob"))
     assert (cut, frames.read_cut(position)) == (frames.CUT, 1 << 50)
 
