@@ -56,3 +56,15 @@ def test_the_example_for_several_machines(tmp_path: Path) -> None:
             assert [worker.stop() for worker in workers] == [0, 0, 0]
     assert done.stdout == "300 True True\n", done.stderr
     assert done.stderr.startswith("simulate: 300 of 300 done")
+
+
+def test_the_example_of_a_job_that_outlives_its_client(tmp_path: Path) -> None:
+    function = re.search(r"^def simulate.*?\n\n\n", SNIPPETS[0], re.MULTILINE | re.DOTALL)
+    assert function
+    master, address = start_master("--data-dir", str(tmp_path / "state"))
+    with master, Daemon("worker", address, "--slots", "1"):
+        lines = f'from manyhands import Client\n{function[0]}client = Client("{address}")\n'
+        snippet = SNIPPETS[3].replace("range(100_000)", "range(30)")
+        assert "range(30)" in snippet
+        done = run_script(f"{lines}{snippet}print(job.wait(timeout=40))\n", tmp_path)
+    assert done.stdout == "JobProgress(total=30, succeeded=30, failed=0, finished=True)\n", done.stderr
