@@ -145,7 +145,7 @@ class GroupCommit:
         """
         if session is not None:
             self._batch.received[session] = sequence
-        elif not self._batch and not self._is_busy:
+        elif not self._batch and not self._writing:
             watcher.durable(sequence)
             return
         self._acks[watcher] = sequence

@@ -15,7 +15,16 @@ from pathlib import Path
 from manyhands.master import wal_survey
 from manyhands.master.group_commit import NoRoom
 from manyhands.master.journal_batch import Batch
-from manyhands.master.journal_schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, Kept, read, read_outcomes, write
+from manyhands.master.journal_schema import (
+    APPLICATION_ID,
+    SCHEMA_VERSION,
+    Kept,
+    begin_life,
+    create,
+    read,
+    read_outcomes,
+    write,
+)
 
 #: The file's name in the data directory.
 NAME = "journal.sqlite"
@@ -94,11 +103,8 @@ class JournalFile:
             db = self._connect(path)
             try:
                 _prepare(db, path)
-                (self.identity,) = db.execute("SELECT value FROM master WHERE key = 'identity'").fetchone()
-                (last,) = db.execute("SELECT value FROM master WHERE key = 'epoch'").fetchone()
-                #: Numbers this life of the master; durable from now on.
-                self.epoch = last + 1
-                db.execute("UPDATE master SET value = ? WHERE key = 'epoch'", (self.epoch,))
+                #: Which master's journal it is, and the number of this life of it.
+                self.identity, self.epoch = begin_life(db)
                 self._kept: Kept | None = read(db)
             except BaseException:
                 db.close()
@@ -238,11 +244,9 @@ def _create(path: Path) -> None:
         db.execute("PRAGMA page_size = 8192")
         db.execute("PRAGMA auto_vacuum = INCREMENTAL")
         db.execute("BEGIN")
-        for statement in SCHEMA.strip().split(";"):
-            db.execute(statement)
+        create(db, os.urandom(16))
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        db.execute("INSERT INTO master VALUES ('identity', ?), ('epoch', 0)", (os.urandom(16),))
         db.execute("COMMIT")
     finally:
         db.close()

@@ -49,6 +49,21 @@ _COUNTERS = (
 _OF_A_JOB = ("jobs", "blocks", "done", "outcomes", "tries", "states", "cancels", "needs", "inbox")
 
 
+def create(db: sqlite3.Connection, identity: bytes) -> None:
+    """Make the tables of a journal by that name, inside a transaction of the caller's."""
+    for statement in SCHEMA.strip().split(";"):
+        db.execute(statement)
+    db.execute("INSERT INTO master VALUES ('identity', ?), ('epoch', 0)", (identity,))
+
+
+def begin_life(db: sqlite3.Connection) -> tuple[bytes, int]:
+    """Another life of the master begins: (the journal's identity, the life's number), durable on return."""
+    (identity,) = db.execute("SELECT value FROM master WHERE key = 'identity'").fetchone()
+    (last,) = db.execute("SELECT value FROM master WHERE key = 'epoch'").fetchone()
+    db.execute("UPDATE master SET value = ? WHERE key = 'epoch'", (last + 1,))
+    return identity, last + 1
+
+
 def statements(batch: Batch) -> Iterator[Statement]:
     """What writes a batch. Idempotent, so that a batch may be written again."""
     yield "DELETE FROM workers WHERE session = ?", [(s,) for s, there in batch.workers.items() if not there]

@@ -12,10 +12,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from manyhands.master.config import MasterConfig
-from manyhands.master.engine import Engine
 from manyhands.master.journal import Journal
 from manyhands.master.journal_file import JournalFile
-from manyhands.master.sessions import Sessions
+from manyhands.master.life import Life
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire import socket_link
 from manyhands.wire.links import Link
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger("manyhands.master")
-
-#: Jobs and leases that one life of a master can number.
-_LIFE_BITS = 36
 
 
 class Master:
@@ -46,25 +42,20 @@ class Master:
         on_broken: told when the journal fails for good, after which nothing can be promised.
         """
         self._file: JournalFile | None = None
-        self._journal: Journal | None = None
         if data_dir is None:
-            epoch, cluster = int.from_bytes(os.urandom(6), "big"), os.urandom(16)
-            self.engine = Engine(config, Random())
+            life = Life(config, Random(), int.from_bytes(os.urandom(6), "big"), os.urandom(16))
         else:
             file = self._file = JournalFile(data_dir)
-            epoch, cluster = file.epoch, file.identity
-            self._journal = Journal(file, on_broken=on_broken)
-            self.engine = Engine(config, Random(), self._journal, epoch << _LIFE_BITS)
-        self._sessions = Sessions(config, epoch, cluster, self._journal)
-        self._sessions.events = self.engine
-        if self._journal is not None and self._file is not None:
-            self._restore(self._journal, self._file)
+            life = Life(config, Random(), file.epoch, file.identity, Journal(file, on_broken=on_broken))
+            self._restore(life, file)
+        self.engine, self._sessions, self._journal = life.engine, life.sessions, life.journal
         self._grpc: GrpcServer | None = None
         self._same_host = SameHostServer(self._accept)
         self._socket: asyncio.Server | None = None
         self._local: set[asyncio.Task[None]] = set()
 
-    def _restore(self, journal: Journal, file: JournalFile) -> None:
+    @staticmethod
+    def _restore(life: Life, file: JournalFile) -> None:
         kept = file.take_kept()
         if file.dropped_frames:
             log.warning(
@@ -72,8 +63,7 @@ class Master:
             )
         if kept.jobs:
             log.warning("going on with %d jobs from the journal", len(kept.jobs))
-        journal.resume(kept)
-        self.engine.restore(kept, {client.session: self._sessions.restore(client) for client in kept.clients})
+        life.restore(kept)
 
     async def listen(self, address: str, *, tcp_only: bool = False) -> int:
         """Serve at "host:port" (port 0: any); return the port. Raises AddressInUse.

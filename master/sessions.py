@@ -151,8 +151,9 @@ class Sessions:
         peer = self._peers[client.session] = Peer(self._last_number, client.hello, session)
         self._note_down(peer)
         grace = self._config.client_timeout
-        if client.ended_at and self._journal is not None:  # it was gone before we were
-            grace = max(0.0, self._config.client_end_timeout - max(0.0, self._journal.wall() - client.ended_at))
+        if client.ended_at:  # it was gone before we were
+            # Counted anew: it may have tried to come back all the while we were gone.
+            grace = self._config.client_end_timeout
             peer.has_ended = True
         self._wait_for(peer, grace, "it did not come back after the master's restart")
         return peer

@@ -1,7 +1,8 @@
 """What a simulation can be asked to show, by name; used on the shipped code by tests, and on mutants of it.
 
 `seed:N`: worlds full of trouble keep every property, from seed N on. `late:N`: so do those whose workers lose their
-sessions all the time, and report in the next what they did in the last. `fair`, `priority`: who is served when.
+sessions all the time, and report in the next what they did in the last. `crash:N`: so do those whose master is killed
+and comes back. `fair`, `priority`: who is served when.
 `stopped`: running tasks that are cancelled make room, whether they heed an interrupt or not.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tests.simulation.disasters import disasters
 from tests.simulation.scenario import (
     BlockPlan,
     CancelPlan,
@@ -27,20 +29,21 @@ from manyhands.master.events import JobOptions
 from manyhands.worker.stopping import STOP_GRACE
 
 #: Virtual seconds within which the seeds used here end; a mutant that hangs is found so much sooner.
-LIMIT = 60.0
+LIMIT = 120.0
 
 #: Seeds of a check: what one of them shows today another may show after a change of the scheduler.
-SEEDS = {"seed": 30, "late": 8}
+SEEDS = {"seed": 30, "late": 8, "crash": 60}
+
+MAKERS = {"seed": from_seed, "late": late_results, "crash": disasters}
 
 
 def run(name: str) -> None:
     """Raises AssertionError, or whatever else a fault leads to, if the property does not hold."""
     kind, _, seed = name.partition(":")
     match kind:
-        case "seed" | "late":
-            make = from_seed if kind == "seed" else late_results
+        case "seed" | "late" | "crash":
             for number in range(SEEDS[kind]):
-                simulate(replace(make((int(seed) + number) % SEEDS[kind]), limit=LIMIT))
+                simulate(replace(MAKERS[kind]((int(seed) + number) % SEEDS[kind]), limit=LIMIT))
         case "fair":
             clients_share_equally()
         case "priority":

@@ -27,6 +27,8 @@ class Ledger:
         self.jobs: dict[int, JobEntry] = {}
         self.workers: dict[int, set[int]] = {}  # -> leases
         self.draining: set[int] = set()
+        #: Of peers, by the master's number.
+        self.names: dict[int, str] = {}
         self.leases: dict[int, LeaseEntry] = {}
         #: As they were when their workers were lost.
         self.lost: dict[int, LeaseEntry] = {}
@@ -82,17 +84,18 @@ class Ledger:
                 self._worker_lost(event)
             case ev.JobOpened():
                 self._story.tell("opened by client %d: %s", event.client, event.options, job=event.job)
-                self.jobs[event.job] = JobEntry(event.job, event.client, event.options)
+                self._job_opened(event)
             case ev.BlockArrived():
                 job, block = self.jobs[event.job], event.block
                 if not job.closed:
                     self._story.tell("block", job=event.job, spans=[(block.first, block.end)])
-                    if block.first != len(job.tasks) or job.sealed:
-                        raise Violation(f"a block arrived out of order, at {len(job.tasks)}", job.number, block.first)
-                    job.tasks += [TaskRecord() for _ in range(block.count)]
+                    if block.first != job.count or job.sealed:
+                        raise Violation(f"a block arrived out of order, at {job.count}", job.number, block.first)
+                    self._add(job, block.count, refused=False)
             case ev.BlockRefused():
                 self._story.tell("no room", job=event.job, spans=[(event.first, event.first + event.count)])
-                self.jobs[event.job].tasks += [TaskRecord(refused=True) for _ in range(event.count)]
+                if not self.jobs[event.job].closed:
+                    self._add(self.jobs[event.job], event.count, refused=True)
             case ev.JobSealed():
                 self._story.tell("sealed at %d", event.total, job=event.job)
                 self.jobs[event.job].sealed = True
@@ -104,13 +107,49 @@ class Ledger:
                         job.closed = job.cancelled = True
                         self._story.tell("its client left", job=job.number)
 
+    def _job_opened(self, event: ev.JobOpened) -> None:
+        job = self.jobs.get(event.job)
+        if job is None:
+            job = self.jobs[event.job] = JobEntry(event.job, event.client, event.options)
+        elif not job.reopens:
+            raise Violation(f"job {event.job} was opened twice", event.job)
+        job.client = event.client
+        job.closed = job.cancelled = job.sealed = job.reopens = False
+
+    @staticmethod
+    def _add(job: JobEntry, count: int, *, refused: bool) -> None:
+        """The next tasks have come, perhaps for the second time."""
+        again = job.tasks[job.count : job.count + count]
+        job.tasks += [TaskRecord() for _ in range(count - len(again))]
+        for task in job.tasks[job.count : job.count + count]:
+            task.begin_anew()
+            task.refused = refused
+        job.count += count
+
+    def master_died(self) -> None:
+        """Its leases are lost, and nobody is charged; its workers may come back with what they hold."""
+        for number, lease in self.leases.items():
+            self.lost[number] = lease
+            for index in lease.open:
+                lease.job.tasks[index].leases.discard(number)
+        for (_, number), lease in self._unwanted.items():
+            self.lost.setdefault(number, LeaseEntry(lease.worker, lease.job)).open.update(lease.open)
+        for job in self.jobs.values():
+            job.out = 0
+        for each in (self.workers, self.draining, self.names, self.leases, self._unwanted, self.revokes, self._asked):
+            each.clear()
+        self._chargeable.clear()
+        self._last_revoke = 0
+
     def _run_succeeded(self, event: ev.RunSucceeded) -> None:
         lo, hi = event.first, event.first + event.count
         self._hear(event.lease, range(lo, hi))
         self._story.tell("worker %d succeeded, lease %d", event.worker, event.lease, job=event.job, spans=[(lo, hi)])
         job = self.jobs[event.job]
         lease = self._lease(event.worker, event.lease)
-        for index in range(lo, hi):
+        for index in range(lo, min(hi, job.count)):
+            if job.tasks[index].outcome is None:
+                job.tasks[index].reported_by = self.names[event.worker], event.lease
             if lease is None or index not in lease.open:
                 self.counts["late"] += 1
                 job.tasks[index].late = True
@@ -165,6 +204,7 @@ class Ledger:
         self._take(event.lease, given)
 
     def _leases_held(self, event: ev.LeasesHeld) -> None:
+        self.unheard.get(self.names[event.worker], set()).discard((0, 0))
         for number, job_number, spans in event.leases:
             self._story.tell("worker %d holds it, lease %d", event.worker, number, job=job_number, spans=spans)
             job, lost = self.jobs[job_number], self.lost.get(number)
@@ -174,7 +214,7 @@ class Ledger:
                     raise Violation(f"worker {event.worker} came back with what it was not sent", job_number, index)
                 task = job.tasks[index]
                 attempt = lost.open.pop(index)
-                if job.closed or task.outcome is not None or task.cancel_asked:
+                if job.closed or index >= job.count or task.outcome is not None or task.cancel_asked:
                     unwanted.open[index] = attempt
                     continue
                 self.counts["held"] += 1
@@ -209,13 +249,15 @@ class Ledger:
         self.revokes = {revoke: worker for revoke, worker in self.revokes.items() if worker != event.worker}
 
     def _cancel_requested(self, event: ev.CancelRequested) -> None:
-        job = self.jobs[event.job]
+        job = self.jobs.get(event.job)
         self._story.tell("cancel asked", job=event.job, spans=event.spans or ())
+        if job is None:
+            return  # it waits for a definition
         if event.spans is None:
             job.closed = job.cancelled = True
             return
         for lo, hi in event.spans:
-            for task in job.tasks[lo:hi]:
+            for task in job.tasks[lo : min(hi, job.count)]:
                 task.cancel_asked = task.cancel_asked or task.outcome is None
                 task.stop_asked = task.stop_asked or (task.cancel_asked and not event.spare_running)
 
@@ -232,19 +274,14 @@ class Ledger:
         counts = lease is not None and index in lease.open
         self._take(event.lease, [index])
         counts = counts or (attempt == task.attempts and not task.leases)
-        return task if counts and task.outcome is None and not job.closed else None
+        if not counts or task.outcome is not None or job.closed or index >= job.count:
+            return None
+        task.reported_by = self.names[event.worker], event.lease
+        return task
 
     def reports(self, worker: str, body: pb.Body) -> None:
         """A worker hands a message to its session."""
-        unheard = self.unheard.setdefault(worker, set())
-        match body.WhichOneof("kind"):
-            case "results":
-                first = body.results.first
-                unheard.update((body.results.lease, first + k) for k in range(len(body.results.ends) // 4))
-            case "failure":
-                unheard.add((body.failure.lease, body.failure.index))
-            case "crash":
-                unheard.add((body.crash.lease, body.crash.index))
+        self.unheard.setdefault(worker, set()).update(reported(body))
 
     def _hear(self, lease: int, indices: Iterable[int]) -> None:
         for unheard in self.unheard.values():
@@ -268,9 +305,9 @@ class Ledger:
 
     def check_cancelled(self, event: ev.CancelRequested) -> None:
         """After the commands for a cancel: what no worker had has its end already."""
-        job = self.jobs[event.job]
-        for lo, hi in () if job.closed else event.spans or ():
-            for index, task in enumerate(job.tasks[lo:hi], lo):
+        job = self.jobs.get(event.job)
+        for lo, hi in () if job is None or job.closed else event.spans or ():
+            for index, task in enumerate(job.tasks[lo : min(hi, job.count)], lo):
                 if task.outcome is None and not task.leases:
                     raise Violation("cancelled where no worker had it, and not ended", job.number, index)
 
@@ -300,7 +337,7 @@ class Ledger:
                     job = self.jobs[command.job]
                     job.closed = True
                     self._story.tell("closed", job=command.job)
-                    if not job.cancelled and not (job.sealed and all(task.outcome for task in job.tasks)):
+                    if not job.cancelled and not (job.sealed and all(task.outcome for task in job.tasks[: job.count])):
                         raise Violation("the job was closed with open tasks", command.job)
                 case cmd.RejectJob():
                     raise Violation(f"an honest client's job was rejected: {command.sentence}", command.job)
@@ -357,7 +394,7 @@ class Ledger:
                     raise Violation(f"asked back again before revoke {before} was answered", command.job, index)
                 self._asked[command.job, index] = command.revoke
                 task = lease.job.tasks[index]
-                if command.stop and not (lease.job.closed or task.stop_asked or task.outcome):
+                if command.stop and not (lease is unwanted or lease.job.closed or task.stop_asked or task.outcome):
                     raise Violation("to be stopped unasked", command.job, index)
         self.revokes[command.revoke] = command.worker
 
@@ -383,10 +420,6 @@ class Ledger:
             task = self.jobs[job].tasks[index]
             task.losses += 1
             task.attempts += 1
-
-    def losses(self, job: int, index: int) -> int:
-        """How often the task was charged with the loss of its worker."""
-        return self.jobs[job].tasks[index].losses
 
     def _end(self, number: int, client: int, spans: Iterable[Span], outcome: str) -> list[tuple[TaskRecord, int]]:
         self._story.tell("%s", outcome, job=number, spans=spans)
@@ -430,7 +463,7 @@ class Ledger:
     def check_rest(self) -> None:
         """Everything has its end, and nothing is out."""
         for job in self.jobs.values():
-            for index, task in enumerate(job.tasks):
+            for index, task in enumerate(job.tasks[: job.count]):
                 if task.outcome is None and not job.cancelled:
                     raise Violation("accepted, and without an end", job.number, index)
             if not job.closed:
@@ -443,3 +476,18 @@ class Ledger:
             raise Violation(f"lease {number} is open at rest", lease.job.number, next(iter(lease.open)))
         if self.revokes:
             raise Violation(f"revokes {self.revokes} are unanswered at rest")
+
+
+def reported(body: pb.Body) -> set[tuple[int, int]]:
+    """What a message of a worker reports, as (lease, task); (0, 0): what it holds."""
+    match body.WhichOneof("kind"):
+        case "results":
+            first = body.results.first
+            return {(body.results.lease, first + k) for k in range(len(body.results.ends) // 4)}
+        case "failure":
+            return {(body.failure.lease, body.failure.index)}
+        case "crash":
+            return {(body.crash.lease, body.crash.index)}
+        case "held":
+            return {(0, 0)}
+    return set()

@@ -9,7 +9,9 @@ from manyhands.master import events as ev
 
 @dataclass(slots=True)
 class TaskRecord:
-    """One accepted task; `outcome` None while the master has not delivered one."""
+    """One accepted task; `outcome` None while the master has not delivered one. `dispatches`, `starts` and `leases`
+    are never forgotten; the rest begins anew where a master was killed before it was durable.
+    """
 
     outcome: str | None = None
     cancel_asked: bool = False
@@ -30,8 +32,17 @@ class TaskRecord:
     dispatches: int = 0
     starts: int = 0
     due: float = 0.0
+    #: Whose report, under which lease, counted last.
+    reported_by: tuple[str, int] = ("", 0)
     #: A result came under a lease that did not hold the task (any more).
     late: bool = False
+
+    def begin_anew(self) -> None:
+        """The master knows only that the task is there."""
+        self.outcome = None
+        self.cancel_asked = self.stop_asked = self.refused = self.late = False
+        self.attempts = self.failures = self.crashes = self.losses = 0
+        self.due = 0.0
 
 
 @dataclass(slots=True)
@@ -40,10 +51,14 @@ class JobEntry:
     client: int
     options: ev.JobOptions
     tasks: list[TaskRecord] = field(default_factory=list)
+    #: Those that the living master has: others it may have had before it was killed.
+    count: int = 0
     sealed: bool = False
     closed: bool = False
     cancelled: bool = False
     doubled: bool = False
+    #: A restarted master will open it again: it waits for a definition.
+    reopens: bool = False
     out: int = 0
 
 

@@ -8,6 +8,7 @@ from random import Random
 from typing import Literal
 
 from tests.simulation.network import LinkFaults
+from tests.simulation.simulated_disk import Moment
 
 from manyhands.master.config import MasterConfig
 from manyhands.master.events import JobOptions, RetryOptions
@@ -83,16 +84,40 @@ class WorkerPlan:
     late_words: bool = False
 
 
+FaultKind = Literal[
+    "break",
+    "partition",
+    "mute",
+    "stall",
+    "kill",
+    "leave",
+    "restart",
+    "client dies",
+    "crash",
+    "stop",
+    "disk full",
+    "disk slow",
+    "clock",
+]
+
+
 @dataclass(frozen=True, slots=True)
 class FaultPlan:
-    """`break`: the link breaks. `partition`: and cannot be made again for `seconds`. `mute`: it carries nothing more,
-    silently. `kill`: the worker is gone. `leave`: it drains for up to `seconds` and says goodbye first.
+    """What happens to whom; `name` may also be "master".
+
+    break: the link breaks. partition: and cannot be made again for `seconds`. mute: it carries nothing more, silently.
+    stall: nothing for so long. kill: the worker is gone. leave: it drains for up to `seconds` and says
+    goodbye first. restart: it is gone, and comes
+    again as a new process after so long. client dies: without a word. crash: the master is killed, at this `moment`,
+    and begins again after so long. stop: SIGSTOP, and SIGCONT so much later. disk full, disk slow: for so long.
+    clock: wall time jumps by so much.
     """
 
     at: float
-    kind: Literal["break", "partition", "mute", "kill", "leave"]
+    kind: FaultKind
     name: str
     seconds: float = 0.0
+    moment: Moment = "now"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +130,9 @@ class Scenario:
     faults: tuple[FaultPlan, ...] = ()
     link: LinkFaults = field(default_factory=LinkFaults)
     config: MasterConfig = field(default_factory=MasterConfig)
+    #: The master keeps a journal, and this share of its commits is compared with its state.
+    journal: bool = False
+    replay_share: float = 0.0
     #: Invariants are checked at every so many events.
     check_every: int = 1
     #: Virtual seconds within which everything must have its end.
@@ -159,7 +187,7 @@ def from_seed(seed: int, *, workers: int | None = None) -> Scenario:
         workers=tuple(fleet),
         faults=_faults(rng, fleet, clients, horizon),
         link=link,
-        config=_config(rng),
+        config=make_config(rng),
         check_every=1 if count <= 64 else 200,
         command=_command(seed) + (f" --workers {workers}" if workers else ""),
     )
@@ -206,7 +234,8 @@ def _link(rng: Random) -> LinkFaults:
     )
 
 
-def _config(rng: Random) -> MasterConfig:
+def make_config(rng: Random) -> MasterConfig:
+    """The master's settings, some of them tight."""
     scheduler = SchedulerConfig(
         lease_bytes=rng.choice((128 << 10, 128 << 10, 400)),
         credit_bytes=rng.choice((64 << 20, 2000)),
@@ -217,10 +246,10 @@ def _config(rng: Random) -> MasterConfig:
 
 
 def _clients(rng: Random, tasks: int, mean: float, durations: Durations, horizon: float) -> tuple[ClientPlan, ...]:
-    sizes = _shares(rng, tasks, rng.randint(1, 5))
+    sizes = shares(rng, tasks, rng.randint(1, 5))
     plans: list[list[JobPlan]] = [[] for _ in range(rng.randint(1, 3))]
     for size in sizes:
-        rng.choice(plans).append(_job(rng, size, mean, durations, horizon))
+        rng.choice(plans).append(make_job(rng, size, mean, durations, horizon))
     return tuple(
         ClientPlan(
             f"c{n}",
@@ -232,12 +261,14 @@ def _clients(rng: Random, tasks: int, mean: float, durations: Durations, horizon
     )
 
 
-def _shares(rng: Random, total: int, parts: int) -> list[int]:
+def shares(rng: Random, total: int, parts: int) -> list[int]:
+    """Cut a number into up to so many."""
     cuts = sorted(rng.randint(1, total - 1) for _ in range(parts - 1))
     return [hi - lo for lo, hi in zip([0, *cuts], [*cuts, total], strict=True) if hi > lo]
 
 
-def _job(rng: Random, size: int, mean: float, durations: Durations, horizon: float) -> JobPlan:
+def make_job(rng: Random, size: int, mean: float, durations: Durations, horizon: float) -> JobPlan:
+    """A job with some trouble of its own."""
     retries = rng.choice((0, 0, 2))
     trouble = rng.choice((0.0, 0.05, 0.3))
     fates = []

@@ -8,16 +8,26 @@ from dataclasses import dataclass, field
 
 from tests.simulation.items import definition, error_of, item_of, result_of
 from tests.simulation.network import Network
+from tests.simulation.party import Party
 from tests.simulation.scenario import CancelPlan, ClientPlan, JobPlan
 from tests.simulation.story import Violation
+from tests.simulation.survival import JobPromise
 from tests.simulation.world import World
 from tests.support.builders import items_of, packed
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.dialer import Dialer
+from manyhands.wire.spans import Span
 
 #: Seconds until a metered job's reader has read what has come.
 READ_DELAY = 0.003
+
+#: How a task fails.
+FAILURES = {
+    pb.Failure.KIND_EXCEPTION: "failed",
+    pb.Failure.KIND_CRASHED: "crashed",
+    pb.Failure.KIND_NO_ROOM: "refused",
+}
 
 
 @dataclass
@@ -28,6 +38,10 @@ class JobView:
     plan: JobPlan
     items: list[bytes] = field(default_factory=list)
     outcomes: dict[int, str] = field(default_factory=dict)
+    #: Outcomes heard in the present life of the master.
+    told: set[int] = field(default_factory=set)
+    is_open: bool = False
+    cancels_sent: list[list[Span]] = field(default_factory=list)
     cancel_asked: set[int] = field(default_factory=set)
     cancelled: bool = False  # the whole job
     complete: bool = False  # everything has been sent
@@ -42,21 +56,27 @@ class JobView:
 
 
 class SimulatedClient:
-    """`finished`: every task has its end."""
+    """`finished`: every task has its end. Build it as its party."""
 
-    def __init__(self, plan: ClientPlan, world: World, network: Network) -> None:
+    def __init__(self, plan: ClientPlan, world: World, network: Network, party: Party) -> None:
         self.plan = plan
+        self.party = party
         self._world = world
+        self._network = network
+        self._epoch = 0
+        #: Outcomes told again by another life of the master.
+        self.told_again = 0
         self.jobs = {number: JobView(number, job) for number, job in enumerate(plan.jobs, 1)}
         self.finished = asyncio.Event()
         self.finished_at = 0.0
         self.left = False
+        self.is_closed = False
         self._definitions = dict(definition(plan.name, function) for function in range(2))
         self.dialer = Dialer(
             network.opener(plan.name),
             lambda: world.hello(pb.ROLE_CLIENT, plan.name),
             self._on_bodies,
-            lambda _: None,
+            self._on_welcome,
             self._on_session_lost,
         )
         world.spawn(self.dialer.run())
@@ -84,6 +104,7 @@ class SimulatedClient:
             metered=options.metered,
             retry=pb.Retry(retries=retry.retries, delay=retry.delay, backoff=retry.backoff, delay_max=retry.delay_max),
         )
+        job.is_open = True
         self.dialer.send(pb.Body(open_job=opening), number)
         if self.plan.eager_definitions:
             for hash, blob in self._definitions.items():
@@ -129,6 +150,7 @@ class SimulatedClient:
                     job.cancel_asked.update(range(lo, end))
             if not message.ranges:
                 return
+            job.cancels_sent.append([(span.lo, span.hi) for span in message.ranges])
         self.dialer.send(pb.Body(cancel=message), job.number)
         self._look()
 
@@ -139,6 +161,18 @@ class SimulatedClient:
         self.dialer.send(pb.Body(close_session=pb.CloseSession(reason="the client was closed")))
         await self.dialer.flush(1.0)
         await self.dialer.close()
+        self.is_closed = True
+
+    async def leave(self) -> None:
+        """At the very end, as its party."""
+        await self._leave(0.0)
+
+    def kill(self) -> None:
+        """It is gone without a goodbye."""
+        self.left = self.is_closed = True
+        self.party.kill()
+        self._network.process_ended(self.plan.name)
+        self._look()
 
     async def _read(self, job: JobView) -> None:
         await asyncio.sleep(READ_DELAY)
@@ -151,6 +185,12 @@ class SimulatedClient:
             self.dialer.send(pb.Body(consumed=pb.Consumed(job=job.number, bytes=job.read_bytes)))
 
     # ------------------------------------------------------------ what it gets
+
+    def _on_welcome(self, welcome: pb.Welcome) -> None:
+        if welcome.epoch != self._epoch:
+            self._epoch = welcome.epoch
+            for job in self.jobs.values():
+                job.told.clear()
 
     def _on_session_lost(self, reason: str, known: bool) -> None:
         with self._world.guard():
@@ -176,7 +216,7 @@ class SimulatedClient:
                 job, index = self.jobs[message.job], message.index
                 if message.kind == pb.Failure.KIND_EXCEPTION and message.payload != error_of(job.items[index]):
                     raise self._violation(job, index, f"got the error {message.payload!r}")
-                self._end(job, index, "crashed" if message.kind == pb.Failure.KIND_CRASHED else "failed")
+                self._end(job, index, FAILURES[message.kind])
             case "cancelled":
                 job = self.jobs[body.cancelled.job]
                 for span in body.cancelled.ranges:
@@ -193,8 +233,12 @@ class SimulatedClient:
                 raise Violation(f"a master does not send {kind} to an honest client")
 
     def _end(self, job: JobView, index: int, outcome: str) -> None:
-        if index in job.outcomes:
+        if index in job.told:
             raise self._violation(job, index, f"{outcome} after it had {job.outcomes[index]}")
+        job.told.add(index)
+        if index in job.outcomes:
+            self.told_again += 1
+            return
         job.outcomes[index] = outcome
         job.finished_at = asyncio.get_running_loop().time()
         if job.plan.options.metered and not job.reads:
@@ -212,13 +256,30 @@ class SimulatedClient:
             self.finished_at = asyncio.get_running_loop().time()
             self.finished.set()
 
-    def _losses(self, job: JobView, index: int) -> int:
-        numbers = [
-            n
-            for n, (client, theirs, _) in self._world.plans.items()
-            if (client, theirs) == (self.plan.name, job.number)
-        ]
-        return sum(self._world.ledger.losses(number, index) for number in numbers)
+    def promises(self) -> dict[tuple[str, int], JobPromise]:
+        """What has been acknowledged, of jobs of which anything has."""
+        if self.left:
+            return {}
+        promises = {job.number: self._everything(job) for job in self.jobs.values() if job.is_open}
+        for body in self.dialer._session.unacknowledged():
+            match body.WhichOneof("kind"):
+                case "open_job":
+                    del promises[body.open_job.job]
+                case "block" if (promise := promises.get(body.block.job)) is not None:
+                    promise.count = min(promise.count, body.block.first)
+                case "seal_job" if (promise := promises.get(body.seal_job.job)) is not None:
+                    promise.sealed = False
+                case "cancel" if (promise := promises.get(body.cancel.job)) is not None:
+                    if body.cancel.ranges:
+                        del promise.cancels[-len(body.cancel.ranges) :]
+                    else:
+                        promise.cancelled = False
+        return {(self.plan.name, number): promise for number, promise in promises.items()}
+
+    @staticmethod
+    def _everything(job: JobView) -> JobPromise:
+        cancels = [span for spans in job.cancels_sent for span in spans]
+        return JobPromise(len(job.items), job.complete, cancels, job.cancelled, job.outcomes)
 
     def check_rest(self, max_crashes: int) -> None:
         """Every task came to what its fate says."""
@@ -236,8 +297,13 @@ class SimulatedClient:
                     expected = "failed"
                 if outcome == expected:
                     continue
-                if outcome == "crashed" and fate.crashes + self._losses(job, index) >= max_crashes:
+                if outcome == "refused" and self._world.may_refuse:
                     continue
+                record = self._world.record(self.plan.name, job.number, index)
+                if outcome == "crashed" and record is not None and fate.crashes + record.losses >= max_crashes:
+                    continue
+                if (fate.crashes or fate.failures) and record is not None and record.doubled:
+                    continue  # two attempts at once may come to less than one after the other
                 # A cancelled task may end as ever, or fail where it would have been tried again.
                 if index not in job.cancel_asked or (outcome != "cancelled" and not fate.failures):
                     raise self._violation(job, index, f"came to {outcome}, should have {expected}")

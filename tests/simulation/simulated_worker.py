@@ -7,7 +7,9 @@ import contextlib
 from collections import deque
 from collections.abc import Sequence
 
+from tests.simulation.ledger import reported
 from tests.simulation.network import Network
+from tests.simulation.party import Party
 from tests.simulation.scenario import Fate, WorkerPlan
 from tests.simulation.simulated_slot import SimulatedSlot, Turn
 from tests.simulation.story import Violation
@@ -40,18 +42,23 @@ UNSEEN = Sight(0, busy=False, since=0.0)
 
 
 class SimulatedWorker:
-    """See `worker/agent.py`, whose place this takes: there real processes, here simulated ones."""
+    """See `worker/agent.py`, whose place this takes: there real processes, here simulated ones. Build it as its party,
+    whose name it has: another each time, also where one takes another's place.
+    """
 
-    def __init__(self, plan: WorkerPlan, world: World, network: Network) -> None:
+    def __init__(self, plan: WorkerPlan, world: World, network: Network, party: Party) -> None:
         self.plan = plan
+        self.name = party.name
+        self.party = party
         self._world = world
+        self._network = network
         self._loop = asyncio.get_running_loop()
         self._slots: list[SimulatedSlot | None] = [None] * plan.slots
         self._last_sight = [UNSEEN] * plan.slots
-        self.core = AgentCore(plan.slots, self._look, name=plan.name)
+        self.core = AgentCore(plan.slots, self._look, name=self.name)
         self.dialer = Dialer(
             network.opener(plan.name),
-            lambda: world.hello(pb.ROLE_WORKER, plan.name, plan.slots),
+            lambda: world.hello(pb.ROLE_WORKER, self.name, plan.slots),
             self._on_bodies,
             lambda _: None,
             self._on_session_lost,
@@ -69,7 +76,7 @@ class SimulatedWorker:
     # ------------------------------------------------------------ its end
 
     async def leave(self, drain_timeout: float) -> None:
-        """Finish what runs and say goodbye: see Agent.drain and Agent.stop."""
+        """As its party: finish what runs and say goodbye: see Agent.drain and Agent.stop."""
         if self.core.has_work:
             self._drained = asyncio.Event()
             with self._world.guard():
@@ -81,18 +88,21 @@ class SimulatedWorker:
         self.dialer.send(pb.Body(close_session=pb.CloseSession(reason="the worker was stopped")))
         if self.dialer.is_connected:
             await self.dialer.flush(1.0)
-        await self.kill()
+        self.kill()
 
-    async def kill(self) -> None:
+    def kill(self) -> None:
         """The whole worker is gone, unsent words and all."""
         self.gone = True
-        self._world.ledger.unheard.pop(self.plan.name, None)
-        for slot in self._slots:
-            if slot is not None:
-                slot.stop()
-        if self._timer is not None:
-            self._timer.cancel()
-        await self.dialer.close()
+        self._world.ledger.unheard.pop(self.name, None)
+        self.party.kill()
+        self._network.process_ended(self.plan.name)
+
+    def unacknowledged(self) -> set[tuple[int, int]]:
+        """What it has reported and the master has not acknowledged, as (lease, task)."""
+        reports: set[tuple[int, int]] = set()
+        for body in self.dialer._session.unacknowledged():
+            reports |= reported(body)
+        return reports
 
     def unrest(self) -> str | None:
         """What it still does or holds."""
@@ -114,9 +124,9 @@ class SimulatedWorker:
 
     def _on_session_lost(self, reason: str, known: bool) -> None:
         with self._world.guard():
-            self._world.story.tell("%s has lost its session: %s", self.plan.name, reason)
+            self._world.story.tell("%s has lost its session: %s", self.name, reason)
             if "does not know this session" not in reason:
-                raise Violation(f"{self.plan.name} met a protocol fault: {reason}")
+                raise Violation(f"{self.name} met a protocol fault: {reason}")
             if self.plan.late_results:  # old ones, too: the master may have had them before
                 for body in self._recent:
                     self.dialer.send(body)
@@ -138,7 +148,7 @@ class SimulatedWorker:
         if self.gone or self._slots[number] is not slot:
             return
         with self._world.guard():
-            self._world.story.tell("%s: slot %d dies", self.plan.name, number)
+            self._world.story.tell("%s: slot %d dies", self.name, number)
             for job, index in slot.unsent_tasks:
                 self._world.ledger.forget_start(job, index)
             self._last_sight[number] = slot.sight()
@@ -160,7 +170,7 @@ class SimulatedWorker:
         """A slot starts a task."""
         with self._world.guard():
             lease = feed.piece.lease
-            return self._world.begin_task(self.plan.name, lease, index, feed.piece.attempt, item)
+            return self._world.begin_task(self.name, lease, index, feed.piece.attempt, item)
 
     # ------------------------------------------------------------ what is decided
 
@@ -170,7 +180,7 @@ class SimulatedWorker:
                 case Send(body):
                     if self.plan.late_results and not body.HasField("returned"):
                         self._recent.append(body)
-                    self._world.ledger.reports(self.plan.name, body)
+                    self._world.ledger.reports(self.name, body)
                     if body.HasField("held"):
                         self._check_held(body.held)
                     self.dialer.send(body)
@@ -193,13 +203,13 @@ class SimulatedWorker:
                     # A signal arrives in its own time.
                     self._loop.call_soon(self._interrupt, number, self._slots[number], position)
                 case Kill(number):
-                    self._world.story.tell("%s kills slot %d", self.plan.name, number)
+                    self._world.story.tell("%s kills slot %d", self.name, number)
                     self._world.ledger.counts["kills"] += 1
                     slot = self._slots[number]
                     assert slot is not None
                     slot.kill(self.core._roster.slots[number].killed)
                 case Complain(sentence):
-                    self._world.story.tell("%s complains: %s", self.plan.name, sentence)
+                    self._world.story.tell("%s complains: %s", self.name, sentence)
         if self._world.is_check_due():
             self.core.check_invariants()
         if self._drained is not None and not self.core.has_work:
@@ -218,7 +228,7 @@ class SimulatedWorker:
             if slot is not None and (running := slot.running_task) is not None:
                 lease, index = running
                 if not lease.dead and index not in told.get(lease.number, ()):
-                    raise Violation(f"{self.plan.name} runs it and does not say so", lease.job, index)
+                    raise Violation(f"{self.name} runs it and does not say so", lease.job, index)
 
     def _spawn(self, number: int) -> None:
         self._known[number] = set()

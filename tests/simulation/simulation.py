@@ -5,25 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
+from unittest.mock import patch
 
 from tests.simulation.network import Network
+from tests.simulation.party import Party
 from tests.simulation.scenario import FaultPlan, Scenario, WorkerPlan
 from tests.simulation.simulated_client import SimulatedClient
+from tests.simulation.simulated_master import SimulatedMaster
 from tests.simulation.simulated_worker import SimulatedWorker
 from tests.simulation.story import Violation
+from tests.simulation.survival import JobPromise, Promises
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.simulation.world import World
-
-from manyhands.master import commands as cmd
-from manyhands.master import events as ev
-from manyhands.master.engine import Engine
-from manyhands.master.scheduler import Scheduler
-from manyhands.master.sessions import Peer, Sessions
-from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire.links import Link
 
 #: Virtual seconds after the last outcome within which everything must have come to rest.
 REST_LIMIT = 120.0
@@ -39,92 +34,11 @@ class Outcome:
     finished: dict[tuple[str, int], float]
     digest: str
     counts: dict[str, int]
+    faults: dict[str, int]
 
 
 class SimulationFailed(AssertionError):
     """A property did not hold; the text tells the seed, the story and how to see it again."""
-
-
-class WatchedScheduler:
-    """The shipped scheduler between two looks of the ledger. Everything else is the scheduler's own."""
-
-    def __init__(self, scheduler: Scheduler, world: World, engine: Engine) -> None:
-        self._scheduler = scheduler
-        self._world = world
-        self._engine = engine
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._scheduler, name)
-
-    def handle(self, event: ev.Event, now: float) -> list[cmd.Command]:
-        with self._world.guard():
-            if isinstance(event, ev.JobOpened):
-                self._note_job(event.job)
-            self._world.ledger.event(event, now)
-            commands = self._checked(self._scheduler.handle(event, now), now)
-            if isinstance(event, ev.CancelRequested):
-                self._world.ledger.check_cancelled(event)
-            return commands
-
-    def plan(self, now: float) -> list[cmd.Command]:
-        with self._world.guard():
-            commands = self._checked(self._scheduler.plan(now), now)
-            if self._world.is_check_due():
-                self._check_quiescence()
-            return commands
-
-    def _checked(self, commands: list[cmd.Command], now: float) -> list[cmd.Command]:
-        self._world.ledger.commands(commands, now)
-        if self._world.is_check_due():
-            self._scheduler.check_invariants()
-        return commands
-
-    def _check_quiescence(self) -> None:
-        """After a plan nobody idles while there is something to do."""
-        scheduler = self._scheduler
-        # One that drains takes nothing, and gives back what it has by itself.
-        workers = [worker for worker in scheduler.workers.values() if not worker.draining]
-        if not any(worker.free_slots for worker in workers):
-            return
-        if scheduler._pool.fair:
-            raise Violation("a slot idles while a job waits for one")
-        if any(worker.staged for worker in workers):
-            raise Violation("a slot idles while work is set aside")
-        waits = scheduler.next_deadline() is not None or any(worker.revokes for worker in workers)
-        if any(worker.unstarted for worker in workers) and not waits:
-            raise Violation("a slot idles, work is held elsewhere unstarted, and nobody will look again")
-
-    def _note_job(self, job: int) -> None:
-        record = self._engine.records[job]
-        plans = {client.name: client.jobs for client in self._world.scenario.clients}
-        self._world.plans[job] = record.client.name, record.number, plans[record.client.name][record.number - 1]
-
-
-class WatchedEngine:
-    """The shipped engine as the sessions see it; what it raises, and protocol faults, end the simulation."""
-
-    def __init__(self, engine: Engine, world: World) -> None:
-        self._engine = engine
-        self._world = world
-        self.peers: list[Peer] = []
-
-    def joined(self, peer: Peer) -> None:
-        self.peers.append(peer)
-        with self._world.guard():
-            self._engine.joined(peer)
-
-    def left(self, peer: Peer, reason: str) -> None:
-        self.peers.remove(peer)
-        with self._world.guard():
-            if "fault" in reason or "error" in reason:
-                raise Violation(f"{peer} was thrown out: {reason}")
-            self._engine.left(peer, reason)
-
-    def received(self, peer: Peer, bodies: Sequence[pb.Body]) -> None:
-        with self._world.guard():
-            self._engine.received(peer, bodies)
-            if self._world.is_check_due():
-                peer.session.check_invariants()
 
 
 class Simulation:
@@ -134,19 +48,22 @@ class Simulation:
         self.scenario = scenario
         self.world = world = World(scenario)
         self._loop = asyncio.get_running_loop()
-        self._sessions = Sessions(scenario.config, epoch=1, cluster=b"simulated")
-        rng = Random(scenario.seed)
-        self.engine = engine = Engine(scenario.config, rng)
-        self.scheduler = engine.scheduler
-        engine.scheduler = WatchedScheduler(engine.scheduler, world, engine)
-        self._events = self._sessions.events = WatchedEngine(engine, world)
-        self._network = Network(scenario.link, Random(rng.random()), self._accept, world.story.tell)
         self.workers: dict[str, SimulatedWorker] = {}
         self.clients: dict[str, SimulatedClient] = {}
+        self._network = Network(scenario.link, Random(scenario.seed), world.story.tell)
+        self.master = SimulatedMaster(scenario, world, self._network, self._promises)
+        #: What went wrong, by kind.
+        self.faults: dict[str, int] = {}
         self._begun_at = self._loop.time()
+        self._last_fault_at = 0.0
+        self._incarnations: dict[str, int] = {}
 
-    def _accept(self, link: Link) -> None:
-        self.world.spawn(self._sessions.accept(link))
+    def _promises(self) -> Promises:
+        jobs: dict[tuple[str, int], JobPromise] = {}
+        for client in self.clients.values():
+            jobs |= client.promises()
+        living = [worker for worker in self.workers.values() if not worker.gone]
+        return Promises(jobs, {worker.name: worker.unacknowledged() for worker in living})
 
     async def run(self) -> Outcome:
         """Raises what went wrong first."""
@@ -160,7 +77,12 @@ class Simulation:
             for client in self.clients.values()
             for job in client.jobs.values()
         }
-        return Outcome(finished_at - self._begun_at, finished, self.world.story.digest(), self.world.ledger.counts)
+        counts = self.world.ledger.counts | {
+            "lives": self.master.lives,
+            "replays": self.master.replays,
+            "told again": sum(client.told_again for client in self.clients.values()),
+        }
+        return Outcome(finished_at - self._begun_at, finished, self.world.story.digest(), counts, self.faults)
 
     async def _until_failed(self, living: object) -> None:
         life = self.world.spawn(living)
@@ -177,34 +99,74 @@ class Simulation:
             else:
                 self._join(plan)
         for client in self.scenario.clients:
-            self.clients[client.name] = SimulatedClient(client, self.world, self._network)
+            party = self.world.begin_party(client.name)
+            self.clients[client.name] = party.run(SimulatedClient, client, self.world, self._network, party)
         for fault in self.scenario.faults:
             self._loop.call_later(fault.at, self._strike, fault)
+            self._last_fault_at = self._loop.time() + fault.at
         try:
             async with asyncio.timeout(self.scenario.limit):
                 for client in self.clients.values():
                     await client.finished.wait()
+                await asyncio.sleep(self._last_fault_at - self._loop.time())
         except TimeoutError:
             self._complain_of_hang()
         await self._rest()
 
     def _join(self, plan: WorkerPlan) -> None:
-        self.workers[plan.name] = SimulatedWorker(plan, self.world, self._network)
+        number = self._incarnations[plan.name] = self._incarnations.get(plan.name, 0) + 1
+        party = self.world.begin_party(plan.name if number == 1 else f"{plan.name}.{number}")
+        self.workers[plan.name] = party.run(SimulatedWorker, plan, self.world, self._network, party)
 
     def _strike(self, fault: FaultPlan) -> None:
-        self.world.story.tell("fault: %s", fault)
-        worker = self.workers.get(fault.name)
+        world, network, master = self.world, self._network, self.master
+        world.story.tell("fault: %s", fault)
+        name, seconds = fault.name, fault.seconds
+        worker = self.workers.get(name)
+        if worker is not None and worker.gone:
+            worker = None
         match fault.kind:
             case "break":
-                self._network.break_link(fault.name)
+                network.break_link(name)
             case "partition":
-                self._network.partition(fault.name, fault.seconds)
+                network.partition(name, seconds)
             case "mute":
-                self._network.mute(fault.name)
-            case "kill" if worker is not None and not worker.gone:
-                self.world.spawn(worker.kill())
-            case "leave" if worker is not None and not worker.gone:
-                self.world.spawn(worker.leave(fault.seconds))
+                network.mute(name)
+            case "stall":
+                network.stall(name, seconds)
+            case "kill" if worker is not None:
+                worker.kill()
+            case "leave" if worker is not None:
+                world.spawn(worker.leave(seconds), worker.party)
+            case "restart" if worker is not None:
+                worker.kill()
+                self._loop.call_later(seconds, self._join, worker.plan)
+            case "client dies" if not self.clients[name].left:
+                self.clients[name].kill()
+            case "crash" if master.party is not None:
+                master.crash_at(fault.moment, seconds)
+            case "stop":
+                self._stop(self._party_of(name), seconds)
+            case "disk full" if master.disk is not None:
+                world.may_refuse = True
+                master.disk.fill(seconds)
+            case "disk slow" if master.disk is not None:
+                master.disk.slow_down(seconds)
+            case "clock" if master.disk is not None:
+                master.disk.set_clock(seconds)
+            case _:
+                return  # whom it was meant for is gone
+        self.faults[fault.kind] = self.faults.get(fault.kind, 0) + 1
+
+    def _party_of(self, name: str) -> Party | None:
+        if name == "master":
+            return self.master.party
+        return self.workers[name].party if name in self.workers else self.clients[name].party
+
+    def _stop(self, party: Party | None, seconds: float) -> None:
+        if party is not None:
+            party.stop()
+            self._loop.call_later(seconds, party.go_on)
 
     def _complain_of_hang(self) -> None:
         for client in self.clients.values():
@@ -218,22 +180,28 @@ class Simulation:
 
     async def _rest(self) -> None:
         self._network.mend()
+        if self.master.disk is not None:
+            self.master.disk.mend()
         until = self._loop.time() + REST_LIMIT
         while (unrest := self._unrest()) is not None:
             if self._loop.time() > until:
                 raise Violation(f"no rest {REST_LIMIT} s after the end: {unrest}")
             await asyncio.sleep(0.25)
         self._check_rest()
+        await self._empty()
 
     def _unrest(self) -> str | None:
         """What keeps the world from rest, if anything."""
+        if self.master.party is None:
+            return "there is no master"
         present = sum(worker.plan.slots for worker in self.workers.values() if not worker.gone)
-        if self.scheduler.slots != present:
-            return f"the master counts {self.scheduler.slots} slots, there are {present}"
+        engine, scheduler = self.master.life.engine, self.master.scheduler
+        if scheduler.slots != present:
+            return f"the master counts {scheduler.slots} slots, there are {present}"
         for worker in self.workers.values():
             if not worker.gone and (unrest := worker.unrest()) is not None:
-                return f"{worker.plan.name}: {unrest}"
-        for peer in self._events.peers:
+                return f"{worker.name}: {unrest}"
+        for peer in engine.peers.values():
             if not peer.session.is_idle:
                 return f"{peer} has not acknowledged everything"
             if peer.pump is None:
@@ -241,22 +209,39 @@ class Simulation:
         for client in self.clients.values():
             if not client.left and client.dialer.pending_bytes:
                 return f"{client.plan.name} waits for acknowledgements"
-        if self.scheduler.next_deadline() is not None:
+        if scheduler.next_deadline() is not None:
             return "the scheduler waits for a deadline"
+        if (disk := self.master.disk) is not None and (rows := disk.work_left()):
+            return f"the journal holds {rows}"
         return None
 
     def _check_rest(self) -> None:
         self.world.ledger.check_rest()
         for client in self.clients.values():
             client.check_rest(self.scenario.config.scheduler.max_crashes)
-        self.scheduler.check_invariants()
-        if list(self.scheduler.jobs) or self.engine.records:
+        engine, scheduler = self.master.life.engine, self.master.scheduler
+        scheduler.check_invariants()
+        if list(scheduler.jobs) or engine.records:
             raise Violation("the master holds a job at rest")
-        for number, worker in self.scheduler.workers.items():
+        for number, worker in scheduler.workers.items():
             if worker.free_slots != worker.slots or worker.leases or worker.deque or worker.revokes:
                 raise Violation(f"worker {number} is not free at rest: {worker.leases} {worker.deque} {worker.revokes}")
-        for peer in self._events.peers:
+        for peer in engine.peers.values():
             peer.session.check_invariants()
+
+    async def _empty(self) -> None:
+        """When all clients have left, the journal has nothing of theirs."""
+        disk = self.master.disk
+        if disk is None:
+            return
+        for client in self.clients.values():
+            if not client.left:
+                self.world.spawn(client.leave(), client.party)
+        until = self._loop.time() + REST_LIMIT
+        while left := disk.work_left() | disk.row_counts("clients"):
+            if self._loop.time() > until:
+                raise Violation(f"all clients have left, and the journal holds {left}")
+            await asyncio.sleep(0.25)
 
 
 class _ErrorsFail(logging.Handler):
@@ -267,6 +252,8 @@ class _ErrorsFail(logging.Handler):
         self._world = world
 
     def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage().startswith("nothing more can be written down") and self._world.may_refuse:
+            return
         error = record.exc_info[1] if record.exc_info else None
         self._world.fail(error or Violation(record.getMessage()))
 
@@ -291,7 +278,8 @@ def simulate(scenario: Scenario) -> Outcome:
         return await simulation.run()
 
     try:
-        return loop.run_until_complete(main())
+        with patch("os.urandom", Random(scenario.seed).randbytes):  # the names of sessions
+            return loop.run_until_complete(main())
     except Exception as error:
         raise SimulationFailed(_report(scenario, simulation, error)) from error
     finally:

@@ -27,7 +27,7 @@ def test_a_fault_is_found(mutant):
         env={**os.environ, "PYTHONHASHSEED": "0"},
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=58,
         check=False,
     )
     assert done.returncode == FOUND, done.stdout + done.stderr

@@ -1,9 +1,12 @@
 """The whole cluster but its processes, on virtual time, under trouble from a seed; see `simulation.py`."""
 
+import time
 from dataclasses import replace
+from random import SystemRandom
 
 import pytest
 from tests.simulation.checks import LIMIT, SEEDS
+from tests.simulation.disasters import disasters
 from tests.simulation.scenario import from_seed, late_results
 from tests.simulation.simulation import SimulationFailed, simulate
 
@@ -14,6 +17,13 @@ FOUND = (
 FOUND_LATE = (
     1013,  # a task that failed at two workers was tried again when the first one's delay was over
 )
+FOUND_CRASH = (
+    38,  # while there was no room, reports were acknowledged that were not written down
+    56,  # the time in which the master was away counted against its clients
+)
+
+#: Seconds for seeds that nobody has seen before.
+BUDGET = 8.0
 
 
 # More seeds with `./scripts/simulate`. These are also those that mutants are looked for with.
@@ -26,6 +36,30 @@ def test_every_task_has_its_end_whatever_goes_wrong(seed):
 def test_results_that_come_when_their_tasks_run_elsewhere(seed):
     outcome = simulate(replace(late_results(seed), limit=LIMIT))
     assert outcome.counts["late"]
+
+
+@pytest.mark.parametrize("seed", [*range(8), *FOUND_CRASH])
+def test_nothing_is_lost_on_the_worst_day(seed):
+    outcome = simulate(disasters(seed))
+    assert outcome.counts["lives"] > 1
+
+
+def test_a_day_is_bad_enough():
+    for seed in range(300):
+        scenario = disasters(seed)
+        assert len(scenario.workers) >= 3
+        assert scenario.task_count >= 200
+        assert len(scenario.faults) >= 5
+        assert len({fault.kind for fault in scenario.faults}) >= 3
+
+
+def test_seeds_that_nobody_has_seen():
+    until = time.perf_counter() + BUDGET
+    seeds = []
+    while time.perf_counter() < until:
+        seeds.append(SystemRandom().randrange(1 << 20, 1 << 31))
+        simulate(disasters(seeds[-1]))
+    print(f"in {BUDGET:g} s: {seeds}")
 
 
 def test_a_thousand_workers():

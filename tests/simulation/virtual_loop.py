@@ -1,8 +1,16 @@
-"""An asyncio event loop on virtual time: when nothing is ready to run, the clock jumps to the next timer."""
+"""An asyncio event loop on virtual time: when nothing is ready to run, the clock jumps to the next timer.
+
+Callbacks belong to parties, which may be stopped or killed; see `party.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
+from typing import Any
+
+from tests.simulation.party import Step, current, party_of
 
 #: Turns of the loop without any time passing, after which two callbacks must be calling each other for ever.
 TURNS_MAX = 100_000
@@ -25,6 +33,35 @@ class VirtualLoop(asyncio.BaseEventLoop):
 
     def time(self) -> float:
         return self._now
+
+    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
+        context = copy_context() if context is None else context  # an empty one is false
+        party = party_of(context)
+        if party is None:
+            return super().call_soon(callback, *args, context=context)
+        step = Step(self, party, callback, args)
+        step.handle = super().call_soon(step, context=context)
+        return step.handle
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        context = copy_context() if context is None else context  # an empty one is false
+        party = party_of(context)
+        if party is None:
+            return super().call_at(when, callback, *args, context=context)
+        step = Step(self, party, callback, args)
+        step.handle = handle = super().call_at(when, step, context=context)
+        return handle
+
+    def create_task(
+        self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        runner = super().create_task(coro, name=name, context=context)
+        party = current() if context is None else party_of(context)
+        if party is not None:
+            party.owns(runner)
+        return runner
 
     def select(self, timeout: float | None) -> list[object]:
         if timeout is None:

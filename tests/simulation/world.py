@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import cache
 
 from tests.simulation.items import item_of
 from tests.simulation.ledger import Ledger
+from tests.simulation.party import Party
+from tests.simulation.records import TaskRecord
 from tests.simulation.scenario import Fate, JobPlan, Scenario
 from tests.simulation.simulated_slot import Turn
 from tests.simulation.story import Story, Violation
+from tests.simulation.survival import Survival
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.handshake import make_hello
@@ -24,14 +28,21 @@ class World:
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
         self._loop = asyncio.get_running_loop()
+        #: Nobody's: for what happens to parties from outside.
+        self.context = copy_context()
         self.story = Story(self._loop.time)
         self.ledger = Ledger(self.story, scenario.config.scheduler.max_crashes)
         #: Resolves with the first thing that went wrong.
         self.failed: asyncio.Future[BaseException] = self._loop.create_future()
         #: The master's numbers for the jobs -> whose they are.
         self.plans: dict[int, tuple[str, int, JobPlan]] = {}
+        #: There was no room for new work at some time.
+        self.may_refuse = False
+        self.survival = Survival(self.story, self.ledger, self.plans)
         self._runners: set[asyncio.Task[None]] = set()
         self._checks = 0
+        self.is_over = False
+        self._parties: list[Party] = []
 
     def is_check_due(self) -> bool:
         """Whether invariants are to be checked now: at every so many events."""
@@ -53,9 +64,9 @@ class World:
                 self.fail(error)
             raise
 
-    def spawn(self, runner: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        """Run something beside; its failure is the simulation's."""
-        running = self._loop.create_task(runner)
+    def spawn(self, runner: Coroutine[object, object, None], party: Party | None = None) -> asyncio.Task[None]:
+        """Run something beside, as the current party or another; its failure is the simulation's."""
+        running = self._loop.create_task(runner, context=party.context if party is not None else None)
         self._runners.add(running)
         running.add_done_callback(self._ended)
         return running
@@ -65,8 +76,21 @@ class World:
         if not runner.cancelled() and (error := runner.exception()) is not None:
             self.fail(error)
 
+    def begin_party(self, name: str) -> Party:
+        """A process begins."""
+        party = Party(name)
+        self._parties.append(party)
+        return party
+
     async def stop(self) -> None:
-        """End everything that runs beside."""
+        """End everything that runs beside; what is done on the way is of no account."""
+        self.is_over = True
+        for party in self._parties:
+            if party.is_dead:
+                party.bury()
+                self._runners.difference_update(party.runners)
+            else:
+                party.go_on()
         runners = list(self._runners)
         for runner in runners:
             runner.cancel()
@@ -86,6 +110,11 @@ class World:
         if record.failures < fate.failures:
             return fate, "fails finally" if fate.final else "fails"
         return fate, "succeeds"
+
+    def record(self, client: str, number: int, index: int) -> TaskRecord | None:
+        """A client's task, as the master had it last."""
+        jobs = [job for job, (theirs, its, _) in self.plans.items() if (theirs, its) == (client, number)]
+        return self.ledger.jobs[jobs[-1]].tasks[index] if jobs else None
 
     def hello(self, role: pb.Role, name: str, slots: int = 0) -> pb.Hello:
         """As `make_hello`, without asking this process's surroundings a thousand times."""

@@ -1,0 +1,145 @@
+"""Replay equals live state: what a new life would know from the journal alone is what this life knew at the commit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from tests.simulation.party import Party
+from tests.simulation.simulated_disk import SimulatedDisk
+from tests.simulation.story import Violation
+
+from manyhands.master.config import MasterConfig
+from manyhands.master.jobs import Job
+from manyhands.master.journal import Journal
+from manyhands.master.journal_batch import Batch
+from manyhands.master.journal_schema import read
+from manyhands.master.life import Life
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.spans import Span, SpanSet
+
+
+@dataclass(slots=True)
+class JobState:
+    """What must be the same; `blocks` with open tasks, by their first; `tries` of open tasks: (attempts,
+    failures, crashes).
+    """
+
+    count: int
+    sealed_at: int | None
+    blocks: list[int]
+    done: list[Span]
+    cancelling: list[Span]
+    outcomes: tuple[int, int, int]
+    sizes: tuple[int, int, bool]
+    tries: dict[int, tuple[int, int, int]]
+
+
+@dataclass(slots=True)
+class State:
+    """Of a life: its open jobs, their messages that wait, and how far each client's session has been applied."""
+
+    jobs: dict[int, JobState]
+    inboxes: dict[int, list[bytes]]
+    sessions: dict[bytes, int]
+
+
+def state_of(life: Life) -> State:
+    """As it is now."""
+    engine = life.engine
+    return State(
+        {job.number: _job_state(job) for job in engine.scheduler.jobs},
+        {
+            number: [body.SerializeToString(deterministic=True) for body, _ in record.inbox]
+            for number, record in engine.records.items()
+            if record.inbox
+        },
+        {peer.hello.session: peer.session.taken for peer in life.sessions.of_role(pb.ROLE_CLIENT)},
+    )
+
+
+def _job_state(job: Job) -> JobState:
+    tried = SpanSet(part for counts in (job.attempts, job.failure_counts) for part in counts.counted())
+    indices = {index for lo, hi in tried for index in range(lo, hi)} | job.crash_reports.keys()
+    return JobState(
+        job.count,
+        job.sealed_at,
+        [block.first for block in job.blocks._blocks if block is not None],
+        list(job.done),
+        list(job.cancelling),
+        (job.succeeded, job.failed, job.cancelled),
+        (job.delivered_bytes, job.consumed_bytes, job.unlimited),
+        {
+            index: (job.attempts.of(index), job.failure_counts.of(index), len(job.crash_reports.get(index, ())))
+            for index in indices
+            if index not in job.done
+        },
+    )
+
+
+class _Nowhere:
+    """A store for the life that is only looked at."""
+
+    def commit(self, batches: Sequence[Batch], on_end: Callable[[Exception | None], None]) -> None:
+        pass
+
+    async def outcomes(self, job: int, *, ordered: bool, after: int) -> list[tuple[int, int, bytes]]:
+        return []
+
+    def wall(self) -> float:
+        return 0.0
+
+
+def check_replay(disk: SimulatedDisk, config: MasterConfig, live: State) -> None:
+    """Raises Violation unless the disk holds the live state."""
+    shadow = Party("shadow")
+    log = logging.getLogger("manyhands.master")
+    disabled, log.disabled = log.disabled, True
+    try:
+        state = shadow.run(_replayed, disk, config)
+    finally:
+        log.disabled = disabled
+        shadow.kill()
+    if state.sessions != live.sessions:
+        raise Violation(f"sessions are applied up to {live.sessions}, the journal says {state.sessions}")
+    if state.inboxes != live.inboxes:
+        raise Violation(f"what waits for definitions is not what the journal holds: {live.inboxes}, {state.inboxes}")
+    blocks = {job.job: [block.first for block in job.blocks] for job in read(disk.db).jobs}
+    for number, job in live.jobs.items():
+        if blocks.get(number, []) != job.blocks:
+            raise Violation(f"the blocks at {blocks.get(number)} are kept, needed are {job.blocks}", number)
+    for number in live.jobs.keys() | state.jobs.keys():
+        _compare(number, live.jobs.get(number), state.jobs.get(number))
+
+
+def _replayed(disk: SimulatedDisk, config: MasterConfig) -> State:
+    life = Life(config, Random(0), 1 << 20, b"shadow", Journal(_Nowhere(), on_broken=lambda _: None))
+    life.restore(read(disk.db))
+    return state_of(life)
+
+
+def _compare(number: int, live: JobState | None, replayed: JobState | None) -> None:
+    if live is None:
+        raise Violation(f"job {number} is over, but would be open again: {replayed}", number)
+    done = SpanSet(live.done)
+    succeeded, failed, cancelled = live.outcomes
+    # What is being cancelled ends at once where nobody runs it any more.
+    for lo, hi in live.cancelling:
+        cancelled += done.add(lo, hi)
+    if len(done) == live.sealed_at:
+        if replayed is not None:
+            raise Violation(f"job {number} would be over, but is open again: {live} {replayed}", number)
+        return
+    if replayed is None:
+        raise Violation(f"job {number} would be lost: {live}", number)
+    if (replayed.count, replayed.sealed_at) != (live.count, live.sealed_at):
+        raise Violation(f"{live.count} tasks, sealed at {live.sealed_at}, would come back as {replayed}", number)
+    if replayed.done != list(done) or replayed.outcomes != (succeeded, failed, cancelled):
+        raise Violation(f"outcomes would come back wrong: {live} as {replayed}", number)
+    if replayed.sizes != live.sizes:
+        raise Violation(f"bytes would come back wrong: {live.sizes} as {replayed.sizes}", number)
+    tries = {index: count for index, count in live.tries.items() if index not in done}
+    if replayed.tries != tries:
+        raise Violation(f"what was tried would come back wrong: {tries} as {replayed.tries}", number)
