@@ -116,15 +116,15 @@ MUTANTS = (
     Mutant(
         "lease of a lost worker is not queued again",
         "manyhands.master.scheduler",
-        "            self._pool.requeue(lease.job, spans, out)\n        return out",
-        "        return out",
+        "            self._pool.requeue(lease.job, spans, out)\n        for job, lo, hi in charged:\n",
+        "        for job, lo, hi in charged:\n",
         "seed:4",
     ),
     Mutant(
         "loss does not count as an attempt",
         "manyhands.master.scheduler",
-        "                        lease.job.attempts.bump(a, b)\n",
-        "                        pass\n",
+        "                    out += self._charge(job, index, event.report)\n",
+        "                    pass\n",
         "seed:4",
     ),
     Mutant(
@@ -289,8 +289,8 @@ MUTANTS = (
     Mutant(
         "a failure counts under any lease",
         "manyhands.master.scheduler",
-        "counts = attempt == job.attempts.of(index) and self._pool.withdraw(",
-        "counts = self._pool.withdraw(",
+        "                attempt == job.attempts.of(index)\n                and not (job",
+        "                not (job",
         "late:1",
     ),
     Mutant(
