@@ -13,10 +13,10 @@ from weakref import WeakSet, WeakValueDictionary
 from manyhands.client.futures import Outcome
 from manyhands.client.gathering import Blob, Target
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.attempt_ends import AttemptEnd
 from manyhands.wire.blocks import unpack_ends
 from manyhands.wire.definitions import LoadedDefinitions, UnknownDefinition
 from manyhands.wire.errors import (
-    AttemptEnd,
     ClusterError,
     DecodeError,
     MasterFull,

@@ -14,17 +14,23 @@ from collections.abc import Iterator
 
 from manyhands.master.jobs import Job
 from manyhands.master.workers import Worker
+from manyhands.wire.spans import SpanSet
 
 #: Tasks of a lost worker that are suspects, for each of its slots; more would take long, one by one.
 SUSPECTS_PER_SLOT = 1000
 
 
 def in_order(worker: Worker) -> Iterator[tuple[Job, int, int]]:
-    """What the worker has not reported and is open, as (job, first, last + 1), in the order in which it runs it."""
+    """What the worker has not reported and is open, as (job, first, last + 1), in the order in which it runs that."""
+    seen: dict[int, SpanSet] = {}  # a worker that came back may hold a task under two leases
     for lease in sorted(worker.leases.values(), key=lambda lease: (-lease.job.priority, lease.tag, lease.number)):
+        job = lease.job
+        before = seen.setdefault(job.number, SpanSet())
         for lo, hi in lease.open:
-            for a, b in lease.job.done.missing(lo, hi):
-                yield lease.job, a, b
+            for a, b in job.done.missing(lo, hi):
+                for c, d in before.missing(a, b):
+                    before.add(c, d)
+                    yield job, c, d
 
 
 def first_tasks(worker: Worker, limit: int) -> list[tuple[Job, int, int]]:

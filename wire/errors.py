@@ -37,9 +37,10 @@ All of them can be pickled.
 from __future__ import annotations
 
 import signal as signals
-import time
 from dataclasses import dataclass, fields
-from typing import NamedTuple, dataclass_transform
+from typing import dataclass_transform
+
+from manyhands.wire.attempt_ends import AttemptEnd, end_of
 
 
 @dataclass_transform(eq_default=False)
@@ -195,33 +196,6 @@ class RemoteError(ManyhandsError):
 KILLED_BY_US = "manyhands killed this process: "
 
 
-class AttemptEnd(NamedTuple):
-    """How one attempt of a crashed task ended.
-
-    exit_code, signal: of its process, both None if the whole worker was lost, and `lost` then says how the master
-    noticed; at: Unix time; seconds: that it had run, 0 if not known; memory: why memory may have run out, "" if nothing
-    speaks for it; stderr_tail: the last lines it wrote.
-    """
-
-    worker: str
-    exit_code: int | None = None
-    signal: int | None = None
-    lost: str = ""
-    at: float = 0.0
-    seconds: float = 0.0
-    memory: str = ""
-    stderr_tail: str = ""
-
-    def __str__(self) -> str:
-        if self.lost:
-            end = f"worker {self.worker!r} was lost ({self.lost}) while it ran, or was about to"
-        else:
-            ran = f" after {self.seconds:.3g} s" if self.seconds else ""
-            end = f"its process ended by {_end(self.exit_code, self.signal)}{ran} on worker {self.worker!r}"
-        when = time.strftime("%Y-%m-%d %H:%M:%S: ", time.localtime(self.at)) if self.at else ""
-        return f"{when}{end}" + (f"; {self.memory}" if self.memory else "")
-
-
 class TaskCrashed(ManyhandsError):
     """The process or the worker that ran the task died each time it was tried.
 
@@ -243,7 +217,7 @@ class TaskCrashed(ManyhandsError):
         worker = f" on worker {self.worker!r}" if self.worker else ""
         times = "" if self.attempts == 1 else f", {self.attempts} times, the last time by"
         last = self.history[-1] if self.history else AttemptEnd(self.worker)
-        end = "the loss of the worker" if last.lost else _end(self.exit_code, self.signal)
+        end = "the loss of the worker" if last.lost else end_of(self.exit_code, self.signal)
         advice = "run it alone to see why"
         if any(each.memory for each in self.history):
             advice = "memory may have run out: " + next(each.memory for each in self.history if each.memory)
@@ -293,19 +267,6 @@ class TaskTimeout(ManyhandsError, TimeoutError):
             f"{task} ran longer than its timeout of {self.timeout:g} s{worker} and was stopped; "
             "give it longer with with_options(timeout=), or another attempt with retries="
         )
-
-
-def _end(exit_code: int | None, signal: int | None) -> str:
-    if signal is not None:
-        return _signal_name(signal)
-    return "an unknown cause" if exit_code is None else f"exit code {exit_code}"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return f"signal {number} ({signals.Signals(number).name})"
-    except ValueError:
-        return f"signal {number}"
 
 
 # ---------------------------------------------------------------- the cluster's fault, or the network's

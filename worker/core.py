@@ -11,7 +11,7 @@ from typing import assert_never
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.spans import SpanSet
-from manyhands.worker.commands import Command, Complain, Send, Spawn
+from manyhands.worker.commands import Command, Send, Spawn
 from manyhands.worker.cutting import Cutting
 from manyhands.worker.deadlines import Deadlines
 from manyhands.worker.definition_store import STORE_BYTES, DefinitionStore
@@ -22,19 +22,12 @@ from manyhands.worker.intake import Intake
 from manyhands.worker.pieces import Piece
 from manyhands.worker.reporting import FLUSH_INTERVAL, Reporting
 from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Saved, Wanted
+from manyhands.worker.respawning import respawn
 from manyhands.worker.revokes import Revoke, Revokes, holds_asked, returned_body
 from manyhands.worker.roster import Roster
 from manyhands.worker.slot_state import Fed, Look, Slot, SlotFault, Verdict
-from manyhands.worker.stopping import Stopping
+from manyhands.worker.stopping import Stopping, failed_body
 from manyhands.worker.timers import NEVER, Timers
-
-#: Seconds before a slot is started again that twice in a row died before it had run anything; doubles.
-RESPAWN_DELAY = 0.1
-RESPAWN_DELAY_MAX = 30.0
-
-
-#: Deaths in a row after which the agent says so; then at every tenth.
-COMPLAIN_AFTER = 3
 
 
 class AgentCore:
@@ -96,17 +89,12 @@ class AgentCore:
         careful = bool(slot.fed) and slot.fed[0].piece.careful
         for report in reports:
             self._take_in(slot, report, out)
-        if careful:
-            self._reporting.flush(now, out)
         if not slot.fed:
             self._roster.settle(slot)
         if slot.stopping or slot.verdicts:
             self._stopping.reported(slot, now, out)
         self._feeder.refill(slot, now, out)
-        if self._draining:
-            self._reporting.flush(now, out)
-        else:
-            self._reporting.plan(slot, now, out)
+        self._reporting.plan(slot, now, out, at_once=careful or self._draining)
         return out
 
     def _take_in(self, slot: Slot, report: Report, out: list[Command]) -> None:
@@ -157,15 +145,8 @@ class AgentCore:
         self._roster.went_down(slot)
         self._settle(slot, now, out)
         slot.failures = 0 if charged or completed else slot.failures + 1
-        if self._draining:
-            pass  # nothing will need it
-        elif slot.failures < 2:
-            out.append(Spawn(number))
-        else:
-            delay = min(RESPAWN_DELAY * 2 ** min(slot.failures - 2, 16), RESPAWN_DELAY_MAX)
-            self._timers.set(now + delay, "spawn", slot)
-            if slot.failures == COMPLAIN_AFTER or slot.failures % 10 == 0:
-                out.append(Complain(slot.complaint(exit_code, stderr_tail, delay)))
+        if not self._draining:  # otherwise nothing will need it
+            respawn(slot, exit_code, stderr_tail, now, self._timers, out)
         self._go_on(now, out)
         if charged:
             self._reporting.flush(now, out)
@@ -309,19 +290,7 @@ class AgentCore:
             # Without a verdict it was the master's wish, or user code that forges reports: then it is tried again.
             self._reporting.results.add_body(returned_body(0, lease.number, [(index, index + 1)]), 0)
             return
-        failure = pb.Failure(
-            job=lease.job,
-            lease=lease.number,
-            index=index,
-            kind=pb.Failure.KIND_TIMED_OUT,
-            text=self._name,
-            seconds=seconds,
-            timeout=verdict.timeout,
-            limit=verdict.limit,
-            progress=verdict.progress,
-            attempt=piece.attempt,
-        )
-        self._reporting.results.add_body(pb.Body(failure=failure), 0)
+        self._reporting.results.add_body(failed_body(piece, index, verdict, self._name, seconds), 0)
 
     def _measure(self, fed: Fed, count: int, seconds: float) -> None:
         pace = fed.piece.pace

@@ -65,11 +65,11 @@ class Reporting:
         self.flush_at = NEVER
         self._urgency = Urgency()
 
-    def plan(self, slot: Slot, now: float, out: list[Command]) -> None:
+    def plan(self, slot: Slot, now: float, out: list[Command], *, at_once: bool = False) -> None:
         """The slot has reported, and was fed again if there was work: report now, or see to it later."""
         if not self.results:
             return
-        if self.results.bytes >= BODY_BYTES:
+        if at_once or self.results.bytes >= BODY_BYTES:
             self.flush(now, out)
             return
         if self.flush_at == NEVER:

@@ -6,7 +6,9 @@ a failure (`Slot.verdicts`), or, if the master asked for it, it goes back like w
 
 from __future__ import annotations
 
+from manyhands.protos import manyhands_pb2 as pb
 from manyhands.worker.commands import Command, Interrupt, Kill
+from manyhands.worker.pieces import Piece
 from manyhands.worker.slot_state import Look, Slot, Verdict
 from manyhands.worker.timers import Timers
 
@@ -73,3 +75,21 @@ class Stopping:
     def _interrupt(self, slot: Slot, now: float, out: list[Command]) -> None:
         out.append(Interrupt(slot.number, slot.stopping))
         self._timers.set(min(now + REPEAT_INTERVAL, slot.kill_at), "stop", slot)
+
+
+def failed_body(piece: Piece, index: int, verdict: Verdict, worker: str, seconds: float) -> pb.Body:
+    """What the master is told of a task that was stopped with this verdict, after so many seconds."""
+    return pb.Body(
+        failure=pb.Failure(
+            job=piece.lease.job,
+            lease=piece.lease.number,
+            index=index,
+            kind=pb.Failure.KIND_TIMED_OUT,
+            text=worker,
+            seconds=seconds,
+            timeout=verdict.timeout,
+            limit=verdict.limit,
+            progress=verdict.progress,
+            attempt=piece.attempt,
+        )
+    )

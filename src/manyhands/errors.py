@@ -1,7 +1,7 @@
 """Every error manyhands raises, for `except` clauses; the tree is drawn in `manyhands.wire.errors`."""
 
+from manyhands.wire.attempt_ends import AttemptEnd
 from manyhands.wire.errors import (
-    AttemptEnd,
     CheckpointError,
     ClusterError,
     ConnectionFailed,

@@ -56,7 +56,7 @@ def test_planned_stops_are_not_counted(tmp_path: Path) -> None:
         with Client(address) as client:
             future = client.submit(nap, tmp_path)
             for n in range(1, 4):
-                worker = Daemon("worker", address, "--slots", "1")
+                worker = Daemon("worker", address, "--slots", "1", "--drain-timeout", "0")
                 while not (tmp_path / "starts").exists() or (tmp_path / "starts").stat().st_size < n:
                     time.sleep(0.01)
                 worker.stop()
