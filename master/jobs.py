@@ -86,6 +86,7 @@ class Job:
         "cancelling",
         "client",
         "consumed_bytes",
+        "copied",
         "count",
         "crash_reports",
         "delivered_bytes",
@@ -136,6 +137,8 @@ class Job:
         self.leased = 0
         #: Some tasks may be under two leases, or queued as well as leased.
         self.doubled = False
+        #: Those of which a second copy was sent out, or may have been; see `speculation`.
+        self.copied = SpanSet()
         #: Every failure, crash and loss; the failures alone, against retries.
         self.attempts = Counts()
         self.failure_counts = Counts()
