@@ -494,6 +494,8 @@ class Scheduler:
         self._pool.fair.in_service(lease.tag)
         if seconds:
             lease.profile.observe(hi - lo, seconds)
+            if lease.job.averages is not None:
+                lease.job.averages.observe(lease.profile, hi - lo, seconds)
         return worker.report(lease, lo, hi)
 
     def check_invariants(self) -> None:

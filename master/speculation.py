@@ -37,6 +37,8 @@ def is_at_its_end(job: Job) -> bool:
 
 def candidates(job: Job, workers: Iterable[Worker], config: SchedulerConfig) -> list[Running]:
     """The job's tasks that run and may get a copy some time, those first that have run longest."""
+    averages = job.averages
+    assert averages is not None, "it was not asked for"
     holders = [worker for worker in workers if worker.leased_of(job)]
     out, twice = SpanSet(), SpanSet()
     for lo, hi in [span for worker in holders for lease in worker.leases.values() if lease.job is job for span in lease.open]:
@@ -48,9 +50,8 @@ def candidates(job: Job, workers: Iterable[Worker], config: SchedulerConfig) -> 
     found: list[Running] = []
     for worker in holders:
         for lease, lo, hi in _running(worker):
-            mean = lease.profile.mean
-            if lease.job is not job or mean is None:  # None of its function's tasks has ended: they may all be so long.
-                continue
+            if lease.job is not job or (mean := averages.mean(lease.profile)) is None:
+                continue  # none of that function's tasks has ended: they may all be so long
             since = max(lease.at, worker.crowded_at)
             due = since + max(config.copy_delay, config.copy_slowness * mean)
             found += [

@@ -20,7 +20,7 @@ class SchedulerConfig:
     revoke_pause: float = 0.02
     #: A victim silent for so long is asked even if its estimate says that its work is nearly done.
     revoke_patience: float = 0.1
-    #: A second copy of a task is worth a slot once it has run longer than both: so many times its function's mean, and
+    #: A second copy of a task is worth a slot once it has run longer than both: so many times its job's mean, and
     #: so many seconds. Who speculates looks at what runs at most every `copy_pause`.
     copy_slowness: float = 1.5
     copy_delay: float = 1.0
