@@ -123,6 +123,7 @@ def open_job(
             total_timeout=options.total_timeout or 0.0,
             queue_timeout=options.queue_timeout or 0.0,
             progress_timeout=options.progress_timeout or 0.0,
+            speculate=options.speculate,
         )
     )
 

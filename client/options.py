@@ -37,6 +37,8 @@ class Options:
     priority: int = 0
     #: Tasks of one call that may run at the same time; None: as many as there are slots.
     max_parallel: int | None = None
+    #: At a call's end idle slots run second copies of its slowest tasks; the first result counts.
+    speculate: bool = False
     #: Shown by `manyhands status`; None: the function's name.
     name: str | None = None
     #: The directory in which results are kept, so that a later call need not compute them again.
@@ -54,13 +56,13 @@ class Options:
         _check_whole("priority", self.priority, -_INT32_MAX)
         if self.max_parallel is not None:
             _check_whole("max_parallel", self.max_parallel, 1)
+        _check_flag("speculate", self.speculate)
         if self.name is not None and not isinstance(self.name, str):
             raise TypeError(f"name must be a string, not {self.name!r}")
         object.__setattr__(self, "retry_on", _exception_classes(self.retry_on))
         if self.checkpoint is not None:
             object.__setattr__(self, "checkpoint", checkpoint_directory(self.checkpoint))
-        if not isinstance(self.force_recompute, bool):
-            raise TypeError(f"force_recompute must be True or False, not {self.force_recompute!r}")
+        _check_flag("force_recompute", self.force_recompute)
         if self.force_recompute and self.checkpoint is None:
             raise ValueError("force_recompute is about the results in a checkpoint: name it with checkpoint=")
 
@@ -73,6 +75,11 @@ class Options:
                 hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
                 raise TypeError(f"with_options() has no option {name}: {hint}")
         return replace(self, **changes)
+
+
+def _check_flag(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
 
 
 def _check_whole(name: str, value: Any, lowest: int) -> None:

@@ -34,6 +34,7 @@ class JobOptions:
     total_timeout: float = 0.0
     queue_timeout: float = 0.0
     progress_timeout: float = 0.0
+    speculate: bool = False
 
 
 @dataclass(frozen=True, slots=True)

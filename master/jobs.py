@@ -9,6 +9,7 @@ from dataclasses import replace
 from manyhands.master.attempts import Counts
 from manyhands.master.commands import DispatchPiece
 from manyhands.master.events import JobOptions, JobRecovered
+from manyhands.master.profiles import Averages
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import Block
 from manyhands.wire.spans import Span, SpanSet
@@ -81,11 +82,13 @@ class Job:
 
     __slots__ = (
         "attempts",
+        "averages",
         "blocks",
         "cancelled",
         "cancelling",
         "client",
         "consumed_bytes",
+        "copied",
         "count",
         "crash_reports",
         "delivered_bytes",
@@ -136,6 +139,10 @@ class Job:
         self.leased = 0
         #: Some tasks may be under two leases, or queued as well as leased.
         self.doubled = False
+        #: Those of which a second copy was sent out, or may have been; see `speculation`.
+        self.copied = SpanSet()
+        #: What its tasks took; None while nobody needs to know.
+        self.averages = Averages() if options.speculate else None
         #: Every failure, crash and loss; the failures alone, against retries.
         self.attempts = Counts()
         self.failure_counts = Counts()

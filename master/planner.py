@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from manyhands.master import stealing
+from manyhands.master import speculation, stealing
 from manyhands.master.commands import Command, Dispatch
 from manyhands.master.jobs import Job
 from manyhands.master.pool import Pool
@@ -24,6 +24,8 @@ class Planner:
         self._lease = first_lease - 1
         #: When to look again although nothing happened: somebody is idle, and it was too early to ask others.
         self.recheck_at: float | None = None
+        self._speculate_at = 0.0  # not before
+        self._now = 0.0  # of this plan
 
     @property
     def flush_interval(self) -> float:
@@ -53,6 +55,7 @@ class Planner:
     def plan(self, now: float, out: list[Command]) -> None:
         """Hand out work: to those that reported, to the hungry, ahead of lower ranks, and by stealing."""
         self.recheck_at = None
+        self._now = now
         pool = self._pool
         touched, self._touched = self._touched, {}
         came_ready, pool.came_ready = pool.came_ready, []
@@ -72,6 +75,8 @@ class Planner:
                 self._overtake(job, out)
         if not pool.fair and self._hungry:
             self._steal(now, out)
+            if pool.speculative:
+                self._speculate(now, out)
 
     def _serve(self, worker: Worker, out: list[Command]) -> None:
         """Fill the worker's window, best rank first, from its deque and the jobs' queues."""
@@ -193,7 +198,7 @@ class Planner:
         self._lease += 1
         block = job.blocks.at(spans[0][0])
         per_task = max(1, len(block.payload) // block.count)
-        worker.lease(Lease(self._lease, job, profile, tag, per_task, SpanSet(spans)))
+        worker.lease(Lease(self._lease, job, profile, tag, per_task, SpanSet(spans), self._now))
         if worker.leased > worker.slots:
             self._crowded[worker.number] = worker
         self._pool.note_dispatched(job, spans, out)
@@ -212,14 +217,14 @@ class Planner:
             )
         )
 
-    def lease_again(self, worker: Worker, job: Job, number: int, spans: SpanSet) -> None:
+    def lease_again(self, worker: Worker, job: Job, number: int, spans: SpanSet, now: float) -> None:
         """These open tasks of a job are at the worker already, under a lease of an earlier session."""
         if not spans:
             return
         block = job.blocks.at(spans.first)
         profile = self._pool.profile_of(job, block)
         per_task = max(1, len(block.payload) // block.count)
-        worker.lease(Lease(number, job, profile, job.tag, per_task, spans))
+        worker.lease(Lease(number, job, profile, job.tag, per_task, spans, now))
         if worker.leased > worker.slots:
             self._crowded[worker.number] = worker
 
@@ -269,6 +274,40 @@ class Planner:
                     rich.remove(victim)
                 if worker.staged and worker not in rich:
                     rich.append(worker)
+
+    def _speculate(self, now: float, out: list[Command]) -> None:
+        """Idle slots that nothing else can use run second copies, for jobs that allow it."""
+        pool, config = self._pool, self._pool.config
+        jobs = [job for job in pool.speculative.values() if speculation.is_at_its_end(job)]
+        if not jobs:
+            return
+        if now < self._speculate_at:
+            self._look_again(self._speculate_at)
+            return
+        self._speculate_at = now + config.copy_pause
+        found = [each for job in jobs for each in speculation.candidates(job, pool.workers.values(), config)]
+        overdue = [each for each in found if each.due <= now]
+        coming = min((each.due for each in found if each.due > now), default=None)
+        if coming is not None:
+            self._look_again(max(coming, self._speculate_at))
+        slow = {each.worker.number for each in overdue}
+        # What has not begun elsewhere is asked back, and needs slots as well.
+        spare = sum(worker.free_slots for worker in self._hungry.values())
+        spare -= sum(worker.unstarted for worker in self._crowded.values())
+        for each in sorted(overdue, key=lambda each: (-each.job.priority, each.since)):
+            job, span = each.job, (each.index, each.index + 1)
+            if spare <= 0:
+                return
+            worker = speculation.choose_worker(self._hungry.values(), each, slow)
+            if worker is None or not speculation.is_at_its_end(job):
+                continue
+            job.doubled = True
+            job.copied.add(*span)
+            self._dispatch(worker, job, each.lease.profile, job.tag, [span], out)
+            spare -= 1
+
+    def _look_again(self, at: float) -> None:
+        self.recheck_at = at if self.recheck_at is None else min(at, self.recheck_at)
 
     def check_invariants(self) -> None:
         """Assert that nobody is remembered who is gone, or forgotten who is crowded. For tests."""

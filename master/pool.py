@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from manyhands.master.commands import CloseJob, Command, DeliverCancelled, DeliverDispatched, DeliverFailure, Revoke
+from manyhands.master.events import JobOptions
 from manyhands.master.expiry import Expiries, Limit
 from manyhands.master.jobs import Job
 from manyhands.master.profiles import Profile, Profiles
@@ -13,7 +14,7 @@ from manyhands.master.tuning import SchedulerConfig
 from manyhands.master.workers import Lease, Worker
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import Block
-from manyhands.wire.spans import Span
+from manyhands.wire.spans import Span, SpanSet
 
 
 class Pool:
@@ -27,10 +28,18 @@ class Pool:
         self.fair = FairQueue()
         #: Jobs that have become ready since the planner last looked.
         self.came_ready: list[Job] = []
+        #: Those whose slow tasks may be run twice.
+        self.speculative: dict[int, Job] = {}
         self.expiries = Expiries()
         self._profiles = Profiles()
         self._ready_jobs: dict[int, int] = {}  # of each client: shares are the clients', not the jobs'
         self._revoke = 0
+
+    def add_job(self, number: int, client: int, options: JobOptions) -> Job:
+        job = self.jobs[number] = Job(number, client, options)
+        if options.speculate:
+            self.speculative[number] = job
+        return job
 
     # ------------------------------------------------------------ places
 
@@ -41,6 +50,9 @@ class Pool:
         if job.doubled:
             spans = [part for lo, hi in spans for part in job.waiting.missing(lo, hi)]
             self.unstage(job, spans)
+            # Another copy that still runs may come to something.
+            elsewhere = SpanSet(self.leased(job))
+            spans = [part for lo, hi in spans for part in elsewhere.missing(lo, hi)]
         cancelled: list[Span] = []
         for lo, hi in spans:
             for a, b in job.done.missing(lo, hi):
@@ -106,6 +118,7 @@ class Pool:
         """Forget a job, wherever its tasks are; what still runs is of no use to anybody."""
         self.unstage(job, [(0, job.count)])
         del self.jobs[job.number]
+        self.speculative.pop(job.number, None)
         self.expiries.forget(job.number)
         job.queued.clear()
         job.waiting.clear()
@@ -141,6 +154,14 @@ class Pool:
                     if lease.job is job:
                         asked = [part for lo, hi in spans for part in lease.open.overlap(lo, hi)]
                         self.ask_back(worker, lease, asked, out, stop=stop)
+
+    def stop_copies(self, job: Job, spans: Iterable[Span], out: list[Command]) -> None:
+        """One copy of each of these tasks has come to something: the other, if there is one, is to end."""
+        twice = [part for lo, hi in spans for part in job.copied.overlap(lo, hi)]
+        for lo, hi in twice:
+            job.copied.remove(lo, hi)
+        if twice and job.number in self.jobs:
+            self.revoke_all(job, twice, out, stop=True)
 
     def note_dispatched(self, job: Job, spans: Iterable[Span], out: list[Command]) -> None:
         """Workers have these tasks now: remember it, and tell it, if anybody wants to know."""
@@ -222,6 +243,7 @@ class Pool:
             job.check_invariants(staged, self.leased(job))
             assert (job in self.fair) == (bool(job.queued) and self.startable(job) > 0)
             assert not job.is_finished
+        assert self.speculative == {number: job for number, job in self.jobs.items() if job.options.speculate}
         for worker in self.workers.values():
             worker.check_invariants()
             assert all(staged.job.number in self.jobs for staged in worker.deque)

@@ -32,6 +32,28 @@ class Profile:
         self.mean = mean + (sample - mean) * count / (count + inertia)
 
 
+class Averages:
+    """What one job's tasks took on average, by their functions' profiles.
+
+    Unlike those it forgets nothing: a few long tasks at a job's end would soon be all that a moving mean knows.
+    """
+
+    __slots__ = ("_sums",)
+
+    def __init__(self) -> None:
+        self._sums: dict[Profile, tuple[int, float]] = {}
+
+    def observe(self, profile: Profile, count: int, seconds: float) -> None:
+        """`count` tasks took `seconds` together."""
+        tasks, total = self._sums.get(profile, (0, 0.0))
+        self._sums[profile] = tasks + count, total + seconds
+
+    def mean(self, profile: Profile) -> float | None:
+        """Seconds a task, None until the first report."""
+        found = self._sums.get(profile)
+        return None if found is None else found[1] / found[0]
+
+
 class Profiles:
     """The profiles of all functions, by hash."""
 

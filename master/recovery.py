@@ -26,6 +26,7 @@ def job_options(message: pb.OpenJob) -> JobOptions:
         total_timeout=message.total_timeout,
         queue_timeout=message.queue_timeout,
         progress_timeout=message.progress_timeout,
+        speculate=message.speculate,
     )
 
 

@@ -233,8 +233,11 @@ class Scheduler:
                 held.remove(lo, hi)
             self._pool.ask_back_unknown(worker, number, job_number, list(held), out)
             job.doubled = True
+            if job.options.speculate:  # one of them may be a copy that an earlier life sent out
+                for lo, hi in wanted:
+                    job.copied.add(lo, hi)
             self._pool.withdraw(job, list(wanted))
-            self._planner.lease_again(worker, job, number, wanted)
+            self._planner.lease_again(worker, job, number, wanted, now)
             self._pool.note_dispatched(job, wanted, out)
             self._pool.refresh(job)
         self._planner.touch(worker)
@@ -243,11 +246,11 @@ class Scheduler:
     # ------------------------------------------------------------ jobs
 
     def _on_job_opened(self, event: ev.JobOpened, now: float) -> list[Command]:
-        self._pool.jobs[event.job] = Job(event.job, event.client, event.options)
+        self._pool.add_job(event.job, event.client, event.options)
         return []
 
     def _on_job_recovered(self, event: ev.JobRecovered, now: float) -> list[Command]:
-        job = self._pool.jobs[event.job] = Job(event.job, event.client, event.options)
+        job = self._pool.add_job(event.job, event.client, event.options)
         job.restore(event)
         # How long they have waited before the restart is not known.
         self._pool.begin_clocks(job, 0, job.count, now)
@@ -400,12 +403,15 @@ class Scheduler:
         out: list[Command] = [DeliverRun(job.number, job.client, message, tuple(parts), tuple(gone))]
         self._pool.refresh(job)
         self._pool.close_if_finished(job, out)
+        if job.doubled:
+            self._pool.stop_copies(job, parts, out)
         return out
 
     def _on_task_failed(self, event: ev.TaskFailed, now: float) -> list[Command]:
-        job = self._open_task(event, event.message.attempt, event.seconds, now)
+        out: list[Command] = []
+        job = self._open_task(event, event.message.attempt, event.seconds, now, out)
         if job is None:
-            return []
+            return out
         index, message, retry = event.index, event.message, job.options.retry
         delay = None
         if retry.retries and _is_retryable(message, retry):
@@ -417,18 +423,23 @@ class Scheduler:
         job.waiting.add(index, index + 1)
         self._wakes.add(now + delay, job.number, index)
         self._pool.refresh(job)
-        return [_tries(job, index, delay)]
+        out.append(_tries(job, index, delay))
+        self._pool.stop_copies(job, [(index, index + 1)], out)
+        return out
 
     def _on_task_crashed(self, event: ev.TaskCrashed, now: float) -> list[Command]:
-        job = self._open_task(event, event.attempt, 0.0, now)
+        out: list[Command] = []
+        job = self._open_task(event, event.attempt, 0.0, now, out)
         if job is None:
-            return []
-        out = self._charge(job, event.index, event.report)
+            return out
+        out += self._charge(job, event.index, event.report)
         if job.number in self._pool.jobs:
             self._pool.requeue(job, [(event.index, event.index + 1)], out)
         return out
 
-    def _open_task(self, event: ev.TaskFailed | ev.TaskCrashed, attempt: int, seconds: float, now: float) -> Job | None:
+    def _open_task(
+        self, event: ev.TaskFailed | ev.TaskCrashed, attempt: int, seconds: float, now: float, out: list[Command]
+    ) -> Job | None:
         """Take one task off its lease; its job, or None if what happened is of no account any more."""
         index = event.index
         fenced = self._reported(event.worker, event.lease, event.job, index, index + 1, seconds, now)
@@ -445,6 +456,10 @@ class Scheduler:
                 and not (job.doubled and self._pool.is_leased(job, index))
                 and self._pool.withdraw(job, [(index, index + 1)])
             )
+        elif counts and job.doubled and job.options.speculate and attempt != job.attempts.of(index):
+            # Its other copy has failed or crashed before it: that was charged, and once is enough.
+            counts = False
+            self._pool.requeue(job, [(index, index + 1)], out)
         elif job.doubled:
             self._pool.withdraw(job, [(index, index + 1)])
         if not counts:
@@ -459,6 +474,7 @@ class Scheduler:
         out: list[Command] = [DeliverFailure(job.number, job.client, message, tuple(gone))]
         self._pool.refresh(job)
         self._pool.close_if_finished(job, out)
+        self._pool.stop_copies(job, [(message.index, message.index + 1)], out)
         return out
 
     def _reported(
@@ -469,6 +485,8 @@ class Scheduler:
         if worker is None:
             return 0
         worker.progress_at = now
+        if worker.leased > worker.slots:
+            worker.crowded_at = now
         self._planner.touch(worker)
         lease = worker.leases.get(lease_number)
         if lease is None or lease.job.number != job:
@@ -476,6 +494,8 @@ class Scheduler:
         self._pool.fair.in_service(lease.tag)
         if seconds:
             lease.profile.observe(hi - lo, seconds)
+            if lease.job.averages is not None:
+                lease.job.averages.observe(lease.profile, hi - lo, seconds)
         return worker.report(lease, lo, hi)
 
     def check_invariants(self) -> None:

@@ -20,6 +20,11 @@ class SchedulerConfig:
     revoke_pause: float = 0.02
     #: A victim silent for so long is asked even if its estimate says that its work is nearly done.
     revoke_patience: float = 0.1
+    #: A second copy of a task is worth a slot once it has run longer than both: so many times its job's mean, and
+    #: so many seconds. Who speculates looks at what runs at most every `copy_pause`.
+    copy_slowness: float = 1.5
+    copy_delay: float = 1.0
+    copy_pause: float = 0.1
     #: A task whose slot dies under it so often fails.
     max_crashes: int = 3
     #: Unread result bytes after which a metered job starts nothing new.

@@ -23,6 +23,8 @@ class Lease:
     tag: float
     bytes_per_task: int
     open: SpanSet
+    #: When it was dispatched, or came back.
+    at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -46,6 +48,7 @@ class Worker:
     __slots__ = (
         "_by_job",
         "_load",
+        "crowded_at",
         "deque",
         "draining",
         "leased",
@@ -78,6 +81,9 @@ class Worker:
         self.revoke_after = now
         #: When it last reported anything.
         self.progress_at = now
+        #: When it last reported something while it held more than its slots run: what its slots run now had begun by then,
+        #: or is of a later lease.
+        self.crowded_at = now
 
     @property
     def free_slots(self) -> int:

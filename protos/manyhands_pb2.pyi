@@ -212,7 +212,7 @@ class Want(_message.Message):
     def __init__(self, hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class OpenJob(_message.Message):
-    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout", "total_timeout", "queue_timeout", "progress_timeout", "detach")
+    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout", "total_timeout", "queue_timeout", "progress_timeout", "speculate", "detach")
     JOB_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
@@ -223,6 +223,7 @@ class OpenJob(_message.Message):
     TOTAL_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     QUEUE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    SPECULATE_FIELD_NUMBER: _ClassVar[int]
     DETACH_FIELD_NUMBER: _ClassVar[int]
     job: int
     name: str
@@ -234,8 +235,9 @@ class OpenJob(_message.Message):
     total_timeout: float
     queue_timeout: float
     progress_timeout: float
+    speculate: bool
     detach: bool
-    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ..., total_timeout: _Optional[float] = ..., queue_timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., detach: bool = ...) -> None: ...
+    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ..., total_timeout: _Optional[float] = ..., queue_timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., speculate: bool = ..., detach: bool = ...) -> None: ...
 
 class Retry(_message.Message):
     __slots__ = ("retries", "delay", "backoff", "delay_max", "retry_on", "on_timeout")

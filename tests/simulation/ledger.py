@@ -45,6 +45,7 @@ class Ledger:
         self.counts: dict[str, int] = dict.fromkeys(
             (
                 "dispatches",
+                "copies",
                 "revokes",
                 "returned",
                 "retries",
@@ -197,7 +198,7 @@ class Ledger:
         self.counts["returned" if event.revoke else "stopped"] += len(given)
         for index in given:
             task = lease.job.tasks[index]
-            may = event.revoke or event.worker in self.draining or task.stop_asked
+            may = event.revoke or event.worker in self.draining or task.stop_asked or task.copied
             if not (may or task.outcome or lease.job.closed):
                 raise Violation("stopped, or given back, unasked", lease.job.number, index)
             task.is_due_again = True
@@ -272,6 +273,8 @@ class Ledger:
         task = job.tasks[index]
         lease = self._lease(event.worker, event.lease)
         counts = lease is not None and index in lease.open
+        # Two copies are one attempt: what ends it is counted once.
+        counts = counts and not (job.options.speculate and attempt != task.attempts)
         self._take(event.lease, [index])
         counts = counts or (attempt == task.attempts and not task.leases)
         if not counts or task.outcome is not None or job.closed or index >= job.count:
@@ -363,6 +366,8 @@ class Ledger:
         for piece in command.pieces:
             for index in range(piece.lo, piece.hi):
                 task = job.tasks[index]
+                if job.options.speculate and task.leases:
+                    self._check_copy(command.worker, job, index)
                 fault = dispatch_fault(task, piece.attempt, now)
                 if fault is not None:
                     raise Violation(f"dispatched though {fault}", job.number, index)
@@ -374,6 +379,16 @@ class Ledger:
         limit = job.options.max_parallel
         if limit and job.out > limit and not job.doubled:
             raise Violation(f"{job.out} tasks are out, but max_parallel is {limit}", job.number, spans[0][0])
+
+    def _check_copy(self, worker: int, job: JobEntry, index: int) -> None:
+        """Once nothing else of the job is left, a task that runs may be sent out once more, to another worker."""
+        task = job.tasks[index]
+        if len(task.leases) > 1 or worker in {self.leases[number].worker for number in task.leases}:
+            raise Violation(f"copied though it is out under lease {task.leases}", job.number, index)
+        if any(each.outcome is None and not each.leases for each in job.tasks):
+            raise Violation("copied while others wait", job.number, index)
+        self.counts["copies"] += 1
+        task.copied = task.is_due_again = True
 
     def _revoke(self, command: cmd.Revoke) -> None:
         self._story.tell("revoke from worker %d", command.worker, job=command.job, spans=command.spans)
@@ -390,11 +405,12 @@ class Ledger:
                 if index not in lease.open:
                     raise Violation("asked back though it was reported", command.job, index)
                 before = self._asked.get((command.job, index), 0)
-                if before in self.revokes and not lease.job.closed and not lease.job.tasks[index].cancel_asked:
+                task = lease.job.tasks[index]
+                if before in self.revokes and not (lease.job.closed or task.cancel_asked or task.copied):
                     raise Violation(f"asked back again before revoke {before} was answered", command.job, index)
                 self._asked[command.job, index] = command.revoke
-                task = lease.job.tasks[index]
-                if command.stop and not (lease is unwanted or lease.job.closed or task.stop_asked or task.outcome):
+                may = lease is unwanted or lease.job.closed or task.stop_asked or task.outcome or task.copied
+                if command.stop and not may:
                     raise Violation("to be stopped unasked", command.job, index)
         self.revokes[command.revoke] = command.worker
 
@@ -449,7 +465,7 @@ class Ledger:
             raise Violation(f"started {task.starts} times, dispatched {task.dispatches} times", job, index)
         lease = self.leases.get(lease_number)
         if lease is not None and index in lease.open:
-            if task.outcome is not None and not task.late and not task.doubled:
+            if task.outcome is not None and not (task.late or task.doubled or task.copied):
                 raise Violation(f"runs though it has {task.outcome}", job, index)
             if attempt != lease.open[index]:
                 raise Violation(f"runs as attempt {attempt}, not {lease.open[index]}", job, index)

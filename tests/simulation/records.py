@@ -16,10 +16,12 @@ class TaskRecord:
     outcome: str | None = None
     cancel_asked: bool = False
     stop_asked: bool = False
-    #: Open leases that hold it: more than one only if it is `doubled`.
+    #: Open leases that hold it: more than one only if it is `doubled` or `copied`.
     leases: set[int] = field(default_factory=set)
     #: A worker that had been given up came back with it.
     doubled: bool = False
+    #: It was sent out once more while it ran.
+    copied: bool = False
     #: One of two attempts came to nothing: it may be handed out again although it is out.
     is_due_again: bool = False
     #: There was no room for it.

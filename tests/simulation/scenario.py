@@ -82,6 +82,8 @@ class WorkerPlan:
     at: float = 0.0
     late_results: bool = False
     late_words: bool = False
+    #: Its tasks take so many times as long.
+    slowness: float = 1.0
 
 
 FaultKind = Literal[
@@ -241,6 +243,7 @@ def make_config(rng: Random) -> MasterConfig:
         credit_bytes=rng.choice((64 << 20, 2000)),
         messages_per_second=rng.choice((4000.0, 4000.0, 100.0)),
         worker_bytes=rng.choice((64 << 20, 4000)),
+        copy_delay=0.05,
     )
     return MasterConfig(client_timeout=20.0, scheduler=scheduler)
 
@@ -296,6 +299,7 @@ def make_job(rng: Random, size: int, mean: float, durations: Durations, horizon:
         max_parallel=rng.choice((0, 0, 0, 1, 3, 10)) if size < 150 and mean * size < 5.0 else 0,
         retry=RetryOptions(retries, delay=rng.choice((0.0, 0.02, 0.3)), backoff=rng.choice((1.0, 2.0))),
         metered=rng.random() < 0.3,
+        speculate=size % 2 == 0,
     )
     cancels = []
     if rng.random() < 0.25:

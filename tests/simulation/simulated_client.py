@@ -102,6 +102,7 @@ class SimulatedClient:
             priority=options.priority,
             max_parallel=options.max_parallel,
             metered=options.metered,
+            speculate=options.speculate,
             retry=pb.Retry(retries=retry.retries, delay=retry.delay, backoff=retry.backoff, delay_max=retry.delay_max),
         )
         job.is_open = True

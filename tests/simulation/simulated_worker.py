@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tests.simulation.ledger import reported
 from tests.simulation.network import Network
@@ -170,7 +171,8 @@ class SimulatedWorker:
         """A slot starts a task."""
         with self._world.guard():
             lease = feed.piece.lease
-            return self._world.begin_task(self.name, lease, index, feed.piece.attempt, item)
+            fate, turn = self._world.begin_task(self.name, lease, index, feed.piece.attempt, item)
+            return replace(fate, seconds=fate.seconds * self.plan.slowness), turn
 
     # ------------------------------------------------------------ what is decided
 

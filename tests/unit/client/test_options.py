@@ -27,6 +27,7 @@ from manyhands.client.options import Options
         ({"retry_on": ()}, ValueError, "for no further attempts set retries=0"),
         ({"priority": 1 << 40}, ValueError, "priority must lie between"),
         ({"max_parallel": 0}, ValueError, "max_parallel must lie between 1 and"),
+        ({"speculate": 1}, TypeError, "speculate must be True or False, not 1"),
         ({"name": 3}, TypeError, "name must be a string, not 3"),
         ({"retrys": 3}, TypeError, "no option retrys: did you mean retries?"),
         ({"wishes": 3}, TypeError, "there are retries, retry_delay,"),

@@ -65,13 +65,15 @@ class ModelLease:
     job: int
     open: set[int]
     attempts: dict[int, int] = field(default_factory=dict)
+    at: float = 0.0
 
 
 class Model:
     """Feed it every command; it raises AssertionError at the first one that is wrong."""
 
-    def __init__(self, max_crashes: int) -> None:
+    def __init__(self, max_crashes: int, copy_delay: float) -> None:
         self.max_crashes = max_crashes
+        self.copy_delay = copy_delay
         self.jobs: dict[int, ModelJob] = {}
         self.leases: dict[int, ModelLease] = {}
         self.workers: dict[int, int] = {}  # number -> slots
@@ -82,6 +84,7 @@ class Model:
         self.chargeable: set[tuple[int, int]] = set()
         self.charges_max = self.charges_left = 0
         self.revokes: dict[int, cmd.Revoke] = {}
+        self.copies = 0
         self.story: list[str] = []
 
     # ------------------------------------------------------------ what the test needs to know
@@ -157,7 +160,7 @@ class Model:
         assert command.timeout == job.options.timeout
         assert command.progress_timeout == job.options.progress_timeout
         assert command.priority == job.options.priority
-        lease = ModelLease(command.lease, command.worker, command.job, set())
+        lease = ModelLease(command.lease, command.worker, command.job, set(), at=now)
         functions = set()
         for piece in command.pieces:
             assert piece.block in job.blocks
@@ -172,8 +175,8 @@ class Model:
                 assert task.doubled or now >= task.due, f"{where} was dispatched {task.due - now} s too early"
                 assert task.told or not job.watched, f"{where} was dispatched, and its watching client not told"
                 assert index not in lease.open, f"{where} came twice in one lease"
-                for other in () if task.doubled else self.leases.values():
-                    assert other.job != job.number or index not in other.open, f"{where} is out twice"
+                if not task.doubled:
+                    self._check_copy(lease, index, now)
                 task.dispatched = True
                 assert piece.state == (task.state if piece.hi - piece.lo == 1 else b""), f"{where}: another state"
                 assert piece.hi - piece.lo == 1 or not task.state, f"{where}: without its state"
@@ -186,6 +189,23 @@ class Model:
         assert not limit or any(task.doubled for task in job.tasks) or self.of_job(job.number) <= limit, (
             "more at once than the job allows"
         )
+
+    def _check_copy(self, lease: ModelLease, index: int, now: float) -> None:
+        """Whether the task may be dispatched although it is out, if it is."""
+        job, where = self.jobs[lease.job], f"task {lease.job}:{index}"
+        others = [other for other in self.leases.values() if other.job == lease.job and index in other.open]
+        if not others:
+            return
+        assert job.options.speculate, f"{where} is out twice"
+        (other,) = others
+        assert other.worker != lease.worker, f"{where} was copied to where it runs"
+        assert now - other.at >= self.copy_delay, f"{where} was copied after {now - other.at} s"
+        assert not job.tasks[index].crashes, f"{where} was copied though it took a slot or worker down"
+        # All others of the job are out, too, and nobody had to wait for this.
+        out = {index for each in self.leases.values() if each.job == lease.job for index in each.open}
+        for index, task in enumerate(job.tasks):
+            assert task.outcome or index in out, f"{where} was copied while {index} waits"
+        self.copies += 1
 
     def _revoke(self, command: cmd.Revoke) -> None:
         assert command.worker in self.workers, "asked a worker that is not there"
@@ -287,7 +307,8 @@ class Model:
         if job.closed or index not in lease.open or job.tasks[index].outcome:
             return False
         if lease.number in self.leases:
-            return True
+            # Two copies are one attempt: what ends it is counted once.
+            return not job.options.speculate or lease.attempts[index] == job.tasks[index].attempts
         elsewhere = any(other.job == lease.job and index in other.open for other in self.leases.values())
         return not elsewhere and lease.attempts[index] == job.tasks[index].attempts
 

@@ -18,6 +18,7 @@ options = st.builds(
     priority=st.sampled_from([0, 0, 0, 1, -3]),
     max_parallel=st.sampled_from([0, 0, 1, 3]),
     metered=st.booleans(),
+    speculate=st.booleans(),
     total_timeout=st.sampled_from([0.0, 0.0, 0.0, 2.0, 40.0]),
     queue_timeout=st.sampled_from([0.0, 0.0, 0.0, 0.05, 3.0]),
     retry=st.builds(
@@ -46,9 +47,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         jobs=st.lists(st.tuples(options, st.lists(st.integers(1, 12), max_size=3)), min_size=1, max_size=4),
     )
     def begin(self, seed, lease_bytes, credit, workers, jobs):
-        config = SchedulerConfig(lease_bytes=lease_bytes, credit_bytes=credit, max_crashes=2, worker_bytes=200)
+        config = SchedulerConfig(lease_bytes=lease_bytes, credit_bytes=credit, max_crashes=2, worker_bytes=200, copy_delay=0.01)
         self.scheduler = Scheduler(Random(seed), config)
-        self.model = Model(config.max_crashes)
+        self.model = Model(config.max_crashes, config.copy_delay)
         self.now = 0.0
         self.planned = True  # nothing has happened since the last plan
         self.numbers = iter(range(1, 1 << 20))
@@ -265,6 +266,26 @@ class SchedulerMachine(RuleBasedStateMachine):
                 self.report_success(lease, 0, 100, seconds, False)
         if also_plan:
             self.plan()
+
+    @precondition(lambda self: self.speculative())
+    @rule(which=picks, where=picks, seconds=durations)
+    def all_but_one_succeed(self, which, where, seconds):
+        """The end of a job that waits for one task, which may get a second copy."""
+        lease = self.pick(self.speculative(), which)
+        job = self.model.jobs[lease.job]
+        last = self.pick(sorted(lease.open), where)
+        for _ in range(3 + len(job.tasks)):
+            self.plan()
+            for lease in [lease for lease in self.model.outstanding() if lease.job == job.number]:
+                for lo, hi in runs_of(lease.open - {last}):
+                    self.model.take(lease, range(lo, hi))
+                    self.tell(results_of(lease, lo, hi, seconds * (hi - lo)))
+        self.now += 4.0
+        self.plan()
+
+    def speculative(self) -> list[ModelLease]:
+        jobs = {job.number for job in self.model.open_jobs() if job.options.speculate}
+        return [lease for lease in self.model.outstanding() if lease.job in jobs]
 
     def report_success(self, lease, where, length, seconds, also_plan):
         lo, hi = self.pick(runs_of(lease.open), where)
