@@ -90,8 +90,8 @@ class Load:
         return count
 
     def _close_over(self, count: int) -> int:
-        """With a function that there was not before."""
-        change = self._rng.getrandbits(40)
+        """With a function made anew. There is a hundred of them: the caches for ever new ones fill slowly."""
+        change = self._rng.randrange(100)
         _check(self._client.map(lambda x: x + change, range(count)), range(change, change + count))
         return count
 

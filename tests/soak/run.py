@@ -26,6 +26,9 @@ STUCK_TIMEOUT = 90.0
 REST_TIMEOUT, FORGET_TIMEOUT = 30.0, 75.0
 SAY_INTERVAL = 5.0
 
+#: The journal's tables that are empty while no task is open, whoever is there.
+OF_OPEN_TASKS = ("blocks", "tries", "cancels", "inbox", "fragments")
+
 
 class Failed(Exception):
     """It cannot go on; the text says why."""
@@ -175,7 +178,11 @@ class Run:
             status = self._cluster.status()
             jobs = [job["name"] for job in status["jobs"] if job["queued"] or job["outstanding"]]
             workers = [worker["name"] for worker in status["workers"] if worker["outstanding"]]
-            return f"busy jobs {jobs} and workers {workers}" if jobs or workers or len(status["workers"]) != 2 else ""
+            if jobs or workers or len(status["workers"]) != 2:
+                return f"busy jobs {jobs} and workers {workers}"
+            found = rows(self._cluster.data_dir)
+            left = {table: found[table] for table in OF_OPEN_TASKS if found[table]}
+            return f"left in the journal: {left}" if left else ""
 
         self._wait_for(busy, REST_TIMEOUT)
 
