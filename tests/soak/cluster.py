@@ -101,6 +101,11 @@ class Cluster:
         for each in (self.master, self.steady, self.replaced):
             each.start()
 
+    @property
+    def is_replacement_there(self) -> bool:
+        """Whether the worker that is to be replaced next has joined."""
+        return any(worker["name"] == self.replaced.name for worker in self.status()["workers"])
+
     def replace(self, *, kill: bool) -> None:
         """The one worker by another, the old one drained or killed."""
         old = self.replaced

@@ -144,6 +144,8 @@ class Run:
         done, at = self._replaced_at
         now = time.monotonic()
         if self._done - done >= REPLACE_EVERY and now - at >= REPLACE_INTERVAL:
+            if not self._cluster.is_replacement_there:  # one that still starts would not be drained, but just end
+                return
             self._replaced_at = self._done, now
             count = sum(self._cluster.replacements.values())
             self._cluster.replace(kill=count % 2 == 1)
