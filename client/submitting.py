@@ -27,7 +27,10 @@ WATCH_TIMEOUT = 1.0
 
 
 class SubmitStream:
-    """The submits of one client and option set: one job, never sealed, begun anew should the master forget it."""
+    """The submits of one client and option set: one job, begun anew should the master forget it.
+
+    The job is sealed when nobody holds the stream any more.
+    """
 
     def __init__(self, connection: Connection, encoding: Encoding, options: Options) -> None:
         self._connection = connection
@@ -35,6 +38,10 @@ class SubmitStream:
         self._options = options
         self._lock = threading.Lock()
         self._job: SubmitJob | None = None
+
+    def __del__(self) -> None:
+        if self._job is not None and self._connection.forked is None:
+            self._job.end()
 
     def submit(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Future[Any]:
         """From any thread; see `Client.submit`. Does not wait for room."""
@@ -110,7 +117,7 @@ class SubmitJob(Job):
 
     @property
     def is_over(self) -> bool:
-        """Whether it takes no more tasks: the master has forgotten it."""
+        """Whether it takes no more tasks: the master has forgotten it, or knows that there are no more."""
         return self._is_over
 
     # ------------------------------------------------------------ from any thread
@@ -169,6 +176,11 @@ class SubmitJob(Job):
             if not blocks[-1].count:
                 blocks.pop()
 
+    def end(self) -> None:
+        """From any thread, a finalizer's too: nobody submits any more."""
+        if not self._is_over:
+            self._connection.background.post(self._seal)
+
     def cancel(self, index: int) -> None:
         """From any thread: a future was cancelled."""
         self._cancelled.append(index)
@@ -226,6 +238,13 @@ class SubmitJob(Job):
             self._computes_on = True
         for block in blocks:
             self._connection.send_block(self, block)
+
+    def _seal(self) -> None:
+        if not self._is_over:
+            self._flush()
+            self._is_over = True
+            self._connection.send(self, pb.Body(seal_job=pb.SealJob(job=self.number, total=self.posted)))
+            self._connection.count_ended(self, 0)
 
     def _send_cancelled(self) -> None:
         indices = []

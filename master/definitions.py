@@ -9,6 +9,9 @@ from weakref import WeakValueDictionary
 
 from manyhands.wire.blocks import HASH_BYTES, Block
 
+#: What a small definition costs besides its bytes.
+OVERHEAD_BYTES = 512
+
 
 class Definition:
     """A function's or class's blob. Whoever needs it holds it; it goes with the last holder."""
@@ -70,7 +73,7 @@ class DefinitionStore:
             recent.move_to_end(definition.hash)
             return
         recent[definition.hash] = definition
-        self._recent_bytes += len(definition.blob)
+        self._recent_bytes += len(definition.blob) + OVERHEAD_BYTES
         while self._recent_bytes > self._limit_bytes and len(recent) > 1:
             _, dropped = recent.popitem(last=False)
-            self._recent_bytes -= len(dropped.blob)
+            self._recent_bytes -= len(dropped.blob) + OVERHEAD_BYTES

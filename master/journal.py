@@ -17,6 +17,9 @@ from manyhands.wire.spans import Span, SpanSet
 #: Rows of done spans written for a job before they are joined: more than this, and more than twice the joined ones.
 DONE_ROWS = 500
 
+#: The same for those whose cancellation was asked for.
+CANCEL_ROWS = 100
+
 #: Definitions written, beyond twice those that were needed the last time, until it is seen which still are.
 SWEEP_AFTER = 100
 
@@ -27,15 +30,19 @@ WHOLE_JOB = -1
 class _Book:
     """What is written of a job, as far as it decides what to write next."""
 
-    __slots__ = ("counters", "done", "has_states", "outcomes", "rows", "session")
+    __slots__ = ("cancel_rows", "cancels", "counters", "done", "outcomes", "rows", "session", "states", "tries")
 
     def __init__(self, session: bytes) -> None:
         self.session = session
         self.counters = Counters()
-        self.has_states = False
+        self.states = SpanSet()
         self.done = SpanSet()
         self.outcomes: set[int] = set()
         self.rows = 0
+        #: Open tasks that were tried, and those whose cancellation was asked for.
+        self.tries = SpanSet()
+        self.cancels = SpanSet()
+        self.cancel_rows = 0
 
 
 class Journal(GroupCommit):
@@ -151,8 +158,14 @@ class Journal(GroupCommit):
 
     def cancel_asked(self, job: int, spans: Sequence[Span]) -> None:
         """The client wants nothing of these tasks, wherever they are."""
-        self._batch.job(job).cancels += spans
-        self._changed()
+        book = self._books[job]
+        missing = [part for lo, hi in spans for part in book.done.missing(lo, hi)]
+        if missing:
+            for lo, hi in missing:
+                book.cancels.add(lo, hi)
+            book.cancel_rows += len(missing)
+            self._batch.job(job).cancels += missing
+            self._changed()
 
     def hold(self, job: int, body: pb.Body) -> int:
         """A message of the job waits for definitions; returns the number for `let_go`."""
@@ -184,10 +197,8 @@ class Journal(GroupCommit):
             change.done.clear()
             change.done_anew = list(book.done)
             book.rows = book.done.span_count
-        if book.has_states:
-            change.dead_states += spans
-            for task in [task for task in change.states if any(lo <= task < hi for lo, hi in spans)]:
-                del change.states[task]
+        if book.tries or book.cancels or book.states:
+            self._drop_asides(book, change, spans)
         counters = book.counters
         setattr(counters, kind, getattr(counters, kind) + count)
         if kind == "succeeded":
@@ -196,6 +207,27 @@ class Journal(GroupCommit):
         self._keep(job, book, change, key, body)
         self._batch.drop_blocks(job, gone)
         self._changed()
+
+    @staticmethod
+    def _drop_asides(book: _Book, change: JobChange, spans: Sequence[Span]) -> None:
+        """What was noted of these tasks, beside their blocks, is of no account: they have ended."""
+        cancels = 0
+        for lo, hi in spans:
+            for a, b in book.tries.overlap(lo, hi):
+                book.tries.remove(a, b)
+                change.dead_tries.append((a, b))
+                for task in range(a, b):
+                    change.tries.pop(task, None)
+            for a, b in book.states.overlap(lo, hi):
+                book.states.remove(a, b)
+                change.dead_states.append((a, b))
+                for task in range(a, b):
+                    change.states.pop(task, None)
+            cancels += book.cancels.remove(lo, hi)
+        if cancels and (not book.cancels or book.cancel_rows > CANCEL_ROWS + 2 * book.cancels.span_count):
+            change.cancels.clear()
+            change.cancels_anew = list(book.cancels)
+            book.cancel_rows = book.cancels.span_count
 
     def tell(self, job: int, body: pb.Body) -> None:
         """The client must hear this of the job as a whole."""
@@ -224,6 +256,7 @@ class Journal(GroupCommit):
 
     def tried(self, job: int, task: int, attempts: int, failures: int, crashes: Sequence[bytes], delay: float) -> None:
         """A task failed and will be tried again in `delay` seconds."""
+        self._books[job].tries.add(task, task + 1)
         self._batch.job(job).tries[task] = Tries(attempts, failures, tuple(crashes), self._store.wall() + delay, delay)
         self._changed()
 
@@ -231,7 +264,7 @@ class Journal(GroupCommit):
         """A task saved this for its next attempt."""
         book = self._books.get(job)
         if book is not None:
-            book.has_states = True
+            book.states.add(task, task + 1)
             self._batch.job(job).states[task] = state
             self._changed()
 
@@ -293,8 +326,13 @@ class Journal(GroupCommit):
     def _book_of(job: KeptJob) -> _Book:
         book = _Book(job.opening.session)
         book.counters = job.counters
-        book.has_states = bool(job.states)
+        book.states = SpanSet((task, task + 1) for task in job.states)
         book.done = job.done
         book.rows = job.done.span_count
         book.outcomes = set(job.outcomes)
+        for task in job.tries:
+            book.tries.add(task, task + 1)
+        for lo, hi in job.cancels:
+            book.cancels.add(lo, hi)
+        book.cancel_rows = len(job.cancels)
         return book

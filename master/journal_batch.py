@@ -76,7 +76,11 @@ class JobChange:
     tries: dict[int, Tries] = field(default_factory=dict)
     states: dict[int, bytes] = field(default_factory=dict)
     dead_states: list[Span] = field(default_factory=list)
+    #: These tasks have ended: how often they were tried is of no account any more.
+    dead_tries: list[Span] = field(default_factory=list)
     cancels: list[Span] = field(default_factory=list)
+    #: All that were asked for and have not ended, to take the place of what was written of them before.
+    cancels_anew: list[Span] | None = None
     inbox: dict[int, Message] = field(default_factory=dict)
     dead_inbox: list[int] = field(default_factory=list)
     #: The job is to be forgotten.

@@ -133,7 +133,11 @@ def _job_statements(number: int, change: JobChange) -> Iterator[Statement]:
         "INSERT OR REPLACE INTO states VALUES (?, ?, ?)",
         [(number, task, state) for task, state in change.states.items()],
     )
-    yield "INSERT OR IGNORE INTO cancels VALUES (?, ?, ?)", [(number, lo, hi) for lo, hi in change.cancels]
+    yield "DELETE FROM tries WHERE job = ? AND task >= ? AND task < ?", [(number, *span) for span in change.dead_tries]
+    if change.cancels_anew is not None:
+        yield "DELETE FROM cancels WHERE job = ?", [(number,)]
+    cancels = [*(change.cancels_anew or ()), *change.cancels]
+    yield "INSERT OR IGNORE INTO cancels VALUES (?, ?, ?)", [(number, lo, hi) for lo, hi in cancels]
     yield (
         "INSERT OR REPLACE INTO inbox VALUES (?, ?, ?)",
         [(number, position, body.SerializeToString()) for position, body in change.inbox.items()],

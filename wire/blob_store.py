@@ -21,7 +21,7 @@ class Blob(NamedTuple):
     data: bytes
     needed: frozenset[bytes]  # hashes of itself and of all it refers to, directly or not
     classes: frozenset[str]  # tracker ids of the classes inside
-    objects: set[int]  # ids of the objects remembered as defined by it
+    objects: dict[int, None]  # ids of the objects remembered as defined by it, oldest first
 
     @property
     def cost(self) -> int:
@@ -52,7 +52,7 @@ class BlobStore:
         if hash in self._idle:
             self._idle.move_to_end(hash)
         elif hash not in self._pinned:
-            blob = self._idle[hash] = Blob(data, needed | {hash}, classes, set())
+            blob = self._idle[hash] = Blob(data, needed | {hash}, classes, {})
             self._idle_bytes += blob.cost
         return hash
 

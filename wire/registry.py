@@ -32,6 +32,9 @@ _DEFINABLE = (
     *(types.MethodDescriptorType, types.WrapperDescriptorType),
 )
 
+#: Objects remembered of one blob, the latest: a lambda in a loop is made anew each time, and never seen again.
+MAX_OBJECTS = 8
+
 
 class _Known(NamedTuple):
     obj: object  # kept alive, so that its id stays its own
@@ -105,9 +108,18 @@ class DefinitionRegistry:
         if isinstance(obj, type | FunctionType | CachedFunction):
             self._originals[hash] = obj
         if seen.cacheable:
-            self._known[id(obj)] = _Known(obj, hash, seen)
-            self._blobs.find(hash).objects.add(id(obj))
+            self._remember(obj, hash, seen)
         return hash
+
+    def _remember(self, obj: Any, hash: bytes, seen: Survey) -> None:
+        objects = self._blobs.find(hash).objects
+        objects.pop(id(obj), None)
+        objects[id(obj)] = None
+        self._known[id(obj)] = _Known(obj, hash, seen)
+        if len(objects) > MAX_OBJECTS:
+            oldest = next(iter(objects))
+            del objects[oldest]
+            self._known.pop(oldest, None)
 
     def _group(self, obj: Any, seen: Survey) -> list[Any]:
         """`obj` and, if it is a class, the classes it refers to that refer to it; always in the same order."""

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 #: Blobs that no held work refers to are dropped, least recently used first, above this many bytes in all.
 STORE_BYTES = 256 << 20
+#: What a small blob costs besides its bytes.
+OVERHEAD_BYTES = 512
 
 
 class DefinitionStore:
@@ -49,18 +51,18 @@ class DefinitionStore:
         """Add a blob; return the hashes of those dropped for it."""
         if hash not in self._blobs:
             self._blobs[hash] = blob
-            self._bytes += len(blob)
+            self._bytes += len(blob) + OVERHEAD_BYTES
             if hash not in self._pins:
                 self._unpinned[hash] = None
         dropped = []
         while self._bytes > self._max_bytes and self._unpinned:
             oldest, _ = self._unpinned.popitem(last=False)
-            self._bytes -= len(self._blobs.pop(oldest))
+            self._bytes -= len(self._blobs.pop(oldest)) + OVERHEAD_BYTES
             dropped.append(oldest)
         return dropped
 
     def check_invariants(self) -> None:
         """Assert that counts and indices agree."""
-        assert self._bytes == sum(map(len, self._blobs.values()))
+        assert self._bytes == sum(len(blob) + OVERHEAD_BYTES for blob in self._blobs.values())
         assert set(self._unpinned) == {h for h in self._blobs if h not in self._pins}
         assert all(count > 0 for count in self._pins.values())

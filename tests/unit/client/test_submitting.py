@@ -13,6 +13,7 @@ from manyhands import Client
 from manyhands.client import connection as connection_module
 from manyhands.client import submitting as submitting_module
 from manyhands.client.loop import background
+from manyhands.client.session import MAX_STREAMS
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.errors import EncodeError, SessionLost, TaskCrashed
 
@@ -262,3 +263,31 @@ def test_the_loop_dying_fails_everything(client: Client, master: FakeMaster) -> 
         future.result(5)
     with pytest.raises(ZeroDivisionError):
         client.submit(abs, 1)
+
+
+def test_views_that_come_and_go_leave_no_jobs(client: Client, master: FakeMaster) -> None:
+    kept = client.with_options(name="kept")
+    futures = [kept.submit(abs, -1)]
+    views = (client.with_options(name=f"view {number}") for number in range(3 * MAX_STREAMS))
+    futures += [view.submit(abs, -1) for view in views]
+    assert [future.result(5) for future in futures] == [1] * len(futures)
+    jobs = client.session.connection.jobs
+    wait_until(lambda: len(jobs()) == MAX_STREAMS + 1, 5, "the latest, and the one that is held")
+    assert sum(job.sealed_at is not None for job in master.jobs.values()) == 2 * MAX_STREAMS
+    assert kept.submit(abs, -2).result(5) == 2
+    assert len(jobs()) == MAX_STREAMS + 1, "in the job that it had"
+
+
+def test_a_view_made_again_and_again_has_one_job(client: Client, master: FakeMaster) -> None:
+    futures = [client.with_options(priority=1).submit(abs, -number) for number in range(100)]
+    assert [future.result(5) for future in futures] == list(range(100))
+    assert len(client.session.connection.jobs()) == 1
+
+
+def test_tasks_of_a_view_that_is_gone_end(client: Client, master: FakeMaster) -> None:
+    master.running.clear()
+    futures = [client.with_options(name=f"view {number}").submit(abs, -number) for number in range(2 * MAX_STREAMS)]
+    assert futures[1].cancel()
+    master.running.set()
+    assert [future.result(5) for future in futures if not future.cancelled()] == [0, *range(2, 2 * MAX_STREAMS)]
+    wait_until(lambda: len(client.session.connection.jobs()) == MAX_STREAMS, 5, "the latest")

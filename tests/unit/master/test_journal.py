@@ -54,6 +54,7 @@ class ModelJob:
     outcomes: dict[int, bytes] = field(default_factory=dict)
     tries: dict[int, int] = field(default_factory=dict)
     states: dict[int, bytes] = field(default_factory=dict)
+    cancels: set[int] = field(default_factory=set)  # of open tasks
     inbox: dict[int, bytes] = field(default_factory=dict)
     succeeded: int = 0
     failed: int = 0
@@ -181,6 +182,9 @@ class JournalMachine(RuleBasedStateMachine):
             hi += 1
         job.done |= set(range(lo, hi))
         job.states = {task: state for task, state in job.states.items() if task not in job.done}
+        job.cancels -= job.done
+        for task in job.done & job.tries.keys():
+            del job.tries[task]
         gone = [first for first, count in job.blocks.items() if set(range(first, first + count)) <= job.done]
         for first in gone:
             del job.blocks[first]
@@ -223,7 +227,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(which=picks, task=st.integers(0, 5), attempts=st.integers(1, 3))
     def fail_for_now(self, which, task, attempts):
-        if (number := self.job(which)) is not None:
+        if (number := self.job(which)) is not None and task not in self.model.jobs[number].done:
             self.model.jobs[number].tries[task] = attempts
             self.journal.tried(number, task, attempts, attempts, [b"a", b""], 5.0)
 
@@ -235,6 +239,14 @@ class JournalMachine(RuleBasedStateMachine):
                 task = open_tasks[where % len(open_tasks)]
                 job.states[task] = state
                 self.journal.state(number, task, state)
+
+    @rule(which=picks, lo=st.integers(0, 20), length=st.integers(1, 9))
+    def ask_to_cancel(self, which, lo, length):
+        if (number := self.job(which)) is not None and lo < (count := self.model.jobs[number].count):
+            job = self.model.jobs[number]
+            hi = min(count, lo + length)
+            job.cancels |= set(range(lo, hi)) - job.done
+            self.journal.cancel_asked(number, [(lo, hi)])
 
     @rule(which=picks)
     def hold(self, which):
@@ -323,6 +335,9 @@ class JournalMachine(RuleBasedStateMachine):
             assert job.states == model.states
             assert {task: tries.attempts for task, tries in job.tries.items()} == model.tries
             assert all(tries.crashes == (b"a", b"") and tries.due == 1005.0 for tries in job.tries.values())
+            cancels = {task for lo, hi in job.cancels for task in range(lo, hi)}
+            assert cancels - model.done == model.cancels
+            assert cancels == model.cancels or model.cancels, "nothing is asked for any more, and rows are left"
             assert (job.counters.succeeded, job.counters.failed) == (model.succeeded, model.failed)
             assert (job.counters.finished, job.counters.total) == (model.finished, model.count)
         inbox = {(job, position): body.SerializeToString() for job, position, body in kept.inbox}
@@ -376,5 +391,39 @@ def test_done_spans_are_joined_before_there_are_many():
                 rows.append(disk.db.execute("SELECT count(*) FROM done").fetchone()[0])
         assert max(rows) <= 510
         assert read(disk.db).jobs[0].done.span_count == 1
+
+    asyncio.run(scenario())
+
+
+def test_what_is_noted_of_tasks_ends_with_them():
+    """A client's submits are one job, which lasts as long as the client."""
+
+    async def scenario():
+        disk = Disk()
+
+        def commit(batches, on_end):
+            write(disk.db, batches)
+            on_end(None)
+
+        disk.commit = commit
+        journal = Journal(disk, on_broken=None)
+        journal.opened(1, SESSIONS[0], 7, pb.OpenJob())
+        rows = []
+        for lo in range(0, 10_000, 20):
+            journal.block(1, pb.Block(first=lo, ends=bytes(80), payload=b"x"))
+            journal.tried(1, lo, 1, 1, [], 0.5)
+            journal.tried(1, lo + 2, 1, 1, [], 0.5)
+            journal.cancel_asked(1, [(lo + 1, lo + 2)])
+            journal.cancel_asked(1, [(lo + 10, lo + 15)])
+            journal._commit()
+            if lo > 100:  # so that there is always one that is asked for and has not ended
+                journal.ended(1, [(lo - 100, lo - 80)], "succeeded", lo, pb.Body(), [lo - 100])
+                journal.delivered([(1, lo)])
+            journal._commit()
+            rows.append(
+                sum(disk.db.execute(f"SELECT count(*) FROM {each}").fetchone()[0] for each in ("tries", "cancels"))
+            )
+        assert max(rows) < 200
+        assert max(rows[-100:]) <= max(rows[:200])
 
     asyncio.run(scenario())

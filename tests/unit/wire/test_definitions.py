@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import enum
+import gc
 import json
 import os
 import subprocess
 import sys
 import threading
 import types
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +19,7 @@ import pytest
 from manyhands.wire.definitions import LoadedDefinitions, UnknownDefinition
 from manyhands.wire.errors import EncodeError
 from manyhands.wire.local_modules import LocalModules
-from manyhands.wire.registry import DefinitionRegistry, is_definable
+from manyhands.wire.registry import MAX_OBJECTS, DefinitionRegistry, is_definable
 
 HERE = Path(__file__).parent
 SOURCES = HERE.parents[2] / "src"
@@ -493,6 +495,22 @@ def test_a_lost_original_is_made_again_from_its_blob(registry: DefinitionRegistr
     registry._known.clear()
     del function
     assert loaded.load(hash)() == 5
+
+
+def test_a_function_made_anew_each_time_is_not_kept(registry: DefinitionRegistry) -> None:
+    """As a lambda in a loop is."""
+    kept = constant(1)
+    hash = registry.define(kept)
+    made = [weakref.ref(kept)]
+    for _ in range(5 * MAX_OBJECTS):
+        function = constant(1)
+        assert registry.define(function) == hash
+        made.append(weakref.ref(function))
+    del function
+    gc.collect()
+    assert sum(each() is not None for each in made) == MAX_OBJECTS + 1  # ours, too
+    assert len(registry._known) == len(registry._blobs.find(hash).objects) == MAX_OBJECTS
+    assert registry.define(kept) == hash
 
 
 def test_the_clients_classes_are_never_changed_by_blobs(registry: DefinitionRegistry) -> None:

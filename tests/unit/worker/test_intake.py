@@ -8,7 +8,7 @@ from tests.unit.worker.worker_builders import FUNCTION, dispatch, piece_message,
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.worker.commands import Command, Send, SendDefinition
-from manyhands.worker.definition_store import DefinitionStore
+from manyhands.worker.definition_store import OVERHEAD_BYTES, DefinitionStore
 from manyhands.worker.held import Held
 from manyhands.worker.intake import Intake
 
@@ -132,7 +132,7 @@ def test_a_slot_that_dropped_a_definition() -> None:
 
 
 def test_what_the_store_drops_slots_are_sent_again() -> None:
-    stage = Stage(store_bytes=5)
+    stage = Stage(store_bytes=OVERHEAD_BYTES + 5)
     stage.define(A)
     stage.wants(0, A)
     stage.define(B)
@@ -156,3 +156,10 @@ def test_reset() -> None:
     assert stage.intake.leases == {}
     assert stage.held.count == 0
     assert asked(stage.dispatch(dispatch(1, [piece_message(5)]))) == [FUNCTION]  # asked anew
+
+
+def test_small_definitions_count_with_what_they_cost() -> None:
+    store = DefinitionStore(max_bytes=10 * OVERHEAD_BYTES)
+    dropped = [each for number in range(100) for each in store.put(b"%d" % number, b"blob")]
+    assert dropped == [b"%d" % number for number in range(91)]
+    store.check_invariants()
