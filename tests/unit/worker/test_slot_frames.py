@@ -138,4 +138,6 @@ def test_rubbish_in_a_frame_of_ours_raises_nothing_else(kind: int, body: bytes) 
         frames.read_report(kind, memoryview(body))
     except FrameError:
         return
-    assert kind in {frames.READY, frames.DONE, frames.FAILED, frames.WANTED, frames.CUT_DONE}
+    assert kind in {
+        frames.READY, frames.DONE, frames.FAILED, frames.WANTED, frames.CUT_DONE, frames.INTERRUPTED, frames.SAVED
+    }  # fmt: skip
