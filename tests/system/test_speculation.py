@@ -1,4 +1,4 @@
-"""A worker that is far too slow: the last tasks run elsewhere as well, the first result counts, the slow copy is stopped."""
+"""A worker that is far too slow: its last tasks run elsewhere as well, and are stopped at it once there is a result."""
 
 import os
 import time
@@ -56,7 +56,7 @@ def test_a_failure_of_the_second_copy_is_the_tasks(client: Client, tmp_path: Pat
     def work(n: int) -> int:
         if n != 7:
             return n
-        with open(tmp_path / "starts", "a") as file:
+        with (tmp_path / "starts").open("a") as file:
             file.write("x")
         if (tmp_path / "starts").stat().st_size > 1:
             raise ValueError("the copy failed")

@@ -202,8 +202,8 @@ class Model:
         assert not job.tasks[index].crashes, f"{where} was copied though it took a slot or worker down"
         # All others of the job are out, too, and nobody had to wait for this.
         out = {index for each in self.leases.values() if each.job == lease.job for index in each.open}
-        for index, task in enumerate(job.tasks):
-            assert task.outcome or index in out, f"{where} was copied while {index} waits"
+        for each, task in enumerate(job.tasks):
+            assert task.outcome or each in out, f"{where} was copied while {each} waits"
         self.copies += 1
 
     def _revoke(self, command: cmd.Revoke) -> None:

@@ -47,7 +47,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         jobs=st.lists(st.tuples(options, st.lists(st.integers(1, 12), max_size=3)), min_size=1, max_size=4),
     )
     def begin(self, seed, lease_bytes, credit, workers, jobs):
-        config = SchedulerConfig(lease_bytes=lease_bytes, credit_bytes=credit, max_crashes=2, worker_bytes=200, copy_delay=0.01)
+        config = SchedulerConfig(
+            lease_bytes=lease_bytes, credit_bytes=credit, max_crashes=2, worker_bytes=200, copy_delay=0.01
+        )
         self.scheduler = Scheduler(Random(seed), config)
         self.model = Model(config.max_crashes, config.copy_delay)
         self.now = 0.0
