@@ -2,8 +2,8 @@
 
 A host that is slow, or hangs, holds up a whole job at its end. So once nothing of a job is left to be handed out, its
 tasks that have run for much longer than their function usually takes run once more elsewhere. When a task began the
-master does not know, only when it had begun at the latest: it was dispatched to a worker with a free slot, or that
-has reported since what stood before it. What has not begun is stolen, not copied.
+master does not know, only when it had begun at the latest: it was dispatched to a worker with a free slot, or the
+worker has reported since what stood before it. What has not begun is stolen, not copied.
 """
 
 from __future__ import annotations

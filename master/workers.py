@@ -81,8 +81,8 @@ class Worker:
         self.revoke_after = now
         #: When it last reported anything.
         self.progress_at = now
-        #: When it last reported while it held more than its slots run: what its slots run now had begun by then,
-        #: or is of a later lease.
+        #: When it last reported something while it held more than its slots run: what its slots run now had begun by
+        #: then, or is of a later lease.
         self.crowded_at = now
 
     @property

@@ -1,4 +1,4 @@
-"""Second copies of slow tasks: what they gain when one worker is ten times slower than others, and cost."""
+"""Second copies of slow tasks: what they gain when one worker is ten times slower, and that they do no harm else."""
 
 from dataclasses import replace
 from random import Random

@@ -1,4 +1,4 @@
-"""A worker that is far too slow: its last tasks run elsewhere as well, the first result counts."""
+"""A worker that is far too slow: its last tasks run elsewhere as well, and are stopped at it once there is a result."""
 
 import os
 import time
