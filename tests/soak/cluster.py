@@ -7,13 +7,17 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.chaos.cluster import DAEMON, ROOT, Managed, lasting_port
 
+from manyhands.errors import MasterUnreachable
 from manyhands.status import fetch_status
+
+STATUS_TIMEOUT = 60.0
 
 
 class SoakClient:
@@ -130,8 +134,14 @@ class Cluster:
         return found
 
     def status(self) -> dict[str, Any]:
-        """See `manyhands status --json`."""
-        return fetch_status(self.address)
+        """See `manyhands status --json`. Raises MasterUnreachable after a minute: the machine may be busy."""
+        deadline = time.monotonic() + STATUS_TIMEOUT
+        while True:
+            try:
+                return fetch_status(self.address)
+            except MasterUnreachable:
+                if time.monotonic() > deadline:
+                    raise
 
     def close(self) -> None:
         """Kill whatever still runs."""

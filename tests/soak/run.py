@@ -14,6 +14,8 @@ from tests.soak.journal import rows, size_bytes
 from tests.soak.memory import private_bytes
 from tests.soak.report import HEADER, Remains, Report, Sample, as_line
 
+from manyhands.errors import MasterUnreachable
+
 #: Samples, at equal distances.
 SAMPLES = 10
 #: Of the tasks, so many are short-lived clients'; each of those does so many, and one in so many is killed amid them.
@@ -72,7 +74,7 @@ class Run:
             self._long = self._start_client("long-lived", self._settings.seed)
             self._soak()
             remains = self._end()
-        except Failed as failed:
+        except (Failed, MasterUnreachable) as failed:
             self._complaints.append(str(failed))
         finally:
             for client in self._clients:
