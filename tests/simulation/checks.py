@@ -43,7 +43,7 @@ def run(name: str) -> None:
     match kind:
         case "seed" | "late" | "crash":
             for number in range(SEEDS[kind]):
-                simulate(replace(MAKERS[kind]((int(seed) + number) % SEEDS[kind]), limit=LIMIT))
+                simulate(replace(MAKERS[kind](int(seed) + number), limit=LIMIT))
         case "fair":
             clients_share_equally()
         case "priority":

@@ -130,7 +130,7 @@ def _faults(
         if rng.random() < 0.6:  # soon after a job began: there it finds most to break
             at = rng.choice(begins) + rng.uniform(0.0, rng.choice((0.01, 0.1, 0.5, 2.0)))
         faults += _fault(rng, kind, at, workers, clients)
-    return sorted(faults, key=lambda fault: fault.at)
+    return sorted((replace(fault, at=max(0.0, fault.at)) for fault in faults), key=lambda fault: fault.at)
 
 
 def _fault(
@@ -151,7 +151,12 @@ def _fault(
             return [FaultPlan(at, kind, name, seconds) for name in rng.sample(names, rng.randint(1, len(names)))]
         case "break" | "mute" | "stall":
             return [FaultPlan(at, kind, rng.choice(names), rng.choice((0.05, 0.5, 3.0)))]
-        case "kill" | "leave" | "restart":
+        case "leave":
+            worker = rng.choice(workers[1:]).name
+            leaving = FaultPlan(at, kind, worker, rng.choice((0.0, 0.1, 2.0)))
+            away = FaultPlan(at - rng.uniform(0.0, 0.3), "partition", worker, 0.5)
+            return [away, leaving] if rng.random() < 0.5 else [leaving]
+        case "kill" | "restart":
             return [FaultPlan(at, kind, rng.choice(workers[1:]).name, rng.choice((0.0, 0.1, 2.0)))]
         case "client dies":
             return [FaultPlan(at, kind, rng.choice(clients[1:]).name)] if len(clients) > 1 else []

@@ -233,7 +233,7 @@ class Ledger:
 
     def _worker_lost(self, event: ev.WorkerLost) -> None:
         self._story.tell("worker %d is lost, planned: %s", event.worker, event.planned)
-        for number in self.workers.pop(event.worker):
+        for number in self.workers.pop(event.worker, ()):  # it may not have said what it holds, and so not have joined
             lease = self.leases[number]
             self.lost[number] = LeaseEntry(event.worker, lease.job, dict(lease.open))
             self._story.tell("lost", job=lease.job.number, spans=[(index, index + 1) for index in lease.open])
@@ -404,13 +404,13 @@ class Ledger:
             for index in range(lo, hi):
                 if index not in lease.open:
                     raise Violation("asked back though it was reported", command.job, index)
-                before = self._asked.get((command.job, index), 0)
                 task = lease.job.tasks[index]
-                if before in self.revokes and not (lease.job.closed or task.cancel_asked or task.copied):
+                before = self._asked.get((command.job, index), 0)
+                is_over = lease.job.closed or task.outcome is not None
+                if before in self.revokes and not (is_over or task.cancel_asked or task.copied):
                     raise Violation(f"asked back again before revoke {before} was answered", command.job, index)
                 self._asked[command.job, index] = command.revoke
-                may = lease is unwanted or lease.job.closed or task.stop_asked or task.outcome or task.copied
-                if command.stop and not may:
+                if command.stop and not (lease is unwanted or is_over or task.stop_asked or task.copied):
                     raise Violation("to be stopped unasked", command.job, index)
         self.revokes[command.revoke] = command.worker
 

@@ -121,11 +121,11 @@ MUTANTS = (
         "seed:4",
     ),
     Mutant(
-        "loss does not count as an attempt",
+        "that a slot or worker died is not written down",
         "manyhands.master.scheduler",
-        "                    out += self._charge(job, index, event.report)\n",
-        "                    pass\n",
-        "seed:4",
+        "        return [_tries(job, index, 0.0)]\n",
+        "        return []\n",
+        "crash:0",
     ),
     Mutant(
         "deque of a lost worker is not queued again",

@@ -194,6 +194,8 @@ class SimulatedClient:
                 job.told.clear()
 
     def _on_session_lost(self, reason: str, known: bool) -> None:
+        if self.left:
+            return  # its goodbye was heard, and the answer lost
         with self._world.guard():
             raise Violation(f"{self.plan.name} has lost its session: {reason}")
 

@@ -89,7 +89,14 @@ class SimulatedWorker:
         self.dialer.send(pb.Body(close_session=pb.CloseSession(reason="the worker was stopped")))
         if self.dialer.is_connected:
             await self.dialer.flush(1.0)
-        self.kill()
+        self.gone = True
+        self._world.ledger.unheard.pop(self.name, None)
+        for slot in self._slots:
+            if slot is not None:
+                slot.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+        await self.dialer.close()
 
     def kill(self) -> None:
         """The whole worker is gone, unsent words and all."""
@@ -214,8 +221,11 @@ class SimulatedWorker:
                     self._world.story.tell("%s complains: %s", self.name, sentence)
         if self._world.is_check_due():
             self.core.check_invariants()
-        if self._drained is not None and not self.core.has_work:
-            self._drained.set()
+        if self._drained is not None:
+            if self.core.unstarted:
+                raise Violation(f"{self.name} drains, and keeps {self.core.unstarted} tasks that have not started")
+            if not self.core.has_work:
+                self._drained.set()
         deadline = self.core.next_deadline()
         if deadline is not None and (self._timer is None or deadline < self._timer_at):
             if self._timer is not None:

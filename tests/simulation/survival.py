@@ -152,11 +152,13 @@ class Survival:
         """All jobs have been recovered from what was `kept`."""
         for number, job in self._ledger.jobs.items():
             promise = self._promise(number)
-            if number in self._recovered or number in self._inbox or job.closed:
+            if number in self._recovered or number in self._inbox:
                 continue
             if promise is not None and not promise.cancelled:
+                if job.closed:
+                    continue
                 raise Violation("acknowledged, and not recovered", number, 0)
-            job.closed = job.cancelled = True
+            job.closed = job.cancelled = True  # it is as if it had never been, or nobody is there to ask
         outcomes = {job.job: kept_outcomes(job.outcomes.values()) for job in kept.jobs}
         for number, job in self._ledger.jobs.items():
             promise = self._promise(number)
