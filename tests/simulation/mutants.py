@@ -151,7 +151,7 @@ MUTANTS = (
     Mutant(
         "what a worker comes back with is not under a lease",
         "manyhands.master.scheduler",
-        "            self._planner.lease_again(worker, job, number, wanted)\n",
+        "            self._planner.lease_again(worker, job, number, wanted, now)\n",
         "",
         "late:1",
     ),

@@ -110,6 +110,17 @@ def test_other_work_goes_first():
     assert not cluster.plan()
 
 
+def test_what_waits_elsewhere_comes_before_a_copy():
+    """Two slots are idle, and two tasks of another job stand behind the slow one: they are asked back."""
+    cluster = Cluster()
+    cluster.now = 100.0
+    cluster.scheduler.handle(ev.JobOpened(2, 9, ev.JobOptions(priority=-1)), cluster.now)
+    cluster.scheduler.handle(ev.BlockArrived(2, make_block(0, [b"x"] * 3)), cluster.now)
+    (revoke,) = cluster.tell(ev.LeasesHeld(cluster.slow, ((99, 2, ((0, 3),)),)))
+    assert isinstance(revoke, Revoke)
+    assert cluster.scheduler.workers[cluster.fast].free_slots == 2
+
+
 def test_the_first_result_counts_and_the_other_copy_is_stopped():
     for winner in (1, 2):
         cluster = Cluster()
