@@ -32,6 +32,8 @@ CLOSE_TIMEOUT = 2.0
 EXIT_TIMEOUT = 5.0
 #: Seconds that `hand_over` waits at most.
 HAND_OVER_TIMEOUT = 0.0005
+#: Definitions that are remembered as sent. When there are more, all are forgotten: some are then sent again.
+MAX_DEFINED = 10_000
 
 logger = logging.getLogger("manyhands.client")
 
@@ -205,6 +207,8 @@ class Connection:
         for digest, blob in blobs:
             job.blobs[digest] = blob
             if digest not in self._defined:
+                if len(self._defined) >= MAX_DEFINED:
+                    self._defined.clear()
                 self._defined.add(digest)
                 self._send(pb.Body(define=pb.Define(hash=digest, blob=blob)), job.number)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from manyhands.master import commands as cmd
-from manyhands.master.definitions import Definition, HeldBlock
+from manyhands.master.definitions import HeldBlock
 from manyhands.master.detached import Detached
 from manyhands.master.journal import WHOLE_JOB, Journal
 from manyhands.master.records import JobRecord
@@ -149,7 +149,7 @@ class Delivery:
         peer = self._peers[command.worker]
         record = self._records[command.job]
         for definition in record.held:
-            self._tell(peer, definition, command.job)
+            peer.define(definition.hash, definition.blob, command.job)
         message = pb.Dispatch(
             lease=command.lease,
             job=command.job,
@@ -167,7 +167,7 @@ class Delivery:
             if block is not last:
                 last = block
                 for definition in block.held:
-                    self._tell(peer, definition, command.job)
+                    peer.define(definition.hash, definition.blob, command.job)
             base, ends, payload = block.slice(piece.lo, piece.hi)
             message.pieces.add(
                 first=piece.lo,
@@ -182,11 +182,6 @@ class Delivery:
                 state=piece.state,
             )
         peer.send(pb.Body(dispatch=message), command.job)
-
-    def _tell(self, peer: Peer, definition: Definition, flow: int) -> None:
-        if definition.hash not in peer.told:
-            peer.told.add(definition.hash)
-            peer.send(pb.Body(define=pb.Define(hash=definition.hash, blob=definition.blob)), flow)
 
     def _deliver_run(self, command: cmd.DeliverRun) -> None:
         record = self._records.get(command.job)

@@ -132,10 +132,7 @@ class Detached:
                 ordered = message.results == pb.AttachJob.RESULTS_ORDERED
                 reader = _Reader(entry, peer, message.job, ordered=ordered)
                 for definition in entry.needs.values():
-                    if definition.hash not in peer.told:
-                        peer.told.add(definition.hash)
-                        define = pb.Define(hash=definition.hash, blob=definition.blob)
-                        peer.send(pb.Body(define=define), message.job)
+                    peer.define(definition.hash, definition.blob, message.job)
                 reader.sending = self._loop.create_task(self._send_results(reader), name="detached-results")
                 reader.sending.add_done_callback(partial(self._on_reader_end, reader))
             self._attached[key] = entry, peer, reader

@@ -21,6 +21,9 @@ from manyhands.wire.session import Flow, ProtocolError, Session
 
 log = logging.getLogger("manyhands.master")
 
+#: Definitions that are remembered as sent. When there are more, all are forgotten: some are then sent again.
+MAX_TOLD = 10_000
+
 
 class Peer:
     """A worker or client and its session, connected or not."""
@@ -52,6 +55,14 @@ class Peer:
         self.session.send(body, flow, receipt)
         if self.pump is not None:
             self.pump.wake()
+
+    def define(self, hash: bytes, blob: bytes, flow: Flow) -> None:
+        """Send a definition, unless it was."""
+        if hash not in self.told:
+            if len(self.told) >= MAX_TOLD:
+                self.told.clear()
+            self.told.add(hash)
+            self.send(pb.Body(define=pb.Define(hash=hash, blob=blob)), flow)
 
     def acknowledge(self) -> None:
         """Confirm at once what was received so far."""

@@ -41,7 +41,7 @@ class Load:
             (self._cancel, 0.6, 150),
             (self._fill, 0.10, 300),
             (self._close_over, 3.0, 50),
-            (self._rename, 0.30, 20),
+            (self._rename, 2.5, 10),
             (self._detach, 0.10, 1_000),
         ]
 
@@ -90,8 +90,8 @@ class Load:
         return count
 
     def _close_over(self, count: int) -> int:
-        """With a function made anew. There is a hundred of them: the caches for ever new ones fill slowly."""
-        change = self._rng.randrange(100)
+        """With a function made anew. There are twenty: the caches for ever new ones fill slowly."""
+        change = self._rng.randrange(20)
         _check(self._client.map(lambda x: x + change, range(count)), range(change, change + count))
         return count
 
