@@ -79,9 +79,10 @@ class Model:
         self.workers: dict[int, int] = {}  # number -> slots
         self.draining: set[int] = set()
         self.lost: list[ModelLease] = []  # as they were when their worker was lost
-        #: What may be charged with the loss of the worker that has just been lost, and how many at most.
+        #: What may be charged with the loss of the worker that has just been lost; how many at most, and must be, if
+        #: there are so many.
         self.chargeable: set[tuple[int, int]] = set()
-        self.charges_left = 0
+        self.charges_max = self.charges_left = 0
         self.revokes: dict[int, cmd.Revoke] = {}
         self.copies = 0
         self.story: list[str] = []
@@ -264,31 +265,31 @@ class Model:
         if (job, index) in self.chargeable:
             self.chargeable.discard((job, index))
             self.charges_left -= 1
-            assert self.charges_left >= 0, "more tasks charged than the lost worker had slots"
+            self.charges_max -= 1
+            assert self.charges_max >= 0, "more tasks charged than the lost worker had slots"
             task = self.jobs[job].tasks[index]
             task.crashes += 1
             task.attempts += task.crashes < self.max_crashes
 
     def check_charges(self) -> None:
         """After a loss: somebody is to blame for it if anything was there."""
-        uncharged = [self.jobs[job].tasks[index] for job, index in self.chargeable]
-        # One that is being cancelled may have run, and ends with that.
-        if not any(task.cancelled for task in uncharged):
-            assert not self.charges_left or not uncharged, "nobody was charged with the loss"
+        assert self.charges_left <= 0 or not self.chargeable, "nobody was charged with the loss"
         self.chargeable = set()
 
     # ------------------------------------------------------------ what workers say
 
     def lose(self, worker: int, *, planned: bool) -> None:
-        self.charges_left = self.workers.pop(worker)
+        self.charges_left = self.charges_max = self.workers.pop(worker)
         self.chargeable = set()
         self.draining.discard(worker)
         for lease in [lease for lease in self.leases.values() if lease.worker == worker]:
             del self.leases[lease.number]
             self.lost.append(lease)
             job = self.jobs[lease.job]
-            for index in lease.open:
-                if not planned and not job.closed and job.tasks[index].outcome is None:
+            for index in () if planned else lease.open:
+                if job.closed or job.tasks[index].cancelled:
+                    self.charges_left -= 1  # that one may have run, and has its end
+                elif job.tasks[index].outcome is None:
                     self.chargeable.add((lease.job, index))
         self.revokes = {n: command for n, command in self.revokes.items() if command.worker != worker}
 
