@@ -2,7 +2,7 @@
 
 `seed:N`: worlds full of trouble keep every property, from seed N on. `late:N`: so do those whose workers lose their
 sessions all the time, and report in the next what they did in the last. `crash:N`: so do those whose master is killed
-and comes back. `fair`, `priority`: who is served when.
+and comes back. `day:NAME`: those of `planned.py`. `fair`, `priority`: who is served when.
 `stopped`: running tasks that are cancelled make room, whether they heed an interrupt or not.
 """
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.simulation.disasters import disasters
+from tests.simulation.planned import DAYS
 from tests.simulation.scenario import (
     BlockPlan,
     CancelPlan,
@@ -44,6 +45,9 @@ def run(name: str) -> None:
         case "seed" | "late" | "crash":
             for number in range(SEEDS[kind]):
                 simulate(replace(MAKERS[kind](int(seed) + number), limit=LIMIT))
+        case "day":
+            for scenario in DAYS[seed]():
+                simulate(scenario)
         case "fair":
             clients_share_equally()
         case "priority":

@@ -34,6 +34,8 @@ class Ledger:
         self.lost: dict[int, LeaseEntry] = {}
         #: What workers came back with and nobody wants: (worker, lease) -> tasks.
         self._unwanted: dict[tuple[int, int], LeaseEntry] = {}
+        #: Workers whose goodbye was acknowledged.
+        self.left: set[str] = set()
         #: What each worker has reported, as (lease, task), and the master has not heard.
         self.unheard: dict[str, set[tuple[int, int]]] = {}
         self.revokes: dict[int, int] = {}  # unanswered -> worker
@@ -233,6 +235,8 @@ class Ledger:
 
     def _worker_lost(self, event: ev.WorkerLost) -> None:
         self._story.tell("worker %d is lost, planned: %s", event.worker, event.planned)
+        if self.names.get(event.worker) in self.left and not event.planned:
+            raise Violation(f"worker {event.worker} said goodbye, and passes for lost")
         for number in self.workers.pop(event.worker, ()):  # it may not have said what it holds, and so not have joined
             lease = self.leases[number]
             self.lost[number] = LeaseEntry(event.worker, lease.job, dict(lease.open))

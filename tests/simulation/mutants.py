@@ -95,7 +95,7 @@ MUTANTS = (
         "        if self._closing.is_set():  # `close` came while there was nothing to close\n"
         "            await link.close()\n            return None\n",
         "",
-        "seed:1",
+        "day:goodbye",
     ),
     # ------------------------------------------------------------ blocks
     Mutant(
@@ -219,7 +219,7 @@ MUTANTS = (
         "manyhands.worker.intake",
         "            for piece, lo, hi in self._held.withdraw(lease, EVERYTHING):\n",
         "            for piece, lo, hi in []:\n",
-        "seed:1",
+        "seed:15",
     ),
     Mutant(
         "nobody looks again when it was too early to ask",
@@ -386,7 +386,7 @@ MUTANTS = (
         "manyhands.master.group_commit",
         "        elif not self._batch and not self._writing:",
         "        elif not self._batch and not self._is_busy:",
-        "crash:38",
+        "day:full",
     ),
     Mutant(
         "outcomes are forgotten when they are sent",
@@ -397,7 +397,7 @@ MUTANTS = (
         "            record.client.send(body, receipt=receipt)\n"
         "            if self._journal is not None:\n"
         "                self._journal.delivered([receipt])\n",
-        "crash:4",
+        "crash:2",
     ),
     Mutant(
         "outcomes are not forgotten when they are delivered",
@@ -467,7 +467,7 @@ MUTANTS = (
         "manyhands.master.intake",
         "                self._journal.cancel_asked(job, spans)\n",
         "                pass\n",
-        "crash:0",
+        "day:cancel",
     ),
     Mutant(
         "the job's end is not written down",
@@ -495,14 +495,14 @@ MUTANTS = (
         "manyhands.master.journal",
         "self._batch.fragments.setdefault((session, fragment.id), [])",
         "{}.setdefault((session, fragment.id), [])",
-        "crash:9",
+        "day:large",
     ),
     Mutant(
         "what waits for a definition is not written down",
         "manyhands.master.journal",
         "        self._batch.job(job).inbox[self._inbox_position] = body\n",
         "",
-        "crash:0",
+        "crash:17",
     ),
     Mutant(
         "what waited for a definition stays in the journal",
@@ -516,14 +516,14 @@ MUTANTS = (
         "manyhands.master.sessions",
         "            await self._journal.synced()  # the welcome",
         "            pass  # the welcome",
-        "crash:0",
+        "crash:13",
     ),
     Mutant(
         "the time in which the master was away counts against its clients",
         "manyhands.master.sessions",
         "            grace = self._config.client_end_timeout\n",
         "            grace = self._config.client_end_timeout - (self._journal.wall() - client.ended_at)\n",
-        "crash:56",
+        "day:away",
     ),
     Mutant(
         "a restored session has received nothing",
@@ -552,14 +552,14 @@ MUTANTS = (
         "        for job in [job for job, book in self._books.items() if book.session == session]:\n"
         "            self.forget(job)\n",
         "",
-        "crash:4",
+        "day:death",
     ),
     Mutant(
         "a clock that was set back makes tasks wait",
         "manyhands.master.recovery",
         "min(tries.due - wall, tries.delay)",
         "tries.due - wall",
-        "crash:56",
+        "day:clock",
     ),
     # ------------------------------------------------------------ limits and order
     Mutant(

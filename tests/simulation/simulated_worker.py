@@ -87,8 +87,8 @@ class SimulatedWorker:
         if self.gone:
             return
         self.dialer.send(pb.Body(close_session=pb.CloseSession(reason="the worker was stopped")))
-        if self.dialer.is_connected:
-            await self.dialer.flush(1.0)
+        if self.dialer.is_connected and await self.dialer.flush(1.0):
+            self._world.ledger.left.add(self.name)
         self.gone = True
         self._world.ledger.unheard.pop(self.name, None)
         for slot in self._slots:
