@@ -199,7 +199,7 @@ class Model:
         assert job.options.speculate, f"{where} is out twice"
         (other,) = others
         assert other.worker != lease.worker, f"{where} was copied to where it runs"
-        assert now - other.at >= self.copy_delay, f"{where} was copied after {now - other.at} s"
+        assert now - other.at >= self.copy_delay - 1e-9, f"{where} was copied after {now - other.at} s"
         assert not job.tasks[index].crashes, f"{where} was copied though it took a slot or worker down"
         # All others of the job are out, too, and nobody had to wait for this.
         out = {index for each in self.leases.values() if each.job == lease.job for index in each.open}
