@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from functools import partial
@@ -41,6 +42,7 @@ class AsyncClient:
         slots: int | None = None,
         max_workers: int | None = None,
         workers: int = 1,
+        data_dir: str | os.PathLike[str] | None = None,
         connect_timeout: float = 10.0,
         reconnect_timeout: float = 900.0,
     ) -> None:
@@ -50,6 +52,7 @@ class AsyncClient:
             slots=slots,
             max_workers=max_workers,
             workers=workers,
+            data_dir=data_dir,
             connect_timeout=connect_timeout,
             reconnect_timeout=reconnect_timeout,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import html
+import os
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -30,8 +31,9 @@ class Client(concurrent.futures.Executor):
 
     Client("host:7077") joins a cluster, Client() the one that MANYHANDS_ADDRESS names or else starts one on
     this machine: `workers` worker processes of `slots` slots each (default: one slot a core), which end with
-    the client. `max_workers` is the standard library's name for `slots`. `connect_timeout` and
-    `reconnect_timeout` are seconds without a master after which everything that waits fails.
+    the client. `max_workers` is the standard library's name for `slots`. With `data_dir` that cluster keeps a
+    journal in this directory: detached jobs are there again, and go on, when it is started with it the next time.
+    `connect_timeout` and `reconnect_timeout` are seconds without a master after which everything that waits fails.
 
     Raises MasterUnreachable, Refused or ClusterError if there is no cluster to be had, NestedClient in a task.
     """
@@ -48,6 +50,7 @@ class Client(concurrent.futures.Executor):
         slots: int | None = None,
         max_workers: int | None = None,
         workers: int = 1,
+        data_dir: str | os.PathLike[str] | None = None,
         connect_timeout: float = 10.0,
         reconnect_timeout: float = 900.0,
     ) -> None:
@@ -56,6 +59,7 @@ class Client(concurrent.futures.Executor):
             slots=slots,
             max_workers=max_workers,
             workers=workers,
+            data_dir=data_dir,
             connect_timeout=connect_timeout,
             reconnect_timeout=reconnect_timeout,
         )

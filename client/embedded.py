@@ -56,7 +56,7 @@ def _private_directory() -> str:
 class EmbeddedCluster:
     """A running daemon. It ends by itself when this process does; `stop` ends it earlier."""
 
-    def __init__(self, slots: int, workers: int) -> None:
+    def __init__(self, slots: int, workers: int, data_dir: Path | None = None) -> None:
         """Start it and wait until its first slot is ready. Raises ClusterError with what it said."""
         self.slots = slots
         self.workers = workers
@@ -68,6 +68,8 @@ class EmbeddedCluster:
             command = [sys.executable, "-P", "-m", "manyhands", "embedded", "--dir", self._directory]
             command += ["--slots", str(slots), "--workers", str(workers)]
             command += ["--parent", str(self._owner), "--ready-fd", str(told)]
+            if data_dir is not None:
+                command += ["--data-dir", str(data_dir)]
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

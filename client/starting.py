@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from functools import partial
+from pathlib import Path
 
 from manyhands.client import lifecycle
 from manyhands.client.connection import Connection
@@ -21,6 +22,7 @@ def connect(
     slots: int | None,
     max_workers: int | None,
     workers: int,
+    data_dir: str | os.PathLike[str] | None,
     **timeouts: float,
 ) -> Connection:
     """A connection that stands; see `Client` for the arguments and what is raised."""
@@ -37,9 +39,14 @@ def connect(
         raise NestedClient
     address = address or os.environ.get("MANYHANDS_ADDRESS")
     if address:
+        if data_dir is not None:
+            raise ValueError(
+                f"data_dir is for a cluster that the client starts, and the master at {address} has its own"
+            )
         _check_address(address)
         return join(partial(same_host.dial, address), address, **timeouts)
-    return _start_embedded(slots or default_slots(), workers, **timeouts)
+    journal = None if data_dir is None else Path(data_dir).expanduser().absolute()
+    return _join_embedded(EmbeddedCluster(slots or default_slots(), workers, journal), **timeouts)
 
 
 def _check_address(address: str) -> None:
@@ -70,8 +77,7 @@ def join(
     return connection
 
 
-def _start_embedded(slots: int, workers: int, **timeouts: float) -> Connection:
-    embedded = EmbeddedCluster(slots, workers)
+def _join_embedded(embedded: EmbeddedCluster, **timeouts: float) -> Connection:
     try:
         connection = join(partial(socket_link.dial, embedded.path), embedded.path, **timeouts)
     except BaseException:

@@ -19,6 +19,8 @@ class MasterConfig:
     #: The same for a client that has become silent, and for one whose connection was closed, as by its end.
     client_timeout: float = 900.0
     client_end_timeout: float = 60.0
+    #: Whether clients may still be there when the master starts again; those of an embedded cluster end before it.
+    clients_return: bool = True
     #: After a restart from the journal, nothing new is handed out before the workers are back, or for so long.
     reattach_timeout: float = 2.0
     #: A detached job's results are kept for so long after its end.

@@ -86,7 +86,8 @@ class Engine:
         self.peers[peer.number] = peer
         if self._journal is not None:
             if peer.role == pb.ROLE_WORKER:
-                self._journal.worker_joined(peer.hello.session)
+                if peer.outlives_master:
+                    self._journal.worker_joined(peer.hello.session)
             else:
                 self._journal.client_joined(peer.hello.session, peer.hello)
         if peer.role == pb.ROLE_CLIENT:

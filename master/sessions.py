@@ -28,6 +28,9 @@ MAX_TOLD = 10_000
 class Peer:
     """A worker or client and its session, connected or not."""
 
+    #: Whether it is still there when the master starts again.
+    outlives_master = True
+
     def __init__(self, number: int, hello: pb.Hello, session: Session | None = None) -> None:
         self.number = number
         self.hello = hello
@@ -99,6 +102,8 @@ class Peer:
 class LocalPeer(Peer):
     """A worker in this very process: no session, no connection that could break."""
 
+    outlives_master = False
+
     def __init__(self, number: int, hello: pb.Hello, end: LocalEnd) -> None:
         super().__init__(number, hello)
         self._end = end
@@ -161,8 +166,8 @@ class Sessions:
         session = Session.restored(client.received, client.fragments)
         peer = self._peers[client.session] = Peer(self._last_number, client.hello, session)
         self._note_down(peer)
-        grace = self._config.client_timeout
-        if client.ended_at:  # it was gone before we were
+        grace = self._config.client_timeout if self._config.clients_return else 0.0
+        if client.ended_at and self._config.clients_return:  # it was gone before we were
             # Counted anew: it may have tried to come back all the while we were gone.
             grace = self._config.client_end_timeout
             peer.has_ended = True

@@ -125,6 +125,7 @@ def _embedded_parser() -> argparse.ArgumentParser:
     parser.add_argument("--slots", type=_positive, required=True)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--ready-fd", type=int, required=True)
+    parser.add_argument("--data-dir", type=Path)
     parser.set_defaults(run=_embedded)
     return parser
 
@@ -252,7 +253,8 @@ def _embedded(arguments: argparse.Namespace) -> int:
 
         _log(verbose=False)
         size = arguments.workers, arguments.slots
-        return run_daemon(serve_embedded(arguments.dir, *size, arguments.parent, arguments.ready_fd, reaper))
+        owner = arguments.parent, arguments.ready_fd
+        return run_daemon(serve_embedded(arguments.dir, arguments.data_dir, *size, *owner, reaper))
 
 
 def _status(arguments: argparse.Namespace) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 from manyhands.addresses import host_port, why_not_listening
 from manyhands.master.config import MasterConfig
+from manyhands.master.journal_file import JournalFault
 from manyhands.master.server import Master
 from manyhands.notices import WorkerNotices, print_draining, print_how_to_join
 from manyhands.wire import same_host
@@ -164,12 +165,25 @@ async def serve_local(
     return stop.exit_code
 
 
-async def serve_embedded(directory: Path, workers: int, slots: int, parent: int, ready_fd: int, reaper: Reaper) -> int:
+async def serve_embedded(
+    directory: Path, data_dir: Path | None, workers: int, slots: int, parent: int, ready_fd: int, reaper: Reaper
+) -> int:
     """The daemon behind `Client()`: lives as long as the process that started it."""
     stop = _Stop()
     try:
         _watch_parent(parent, directory, stop)
-        master = Master()
+        broken: list[Exception] = []
+
+        def on_broken(error: Exception) -> None:
+            broken.append(error)
+            stop.set()
+
+        try:
+            master = Master(MasterConfig(clients_return=False), data_dir, on_broken)
+        except JournalFault as error:  # for the client, which waits for a line
+            with os.fdopen(ready_fd, "w") as ready:
+                ready.write(json.dumps({"error": str(error)}) + "\n")
+            return 1
         path = str(directory / "master")
         await master.listen_locally(path)
         # A name only where it tells something: tags of printed lines stay short with one worker.
@@ -183,6 +197,8 @@ async def serve_embedded(directory: Path, workers: int, slots: int, parent: int,
                 ready.write(json.dumps({"socket": path}) + "\n")
             await stop.wait()
         await master.close(grace=0.2)
+        if broken:
+            raise OSError(f"the journal in {data_dir} cannot be written any more: {broken[0]}") from broken[0]
         return 0
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -8,7 +8,7 @@ from typing import Final
 from tests.chaos.tasks import Order
 
 #: Kinds of task and how often each comes up in 100.
-_SHARES: Final = {"quick": 83, "slow": 4, "big": 6, "holding": 1, "failing": 3, "flaky": 3}
+_SHARES: Final = {"quick": 85, "slow": 2, "big": 6, "holding": 1, "failing": 3, "flaky": 3}
 #: Extra attempts of the tasks that may fail, where there are any.
 RETRIES = 2
 

@@ -16,7 +16,7 @@ from tests.chaos.checker import Violation
 from tests.chaos.cluster import STOP_TIMEOUT, Cluster
 from tests.chaos.history import Event, read_history
 from tests.chaos.monkey import Monkey, Struck
-from tests.chaos.plan import MASTER_DEATHS, Fault, Kind, make_plan
+from tests.chaos.plan import HEARTBEAT_TIMEOUT, LINK_FAULTS, MASTER_DEATHS, Fault, Kind, make_plan
 from tests.chaos.progress import Progress
 from tests.chaos.small_disk import SmallDisk
 from tests.chaos.starts import Start, read_starts
@@ -193,15 +193,22 @@ class Run:
             busy = {worker["name"]: worker["outstanding"] for worker in seen["workers"] if worker["outstanding"]}
             return f"no job is left, and workers are said to run some: {busy}" if busy else None
         now = time.monotonic()
-        excused = [f"-{pid}" for pid, at in self._monkey.killed_clients.values() if self._may_linger(at, now)]
+        killed = self._monkey.killed_clients.items()
+        excused = [f"-{pid}" for name, (pid, at) in killed if self._may_linger(name.partition(".")[0], at, now)]
         left = sorted({job["client"] for job in seen["jobs"] if not job["client"].endswith(tuple(excused))})
         return f"jobs are left of clients that are gone: {left}" if left else None
 
-    def _may_linger(self, killed_at: float, now: float) -> bool:
-        """Whether jobs of a client killed then may be left. A master that was dead as well cannot have seen it end."""
-        deaths = [each for each in self._monkey.struck if each.fault.kind in MASTER_DEATHS]
-        unseen = any(each.began - 1.0 < killed_at < each.began + DEATH_SECONDS for each in deaths)
-        return unseen or now - killed_at < CLEANUP_TIMEOUT
+    def _may_linger(self, client: str, killed_at: float, now: float) -> bool:
+        """Whether jobs of a client killed then may be left: if nobody can have seen it end, or just now."""
+        return now - killed_at < CLEANUP_TIMEOUT or any(
+            # A master that starts anew waits anew; one that was dead, or stands behind a dead link, has seen nothing.
+            killed_at < each.healed + DEATH_SECONDS
+            if each.fault.kind in MASTER_DEATHS
+            else each.fault.target == client
+            and each.fault.kind in LINK_FAULTS
+            and each.began < killed_at < each.healed + HEARTBEAT_TIMEOUT
+            for each in self._monkey.struck
+        )
 
     async def _stop_daemons(self) -> None:
         for managed in (*self._cluster.workers.values(), self._cluster.master):

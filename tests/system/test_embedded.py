@@ -74,3 +74,43 @@ def test_killed_interpreter_leaves_no_process_and_no_file(tmp_path: Path) -> Non
     process.communicate(timeout=20)
     wait_until(lambda: not any(is_alive(member) for member in family), 10, "the cluster's processes are gone")
     wait_until(lambda: not list(scratch(tmp_path).iterdir()), 10, "the socket's directory is gone")
+
+
+DETACHING = """
+    import time
+    from manyhands import Client
+
+    def square(x):
+        time.sleep(0.05)
+        return x * x
+
+    client = Client(slots=2, data_dir="journal")
+    client.map(square, range(20), detach=True, name="night-run")
+    waiting = client.map(time.sleep, [0.2] * 1000)
+    print("begun", flush=True)
+    time.sleep(60)
+"""
+
+COMING_BACK = """
+    from manyhands import Client
+
+    client = Client(slots=2, data_dir="journal")
+    print(sum(client.job("night-run").results(timeout=20)))
+    client.job("night-run").cancel()
+    client.shutdown()
+"""
+
+
+def test_with_a_journal_detached_jobs_outlive_the_cluster(tmp_path: Path) -> None:
+    process = start(tmp_path, DETACHING)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begun\n"
+    in_use = run(tmp_path, COMING_BACK)
+    assert "ClusterError: the embedded cluster could not start: " in in_use.stderr
+    assert "stop that one, or name another folder" in in_use.stderr
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=20)
+    wait_until(lambda: not list(scratch(tmp_path).iterdir()), 10, "the first cluster is gone")
+    # Nobody waits for the map of the first any more: it would take 100 s.
+    done = run(tmp_path, COMING_BACK, timeout=20)
+    assert (done.returncode, done.stdout) == (0, f"{sum(x * x for x in range(20))}\n"), done.stderr
