@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-#: In each stretch of so many seconds every kind of fault strikes once: 21 of each in 5 minutes; a few find no victim.
+#: In each stretch of so many seconds every kind of fault strikes once: 22 of each in 5 minutes; a few find no victim.
 ROUND = 14.0
 
 #: After so long a silence master, worker and client give each other up: some pauses are longer.
