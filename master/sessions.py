@@ -198,7 +198,10 @@ class Sessions:
             )
         try:
             if sentence is not None:
-                log.warning("refused %s (%s): %s", hello.name or "a peer", hello.host, sentence.sentence)
+                # Whoever comes back to a master that knows him no more begins a new session: nothing to worry about.
+                expected = sentence.code == pb.Refusal.CODE_UNKNOWN_SESSION
+                level = logging.INFO if expected else logging.WARNING
+                log.log(level, "refused %s (%s): %s", hello.name or "a peer", hello.host, sentence.sentence)
                 await link.write(pb.Frame(refusal=sentence))
             else:
                 await self._serve(link, hello, peer)
