@@ -119,9 +119,8 @@ class Detached:
         entry = self._by_name.get(message.name)
         if entry is None:
             names = ", ".join(map(repr, sorted(self._by_name)))
-            sentence = f"there is no detached job {message.name!r}; " + (
-                f"there are {names}" if names else "there is none"
-            )
+            others = f"these are there: {names}" if names else "no others are there either"
+            sentence = f"there is no detached job {message.name!r}; {others}"
             code = pb.JobRejected.CODE_UNKNOWN_NAME
             peer.send(pb.Body(job_rejected=pb.JobRejected(job=message.job, sentence=sentence, code=code)))
             return

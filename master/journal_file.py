@@ -208,7 +208,7 @@ _ELSEWHERE = "name another folder with --data-dir"
 def _lock(directory: Path) -> int:
     """Hold the directory for this process, as long as it lives."""
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise JournalFault(f"cannot keep a journal in {directory}: {error.strerror}; {_ELSEWHERE}") from error

@@ -79,7 +79,7 @@ def test_results_are_read_by_another_process_after_the_client_and_the_master_die
                 x * x for x in range(500) if x != 7
             ]
             client.job("night-run").cancel()
-            with pytest.raises(UnknownJob, match="there is no detached job 'night-run'; there is none"):
+            with pytest.raises(UnknownJob, match="there is no detached job 'night-run'; no others are there either"):
                 client.job("night-run")
 
 
