@@ -19,6 +19,8 @@ from tests.soak.load import Load
 
 from manyhands import Client
 
+#: Seconds that the master may take to confirm the end of a map that was dropped half read.
+CONFIRM_TIMEOUT = 10.0
 #: Seconds between two answers.
 TELL_INTERVAL = 0.2
 
@@ -35,7 +37,11 @@ def main(address: str, seed: int) -> None:
                     told_at = time.monotonic()
                     tell(done=done, resting=False)
             tell(done=done, resting=True)
-        tell(done=done, resting=True, open_futures=open_futures(), open_tasks=client.session.connection.stats.open)
+        stats = client.session.connection.stats
+        deadline = time.monotonic() + CONFIRM_TIMEOUT
+        while stats.open and time.monotonic() < deadline:
+            time.sleep(0.01)
+        tell(done=done, resting=True, open_futures=open_futures(), open_tasks=stats.open)
 
 
 def open_futures() -> int:
