@@ -1,7 +1,10 @@
-"""gRPC itself, imported with its own poller in place of the event engine: each message then crosses one thread less.
+"""gRPC itself, imported with its own poller in place of the event engine, and without its handlers of forks.
 
 Since 1.78 grpcio hands every arrival from an event engine's thread to the completion queue's, and that one to the
 loop. Without the first step a bare echo over loopback takes two thirds of the time (benchmarks: bare stream).
+
+A fork runs its handlers, which stop its threads first and at times wait for them for ever (grpc issue 31885, and our
+own soak). Without them a forked child cannot use gRPC; ours refuses to anyway.
 """
 
 from __future__ import annotations
@@ -10,9 +13,7 @@ import os
 import sys
 from importlib import metadata
 
-_VARIABLE = "GRPC_EXPERIMENTS"
-_CHOICE = "-event_engine_client,-event_engine_listener"
-#: Later versions may not know these names, and would say so on stderr.
+#: Later versions may not know these experiments, and would say so on stderr.
 _NEWEST_TESTED = (1, 85)
 
 
@@ -21,17 +22,19 @@ def _is_tested() -> bool:
     return (int(major), int(minor)) <= _NEWEST_TESTED
 
 
-# It is read when gRPC is imported; whoever did that before us, or set it, has chosen.
-_choose = "grpc" not in sys.modules and _VARIABLE not in os.environ and _is_tested()
-if _choose:
-    os.environ[_VARIABLE] = _CHOICE
+# They are read when gRPC is imported; whoever did that before us, or set them, has chosen.
+_choices = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
+if _is_tested():
+    _choices["GRPC_EXPERIMENTS"] = "-event_engine_client,-event_engine_listener"
+_choices = {} if "grpc" in sys.modules else {name: _choices[name] for name in _choices.keys() - os.environ.keys()}
+os.environ.update(_choices)
 try:
     import grpc
     import grpc.aio
 
     from manyhands.protos import manyhands_pb2_grpc as pb_grpc
 finally:
-    if _choose:
-        del os.environ[_VARIABLE]  # processes that the user starts choose for themselves
+    for _name in _choices:  # processes that the user starts choose for themselves
+        del os.environ[_name]
 
 __all__ = ["grpc", "pb_grpc"]

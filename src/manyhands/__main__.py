@@ -21,7 +21,6 @@ def main(argv: list[str] | None = None) -> int:
     arguments = _embedded_parser().parse_args(argv[1:]) if argv[:1] == ["embedded"] else _parser().parse_args(argv)
     # gRPC's own log lines about refused connections repeat what we say in a sentence.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     try:
         code = int(arguments.run(arguments))
         sys.stdout.flush()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import grpc
 from google.protobuf.json_format import MessageToDict
 
 from manyhands.notices import counted
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.protos import manyhands_pb2_grpc as pb_grpc
 from manyhands.wire.errors import MasterUnreachable
+from manyhands.wire.grpc_core import grpc, pb_grpc
 from manyhands.wire.grpc_links import CHANNEL_OPTIONS, reason_of
 
 _TIMEOUT = 5.0

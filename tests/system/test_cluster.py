@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -178,3 +180,36 @@ def test_stopped_worker_hands_its_work_over(address: str, tmp_path: Path) -> Non
         leaving.kill(signal.SIGTERM)
         assert list(results) == [index * index for index in range(1, 200)]
         wait_until(lambda: leaving.process.poll() is not None)
+
+
+FORKING = """
+import os, sys, threading
+from manyhands import Client
+
+with Client(sys.argv[1]) as client:
+    done = threading.Event()
+
+    def ask():
+        while not done.is_set():
+            client.submit(abs, -1).result()
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    for number in range(200):
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        assert os.waitpid(child, 0) == (child, 0), number
+    done.set()
+    asking.join()
+    print(client.submit(pow, 2, 10).result())
+"""
+
+
+def test_a_client_over_grpc_may_fork_while_it_talks(address: str) -> None:
+    """gRPC's own handlers of forks would hang it, or abort the children, every few hundred times."""
+    with worker(address, "steady"):
+        ended = subprocess.run(
+            [sys.executable, "-P", "-c", FORKING, address], capture_output=True, text=True, timeout=40, check=False
+        )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "1024\n", "")
