@@ -17,11 +17,11 @@ from manyhands.worker.slot_state import Fed, Look, Slot, TooLarge
 from manyhands.worker.stopping import Stopping
 from manyhands.worker.timers import NEVER, Timers
 
-#: Seconds between two measurements: as long as a fast task takes to the limit, within these bounds.
-INTERVAL_MIN = 0.05
+#: Seconds between two measurements: what is left to the limit divided by GROWTH, within these bounds.
+INTERVAL_MIN = 0.025
 INTERVAL_MAX = 0.25
-#: Bytes a second: twice as fast as one thread gets fresh pages on a fast machine.
-GROWTH = 8 << 30
+#: Bytes a second: several times as fast as a thread gets fresh pages, so that a task is first seen when it is small.
+GROWTH = 16 << 30
 
 #: A measurement that took so long as to matter is followed by a pause of so many times as long.
 PAUSE_FACTOR = 10
