@@ -1,11 +1,13 @@
 """Limits of memory across processes: a master that is restarted keeps the task's, `manyhands worker` has its own."""
 
+import sqlite3
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.support.daemons import Daemon, start_master
+from tests.support.daemons import Daemon, start_master, wait_until
 
 from manyhands import Client
 from manyhands.errors import TaskMemoryExceeded
@@ -19,11 +21,16 @@ def hog(size: int) -> None:
     del kept
 
 
+def journaled_blocks(journal: Path) -> int:
+    with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True)) as db:
+        return int(db.execute("SELECT count(*) FROM blocks").fetchone()[0])
+
+
 def test_the_smaller_limit_counts_also_after_a_restart_of_the_master(tmp_path: Path) -> None:
     master, address = start_master("--data-dir", str(tmp_path))
     with Client(address) as client:
         greedy = client.with_options(memory="80 MiB").submit(hog, 100 << 20)
-        client.map(hog, [], detach=True, name="asked for after it").wait(20)  # so that it was acknowledged
+        wait_until(lambda: journaled_blocks(tmp_path / "journal.sqlite"))
         master.kill()
         master.stop()
         master = Daemon("master", "--port", address.rpartition(":")[2], "--data-dir", str(tmp_path))
