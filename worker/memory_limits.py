@@ -39,14 +39,14 @@ class MemoryLimits:
         self._stopping = stopping
 
     def watch(self, slot: Slot, delay: float, now: float) -> None:
-        """The slot holds a task with a limit: measure in `delay` seconds, unless that is to happen anyway."""
-        if slot.measure_at == NEVER and not slot.measuring:
+        """The slot holds a task with a limit: measure in `delay` seconds, unless that is to happen before."""
+        if now + delay < slot.measure_at and not slot.measuring:
             slot.measure_at = now + delay
             self._timers.set(slot.measure_at, "memory", slot)
 
     def check(self, slot: Slot, now: float, out: list[Command]) -> None:
-        """A timer fired: have the slot measured, if a task with a limit runs there."""
-        if slot.killed:
+        """A timer fired: if it is the latest, have the slot measured, should a task with a limit run there."""
+        if now < slot.measure_at or slot.killed:
             return
         slot.measure_at = NEVER
         running = self._running(slot)

@@ -90,6 +90,17 @@ def test_a_large_limit_is_looked_at_all_the_same() -> None:
     assert stage.due == pytest.approx(1.0 + INTERVAL_MAX)
 
 
+def test_a_task_that_comes_in_is_soon_looked_at() -> None:
+    stage = Stage()
+    stage.tick(0.05)
+    stage.measured(1, SMALL, 0.05)
+    later = stage.due
+    stage.finish_first(0.06)
+    assert stage.due == pytest.approx(0.06 + INTERVAL_MIN)
+    assert stage.tick(0.09) == [Measure(0, 2, LIMIT)]
+    assert not any(isinstance(each, Measure) for each in stage.tick(later)), "once"
+
+
 def test_who_waits_uses_nothing() -> None:
     stage = Stage()
     stage.sights.see(0, started=1, busy=False)
