@@ -32,7 +32,7 @@ def take(size: int) -> bytearray:
     return bytearray(b"x") * size
 
 
-def hog(size: int, seconds: float = 60.0) -> int:
+def hog(size: int, seconds: float = 15.0) -> int:
     kept = take(size)
     time.sleep(seconds)
     return len(kept)
@@ -64,7 +64,7 @@ def hold_the_lock_and_grow() -> None:
     memory = mmap.mmap(-1, TOO_MUCH, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
     ctypes.PyDLL(None).memset(ctypes.c_void_p(address), 1, ctypes.c_size_t(TOO_MUCH))
-    ctypes.PyDLL(None).usleep(60_000_000)
+    ctypes.PyDLL(None).usleep(15_000_000)
 
 
 def grow_in_a_child(where: str) -> None:
@@ -73,7 +73,7 @@ def grow_in_a_child(where: str) -> None:
         os.setsid()
         Path(where).write_text(str(os.getpid()))
         hog(TOO_MUCH)
-    time.sleep(60)
+    time.sleep(15)
 
 
 def test_nothing_depends_on_the_help_of_the_task(limited: Client) -> None:
@@ -162,7 +162,7 @@ def test_the_next_attempt(limited: Client) -> None:
 
 def test_in_a_map_of_short_ones(limited: Client) -> None:
     sizes = [MIB, TOO_MUCH, 2 * MIB, MIB]
-    seconds = [60.0 if size == TOO_MUCH else 0.0 for size in sizes]
+    seconds = [15.0 if size == TOO_MUCH else 0.0 for size in sizes]
     outcomes = list(limited.map(hog, sizes, seconds, return_exceptions=True))
     assert [isinstance(each, TaskMemoryExceeded) for each in outcomes] == [False, True, False, False]
     assert sum(limited.map(abs, range(20_000))) == sum(range(20_000))
