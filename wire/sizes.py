@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 from typing import Any
 
-_UNITS = {"": 1, "B": 1} | {
+_UNITS: dict[str, int] = {"": 1, "B": 1} | {
     letter + ending: base**power
     for power, letter in enumerate("KMGT", 1)
     for ending, base in (("B", 1000), ("IB", 1024))
 }
-_WRITTEN = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)", re.ASCII | re.IGNORECASE)
+_WRITTEN = re.compile(r"(\d+)(?:\.(\d+))?\s*([a-z]*)", re.ASCII | re.IGNORECASE)
 
 #: What a message carries.
 _BYTES_MAX = (1 << 63) - 1
@@ -29,11 +28,13 @@ def parse_bytes(value: Any) -> int:
 
 def _read(text: str) -> int:
     match = _WRITTEN.fullmatch(text.strip())
-    if match is None or match[2].upper() not in _UNITS:
+    if match is None or match[3].upper() not in _UNITS:
         raise ValueError(
             f'must be a size such as "4GiB" or "500MB" (units: B, KB, MB, GB, TB, KiB, MiB, GiB, TiB), not {text!r}'
         )
-    return int(Decimal(match[1]) * _UNITS[match[2].upper()])
+    decimals = match[2] or ""
+    one: int = 10 ** len(decimals)
+    return int(match[1] + decimals) * _UNITS[match[3].upper()] // one
 
 
 def shown(size_bytes: int) -> str:
