@@ -242,12 +242,14 @@ class Client(concurrent.futures.Executor):
         exceptions of the classes `retry_on`=(Exception,). timeout=None: seconds that one attempt may run; then it is
         stopped and fails with TaskTimeout, a TimeoutError, which counts as an exception. progress_timeout=None: the
         same for seconds without a call of `current_task().progress()`. total_timeout=None: seconds from submission to
-        the end, all attempts together. queue_timeout=None: seconds from submission to the first start. priority=0:
-        higher runs first. max_parallel=None: tasks of one call that may run at once. speculate=False: with True
-        workers that have nothing else to do at a call's end run second copies of its slowest tasks, which must bear
-        that; the first result counts. name=None: shown by `manyhands status`. checkpoint=None: a name, or the path of a
-        directory, where results are kept: calls whose function, with all it refers to, and arguments are the same as
-        earlier ones are not run again, unless `force_recompute`=False is True.
+        the end, all attempts together. queue_timeout=None: seconds from submission to the first start. memory=None:
+        what a task's process and its children may use, in bytes or as "4GiB"; mapped files and shared memory do not
+        count. With more it is killed and fails with TaskMemoryExceeded, a MemoryError, which counts as an exception.
+        priority=0: higher runs first. max_parallel=None: tasks of one call that may run at once. speculate=False: with
+        True workers that have nothing else to do at a call's end run second copies of its slowest tasks, which must
+        bear that; the first result counts. name=None: shown by `manyhands status`. checkpoint=None: a name, or the path
+        of a directory, where results are kept: calls whose function, with all it refers to, and arguments are the same
+        as earlier ones are not run again, unless `force_recompute`=False is True.
         Raises TypeError for an unknown name or wrong type, ValueError for a value out of range, CheckpointError.
         """
         view = object.__new__(type(self))

@@ -22,6 +22,7 @@ from manyhands.wire.errors import (
     MasterFull,
     RemoteModuleError,
     TaskCrashed,
+    TaskMemoryExceeded,
     TaskTimeout,
 )
 from manyhands.wire.exception_codec import decode_exception
@@ -177,6 +178,10 @@ class Encoding:
         if failure.kind == pb.Failure.KIND_TIMED_OUT:
             return TaskTimeout(
                 failure.timeout, failure.text, str(failure.index), failure.limit or "timeout", failure.progress
+            )
+        if failure.kind == pb.Failure.KIND_MEMORY_EXCEEDED:
+            return TaskMemoryExceeded(
+                failure.used_bytes, failure.limit_bytes, failure.text, str(failure.index), failure.limit
             )
         if failure.kind == pb.Failure.KIND_NO_ROOM:
             return MasterFull(failure.text)

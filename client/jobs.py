@@ -9,7 +9,7 @@ from typing import Protocol
 from manyhands.client.gathering import Blob
 from manyhands.client.options import Options
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire.errors import TaskTimeout
+from manyhands.wire.errors import TaskMemoryExceeded, TaskTimeout
 from manyhands.wire.spans import Span
 
 
@@ -116,6 +116,7 @@ def open_job(
                 delay_max=options.retry_delay_max,
                 retry_on=retry_on,
                 on_timeout=any(issubclass(TaskTimeout, each) for each in options.retry_on),
+                on_memory=any(issubclass(TaskMemoryExceeded, each) for each in options.retry_on),
             ),
             metered=metered,
             timeout=options.timeout or 0.0,
@@ -123,6 +124,7 @@ def open_job(
             total_timeout=options.total_timeout or 0.0,
             queue_timeout=options.queue_timeout or 0.0,
             progress_timeout=options.progress_timeout or 0.0,
+            memory_bytes=options.memory or 0,
             speculate=options.speculate,
         )
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from manyhands.client.checkpoint_path import checkpoint_directory
+from manyhands.wire.sizes import parse_bytes
 
 _INT32_MAX = (1 << 31) - 1
 
@@ -33,6 +34,9 @@ class Options:
     queue_timeout: float | None = None
     #: A task may run so long without calling `current_task().progress()`.
     progress_timeout: float | None = None
+    #: Bytes of private memory that the slot of a task may use (set as `wire.sizes` reads it); with more its process is
+    #: killed, and it fails with TaskMemoryExceeded.
+    memory: int | None = None
     #: Higher runs first.
     priority: int = 0
     #: Tasks of one call that may run at the same time; None: as many as there are slots.
@@ -53,6 +57,8 @@ class Options:
         _check_factor("retry_backoff", self.retry_backoff)
         for name in ("timeout", "total_timeout", "queue_timeout", "progress_timeout"):
             _check_limit(name, getattr(self, name))
+        if self.memory is not None:
+            object.__setattr__(self, "memory", _size("memory", self.memory))
         _check_whole("priority", self.priority, -_INT32_MAX)
         if self.max_parallel is not None:
             _check_whole("max_parallel", self.max_parallel, 1)
@@ -101,6 +107,13 @@ def _check_limit(name: str, value: Any) -> None:
         _check_seconds(name, value)
         if not value:
             raise ValueError(f"{name} must be longer than 0 seconds; None means as long as it takes")
+
+
+def _size(name: str, value: Any) -> int:
+    try:
+        return parse_bytes(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} {error}") from None
 
 
 def _check_factor(name: str, value: Any) -> None:

@@ -32,6 +32,7 @@ class Dispatch:
     retry_on: bytes
     timeout: float
     progress_timeout: float
+    memory_bytes: int
     job_name: str
     pieces: list[DispatchPiece]
 

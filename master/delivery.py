@@ -158,6 +158,7 @@ class Delivery:
             retry_on=command.retry_on,
             timeout=command.timeout,
             progress_timeout=command.progress_timeout,
+            memory_bytes=command.memory_bytes,
             job_name=command.job_name,
         )
         last: object = None

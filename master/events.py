@@ -19,6 +19,7 @@ class RetryOptions:
     delay_max: float = 60.0
     retry_on: bytes = b""
     on_timeout: bool = False
+    on_memory: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class JobOptions:
     total_timeout: float = 0.0
     queue_timeout: float = 0.0
     progress_timeout: float = 0.0
+    memory_bytes: int = 0
     speculate: bool = False
 
 

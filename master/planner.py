@@ -212,6 +212,7 @@ class Planner:
                 job.options.retry.retry_on,
                 job.options.timeout,
                 job.options.progress_timeout,
+                job.options.memory_bytes,
                 job.options.name,
                 job.dispatch_pieces(spans),
             )

@@ -19,13 +19,20 @@ def job_options(message: pb.OpenJob) -> JobOptions:
         priority=message.priority,
         max_parallel=message.max_parallel,
         retry=RetryOptions(
-            retry.retries, retry.delay, retry.backoff, retry.delay_max, retry.retry_on, retry.on_timeout
+            retry.retries,
+            retry.delay,
+            retry.backoff,
+            retry.delay_max,
+            retry.retry_on,
+            retry.on_timeout,
+            retry.on_memory,
         ),
         metered=message.metered,
         timeout=message.timeout,
         total_timeout=message.total_timeout,
         queue_timeout=message.queue_timeout,
         progress_timeout=message.progress_timeout,
+        memory_bytes=message.memory_bytes,
         speculate=message.speculate,
     )
 

@@ -512,4 +512,6 @@ def _tries(job: Job, index: int, delay: float) -> KeepTries:
 def _is_retryable(message: pb.Failure, retry: ev.RetryOptions) -> bool:
     if message.kind == pb.Failure.KIND_TIMED_OUT:
         return retry.on_timeout
+    if message.kind == pb.Failure.KIND_MEMORY_EXCEEDED:
+        return retry.on_memory
     return message.kind == pb.Failure.KIND_EXCEPTION and message.retryable

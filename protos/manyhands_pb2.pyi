@@ -212,7 +212,7 @@ class Want(_message.Message):
     def __init__(self, hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class OpenJob(_message.Message):
-    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout", "total_timeout", "queue_timeout", "progress_timeout", "speculate", "detach")
+    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout", "total_timeout", "queue_timeout", "progress_timeout", "memory_bytes", "speculate", "detach")
     JOB_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
@@ -223,6 +223,7 @@ class OpenJob(_message.Message):
     TOTAL_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     QUEUE_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     SPECULATE_FIELD_NUMBER: _ClassVar[int]
     DETACH_FIELD_NUMBER: _ClassVar[int]
     job: int
@@ -235,25 +236,28 @@ class OpenJob(_message.Message):
     total_timeout: float
     queue_timeout: float
     progress_timeout: float
+    memory_bytes: int
     speculate: bool
     detach: bool
-    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ..., total_timeout: _Optional[float] = ..., queue_timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., speculate: bool = ..., detach: bool = ...) -> None: ...
+    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ..., total_timeout: _Optional[float] = ..., queue_timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., speculate: bool = ..., detach: bool = ...) -> None: ...
 
 class Retry(_message.Message):
-    __slots__ = ("retries", "delay", "backoff", "delay_max", "retry_on", "on_timeout")
+    __slots__ = ("retries", "delay", "backoff", "delay_max", "retry_on", "on_timeout", "on_memory")
     RETRIES_FIELD_NUMBER: _ClassVar[int]
     DELAY_FIELD_NUMBER: _ClassVar[int]
     BACKOFF_FIELD_NUMBER: _ClassVar[int]
     DELAY_MAX_FIELD_NUMBER: _ClassVar[int]
     RETRY_ON_FIELD_NUMBER: _ClassVar[int]
     ON_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    ON_MEMORY_FIELD_NUMBER: _ClassVar[int]
     retries: int
     delay: float
     backoff: float
     delay_max: float
     retry_on: bytes
     on_timeout: bool
-    def __init__(self, retries: _Optional[int] = ..., delay: _Optional[float] = ..., backoff: _Optional[float] = ..., delay_max: _Optional[float] = ..., retry_on: _Optional[bytes] = ..., on_timeout: bool = ...) -> None: ...
+    on_memory: bool
+    def __init__(self, retries: _Optional[int] = ..., delay: _Optional[float] = ..., backoff: _Optional[float] = ..., delay_max: _Optional[float] = ..., retry_on: _Optional[bytes] = ..., on_timeout: bool = ..., on_memory: bool = ...) -> None: ...
 
 class Block(_message.Message):
     __slots__ = ("job", "first", "base", "ends", "payload", "function", "call", "definitions")
@@ -406,7 +410,7 @@ class JobReport(_message.Message):
     def __init__(self, job: _Optional[int] = ..., total: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., finished: bool = ...) -> None: ...
 
 class Dispatch(_message.Message):
-    __slots__ = ("lease", "job", "priority", "tag", "retry_on", "pieces", "timeout", "progress_timeout", "job_name")
+    __slots__ = ("lease", "job", "priority", "tag", "retry_on", "pieces", "timeout", "progress_timeout", "memory_bytes", "job_name")
     LEASE_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
@@ -415,6 +419,7 @@ class Dispatch(_message.Message):
     PIECES_FIELD_NUMBER: _ClassVar[int]
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     JOB_NAME_FIELD_NUMBER: _ClassVar[int]
     lease: int
     job: int
@@ -424,8 +429,9 @@ class Dispatch(_message.Message):
     pieces: _containers.RepeatedCompositeFieldContainer[Piece]
     timeout: float
     progress_timeout: float
+    memory_bytes: int
     job_name: str
-    def __init__(self, lease: _Optional[int] = ..., job: _Optional[int] = ..., priority: _Optional[int] = ..., tag: _Optional[float] = ..., retry_on: _Optional[bytes] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., job_name: _Optional[str] = ...) -> None: ...
+    def __init__(self, lease: _Optional[int] = ..., job: _Optional[int] = ..., priority: _Optional[int] = ..., tag: _Optional[float] = ..., retry_on: _Optional[bytes] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., job_name: _Optional[str] = ...) -> None: ...
 
 class Piece(_message.Message):
     __slots__ = ("first", "base", "ends", "payload", "function", "call", "attempt", "definitions", "careful", "state")
@@ -532,7 +538,7 @@ class Results(_message.Message):
     def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., seconds: _Optional[float] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("job", "lease", "index", "kind", "payload", "text", "retryable", "seconds", "crashes", "timeout", "limit", "end", "progress", "attempt")
+    __slots__ = ("job", "lease", "index", "kind", "payload", "text", "retryable", "seconds", "crashes", "timeout", "limit", "end", "progress", "used_bytes", "limit_bytes", "attempt")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Failure.Kind]
@@ -541,12 +547,14 @@ class Failure(_message.Message):
         KIND_REJECTED: _ClassVar[Failure.Kind]
         KIND_NO_ROOM: _ClassVar[Failure.Kind]
         KIND_TIMED_OUT: _ClassVar[Failure.Kind]
+        KIND_MEMORY_EXCEEDED: _ClassVar[Failure.Kind]
     KIND_UNSPECIFIED: Failure.Kind
     KIND_EXCEPTION: Failure.Kind
     KIND_CRASHED: Failure.Kind
     KIND_REJECTED: Failure.Kind
     KIND_NO_ROOM: Failure.Kind
     KIND_TIMED_OUT: Failure.Kind
+    KIND_MEMORY_EXCEEDED: Failure.Kind
     JOB_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     INDEX_FIELD_NUMBER: _ClassVar[int]
@@ -560,6 +568,8 @@ class Failure(_message.Message):
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    USED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     job: int
     lease: int
@@ -574,8 +584,10 @@ class Failure(_message.Message):
     limit: str
     end: int
     progress: str
+    used_bytes: int
+    limit_bytes: int
     attempt: int
-    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., kind: _Optional[_Union[Failure.Kind, str]] = ..., payload: _Optional[bytes] = ..., text: _Optional[str] = ..., retryable: bool = ..., seconds: _Optional[float] = ..., crashes: _Optional[_Iterable[_Union[CrashReport, _Mapping]]] = ..., timeout: _Optional[float] = ..., limit: _Optional[str] = ..., end: _Optional[int] = ..., progress: _Optional[str] = ..., attempt: _Optional[int] = ...) -> None: ...
+    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., kind: _Optional[_Union[Failure.Kind, str]] = ..., payload: _Optional[bytes] = ..., text: _Optional[str] = ..., retryable: bool = ..., seconds: _Optional[float] = ..., crashes: _Optional[_Iterable[_Union[CrashReport, _Mapping]]] = ..., timeout: _Optional[float] = ..., limit: _Optional[str] = ..., end: _Optional[int] = ..., progress: _Optional[str] = ..., used_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Crash(_message.Message):
     __slots__ = ("job", "lease", "index", "report", "attempt")

@@ -15,6 +15,7 @@
     │   │   └── RemoteModuleError (ModuleNotFoundError)   because a module is missing here
     │   ├── RemoteError                     it raised something that cannot travel; this stands in
     │   ├── TaskCrashed                     it took its process down, for the last time allowed
+    │   ├── TaskMemoryExceeded (MemoryError)   it used more memory than it may, likewise
     │   └── TaskTimeout (TimeoutError)      it ran or waited longer than it may, in the last attempt allowed
     └── InfrastructureError: the cluster's fault, or the network's
         ├── ClusterError                    the embedded cluster could not start, or ended
@@ -41,6 +42,7 @@ from dataclasses import dataclass, fields
 from typing import dataclass_transform
 
 from manyhands.wire.attempt_ends import AttemptEnd, end_of
+from manyhands.wire.sizes import shown
 
 
 @dataclass_transform(eq_default=False)
@@ -266,6 +268,34 @@ class TaskTimeout(ManyhandsError, TimeoutError):
         return (
             f"{task} ran longer than its timeout of {self.timeout:g} s{worker} and was stopped; "
             "give it longer with with_options(timeout=), or another attempt with retries="
+        )
+
+
+class TaskMemoryExceeded(ManyhandsError, MemoryError):
+    """The task used more private memory than it may, and its process was killed.
+
+    used_bytes: of its process and what that had started, when it was last looked at; limit_bytes: what it may use;
+    worker: where; task: its index; limit: who set it, "memory" (the option of the call) or "--memory" (of the worker).
+    """
+
+    used_bytes: int
+    limit_bytes: int
+    worker: str = ""
+    task: str = ""
+    limit: str = "memory"
+
+    def __str__(self) -> str:
+        task = f"task {self.task}" if self.task else "the task"
+        worker = f" on worker {self.worker!r}" if self.worker else ""
+        what = f"{task} used {shown(self.used_bytes)} of private memory{worker}, and its process was killed:"
+        if self.limit == "--memory":
+            return (
+                f"{what} this worker allows {shown(self.limit_bytes)} for each slot; have it hold less at a time, or "
+                "start the worker with a larger --memory, and fewer --slots if need be"
+            )
+        return (
+            f"{what} its limit is {shown(self.limit_bytes)}; have it hold less at a time, "
+            "or give it more with with_options(memory=)"
         )
 
 

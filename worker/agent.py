@@ -20,6 +20,7 @@ from manyhands.worker.commands import (
     Feed,
     Interrupt,
     Kill,
+    Measure,
     Send,
     SendCut,
     SendDefinition,
@@ -28,6 +29,7 @@ from manyhands.worker.commands import (
 )
 from manyhands.worker.core import AgentCore
 from manyhands.worker.memory_evidence import MemoryEvidence
+from manyhands.worker.memory_meter import MemoryMeter
 from manyhands.worker.output import OutputStream
 from manyhands.worker.reaper import Reaper
 from manyhands.worker.reporting import REPORTS
@@ -54,7 +56,8 @@ class Agent:
     """A worker: `slots` processes, one session with the master that the `connect`ed uplink reaches.
 
     All methods belong to the loop's thread. on_welcome, on_link_lost: for the user's information.
-    reaper: kills what tasks have started, should this process be killed.
+    reaper: kills what tasks have started, should this process be killed. memory_bytes: what each slot may use at
+    most; 0: as much as it takes.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Agent:
         *,
         name: str,
         slots: int,
+        memory_bytes: int = 0,
         on_welcome: Callable[[pb.Welcome], None] = lambda _: None,
         on_link_lost: Callable[[str], None] = lambda _: None,
         reaper: Reaper | None = None,
@@ -78,8 +82,9 @@ class Agent:
             on_link_lost,
             REPORTS,
         )
-        self._core = AgentCore(slots, self._look, name=name)
-        self._memory = MemoryEvidence()
+        self._core = AgentCore(slots, self._look, name=name, memory_bytes=memory_bytes)
+        self._evidence = MemoryEvidence()
+        self._meter = MemoryMeter()
         self._slots: list[SlotShell] = []
         self._streams: list[OutputStream] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -177,7 +182,7 @@ class Agent:
         if self._stopping:
             return
         with self._fatal():
-            memory = self._memory.of_death(exit_code)
+            memory = self._evidence.of_death(exit_code)
             self._do(self._core.died(slot, exit_code, stderr_tail, time.monotonic(), memory))
 
     def _on_timer(self) -> None:
@@ -219,15 +224,34 @@ class Agent:
                     self._core.limit_set(command.slot, command.limit, time.monotonic())
                 case SendCut():
                     writes.setdefault(command.slot, []).extend(frames.write_cut(command.cut))
+                case Measure():
+                    self._measure(command)
                 case Spawn() | Interrupt() | Kill():
                     self._control(self._slots[command.slot], command)
                 case Complain():
-                    self._streams[1].put([f"manyhands: {command.sentence}\n".encode()])
+                    self._complain(command.sentence)
                 case _:
                     assert_never(command)
         for slot, parts in writes.items():
             self._slots[slot].write(parts)
         self._look_ahead()
+
+    def _complain(self, sentence: str) -> None:
+        self._streams[1].put([f"manyhands: {sentence}\n".encode()])
+
+    def _measure(self, command: Measure) -> None:
+        def on_measured(used_bytes: int) -> None:
+            if not self._stopping:
+                with self._fatal():
+                    now = time.monotonic()
+                    self._do(self._core.measured(command.slot, command.position, used_bytes, now))
+
+        pid = self._slots[command.slot].pid
+        if pid is None:
+            return  # dead: what it used is void
+        sentence = self._meter.measure(pid, command.limit_bytes, on_measured)
+        if sentence:
+            self._complain(sentence)
 
     def _look_ahead(self) -> None:
         """What the core wants next."""

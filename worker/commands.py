@@ -67,6 +67,18 @@ class Interrupt:
 
 
 @dataclass(frozen=True, slots=True)
+class Measure:
+    """Tell the core what private memory `slot` uses, with what its tasks have started; exactly, if above `limit_bytes`.
+
+    `position`: of the task that runs, for the core. Where memory cannot be counted there is no answer.
+    """
+
+    slot: int
+    position: int
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Kill:
     """Kill the process of `slot`; its death is then told as any."""
 
@@ -80,4 +92,4 @@ class Complain:
     sentence: str
 
 
-Command = Send | Spawn | Feed | SendDefinition | SetLimit | SendCut | Interrupt | Kill | Complain
+Command = Send | Spawn | Feed | SendDefinition | SetLimit | SendCut | Interrupt | Measure | Kill | Complain

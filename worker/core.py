@@ -19,6 +19,7 @@ from manyhands.worker.durations import updated
 from manyhands.worker.feeding import Feeder
 from manyhands.worker.held import Held
 from manyhands.worker.intake import Intake
+from manyhands.worker.memory_limits import MemoryLimits
 from manyhands.worker.pieces import Piece
 from manyhands.worker.reporting import FLUSH_INTERVAL, Reporting
 from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Saved, Wanted
@@ -31,23 +32,27 @@ from manyhands.worker.timers import NEVER, Timers
 
 
 class AgentCore:
-    """See the module. `slots` processes; `name` is the worker's, for crash reports.
+    """See the module. `slots` processes; `name` is the worker's, for crash reports. memory_bytes: what each slot may
+    use at most; 0: as much as it takes.
 
     A SlotFault from `reported` means that the slot's process must be killed: its death is then `died`, as any.
     """
 
-    def __init__(self, slots: int, look: Look, *, name: str = "", store_bytes: int = STORE_BYTES) -> None:
+    def __init__(
+        self, slots: int, look: Look, *, name: str = "", store_bytes: int = STORE_BYTES, memory_bytes: int = 0
+    ) -> None:
         self._look = look
         self._name = name
         self._timers = Timers()
         self._roster = Roster(slots)
         self._held = Held()
         self._store = DefinitionStore(store_bytes)
-        self._intake = Intake(self._held, self._store, self._roster)
+        self._intake = Intake(self._held, self._store, self._roster, memory_bytes)
         self._cutting = Cutting(self._roster, look, self._timers)
         self._stopping = Stopping(look, self._timers)
         self._deadlines = Deadlines(look, self._timers, self._stopping)
-        self._feeder = Feeder(self._roster, self._held, self._store, self._cutting, self._deadlines)
+        self._memory = MemoryLimits(look, self._timers, self._stopping)
+        self._feeder = Feeder(self._roster, self._held, self._store, self._cutting, self._deadlines, self._memory)
         self._revokes = Revokes()
         self._reporting = Reporting(self._roster, self._held)
         self._draining = False
@@ -88,7 +93,7 @@ class AgentCore:
         out: list[Command] = []
         careful = bool(slot.fed) and slot.fed[0].piece.careful
         for report in reports:
-            self._take_in(slot, report, out)
+            self._take_in(slot, report, now, out)
         if not slot.fed:
             self._roster.settle(slot)
         if slot.stopping or slot.verdicts:
@@ -97,7 +102,7 @@ class AgentCore:
         self._reporting.plan(slot, now, out, at_once=careful or self._draining)
         return out
 
-    def _take_in(self, slot: Slot, report: Report, out: list[Command]) -> None:
+    def _take_in(self, slot: Slot, report: Report, now: float, out: list[Command]) -> None:
         match report:
             case Done():
                 self._done(slot, report)
@@ -113,6 +118,7 @@ class AgentCore:
                 self._cutting.done(slot, report, out)
             case Ready():
                 self._roster.came_up(slot)
+                self._feeder.feed_reserved(slot, now, out)
             case _:
                 assert_never(report)
 
@@ -140,6 +146,7 @@ class AgentCore:
         slot = self._roster.slots[number]
         out: list[Command] = []
         completed = slot.completed
+        self._held.let_go(number)
         report = pb.CrashReport(worker=self._name, exit_code=exit_code, stderr_tail=stderr_tail, memory=memory)
         charged = self._charge(slot, report, now, out)
         self._roster.went_down(slot)
@@ -196,6 +203,12 @@ class AgentCore:
         """A SetLimit has been carried out."""
         self._cutting.limit_set(self._roster.slots[number], limit, now)
 
+    def measured(self, number: int, position: int, used_bytes: int, now: float) -> list[Command]:
+        """The answer to a Measure."""
+        out: list[Command] = []
+        self._memory.measured(self._roster.slots[number], position, used_bytes, now, out)
+        return out
+
     def tick(self, now: float) -> list[Command]:
         """Time has passed: do what was due by `now`."""
         out: list[Command] = []
@@ -210,6 +223,8 @@ class AgentCore:
                     self._go_on(now, out)
                 case "deadline":
                     self._deadlines.check(slot, now, out)
+                case "memory":
+                    self._memory.check(slot, now, out)
                 case "stop":
                     self._stopping.go_on(slot, now, out)
                 case "spawn":
@@ -314,6 +329,9 @@ class AgentCore:
             self._put_back(below + at + above, out)
             return True
         self._put_back(below + above, out)
+        if slot.excused:
+            self._put_back(at, out, next_of=None if self._draining else slot)
+            return True
         for fed in at:
             lease = fed.piece.lease
             verdict = slot.verdicts.get(started)
@@ -328,8 +346,11 @@ class AgentCore:
             self._intake.release(fed.piece, fed.count)
         return bool(at or slot.killed)
 
-    def _put_back(self, parts: list[Fed], out: list[Command]) -> None:
-        """Tasks that a slot was fed are the agent's again: revokes first, then the head of the queue."""
+    def _put_back(self, parts: list[Fed], out: list[Command], next_of: Slot | None = None) -> None:
+        """Tasks that a slot was fed are the agent's again: revokes first, then the head of the queue.
+
+        next_of: what is left (one task) is for the next process of that slot.
+        """
         for fed in parts:
             piece = fed.piece
             if piece.lease.dead:
@@ -344,7 +365,10 @@ class AgentCore:
                     out.append(Send(returned_body(0, piece.lease.number, stopped)))
                     self._intake.release(piece, sum(b - a for a, b in stopped))
                 for a, b in wanted:
-                    self._held.put_back(piece, a, b)
+                    if next_of is not None:
+                        self._held.reserve(next_of.number, piece, a)
+                    else:
+                        self._held.put_back(piece, a, b)
 
     def _go_on(self, now: float, out: list[Command]) -> None:
         """The queue has changed: feed the slots, or give all of it back."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from manyhands.worker.commands import Command
 from manyhands.worker.pieces import Limits
-from manyhands.worker.slot_state import Look, Sight, Slot, Verdict
+from manyhands.worker.slot_state import Look, Sight, Slot, TooSlow
 from manyhands.worker.stopping import Stopping
 from manyhands.worker.timers import NEVER, Timers
 
@@ -48,11 +48,11 @@ class Deadlines:
             self.watch(slot, min(left), now)
 
 
-def _dues(limits: Limits, sight: Sight) -> Iterator[tuple[Verdict, float]]:
+def _dues(limits: Limits, sight: Sight) -> Iterator[tuple[TooSlow, float]]:
     """What the running task fails with, and when."""
     if limits.timeout:
-        yield Verdict(limits.timeout), sight.since + limits.timeout
+        yield TooSlow(limits.timeout), sight.since + limits.timeout
     if limits.progress_timeout:
         latest = max(sight.since, sight.progressed)
         note = sight.note if sight.progressed >= sight.since else ""
-        yield Verdict(limits.progress_timeout, "progress_timeout", note), latest + limits.progress_timeout
+        yield TooSlow(limits.progress_timeout, "progress_timeout", note), latest + limits.progress_timeout

@@ -7,6 +7,7 @@ from manyhands.worker.cutting import Cutting
 from manyhands.worker.deadlines import Deadlines
 from manyhands.worker.definition_store import DefinitionStore
 from manyhands.worker.held import Held
+from manyhands.worker.memory_limits import INTERVAL_MIN, MemoryLimits
 from manyhands.worker.pieces import Run
 from manyhands.worker.roster import Roster
 from manyhands.worker.slot_state import Fed, Slot
@@ -53,13 +54,26 @@ class Feeder:
     """Moves work from the queue to the slots. No slot that may be fed idles while there is some."""
 
     def __init__(
-        self, roster: Roster, held: Held, store: DefinitionStore, cutting: Cutting, deadlines: Deadlines
+        self,
+        roster: Roster,
+        held: Held,
+        store: DefinitionStore,
+        cutting: Cutting,
+        deadlines: Deadlines,
+        memory: MemoryLimits,
     ) -> None:
         self._roster = roster
         self._held = held
         self._store = store
         self._cutting = cutting
         self._deadlines = deadlines
+        self._memory = memory
+
+    def feed_reserved(self, slot: Slot, now: float, out: list[Command]) -> None:
+        """The slot has come up: what is reserved for it goes first."""
+        run = self._held.claim(slot.number)
+        if run is not None:
+            self._feed(slot, run, 1, now, out)
 
     def refill(self, slot: Slot, now: float, out: list[Command]) -> None:
         """Feed one slot if it has little left."""
@@ -112,14 +126,10 @@ class Feeder:
                 count = max(1, CHUNK_BYTES // mean_bytes)
             if count > run.hi - run.lo:
                 count = run.hi - run.lo
-        self._feed(slot, run, count, each, out)
-        if slot.outstanding > 1 and not slot.watched:
-            self._cutting.watch_later(slot, now)
-        if patience := piece.limits.patience:
-            self._deadlines.watch(slot, patience, now)
+        self._feed(slot, run, count, now, out)
         return True
 
-    def _feed(self, slot: Slot, run: Run, count: int, each: float, out: list[Command]) -> None:
+    def _feed(self, slot: Slot, run: Run, count: int, now: float, out: list[Command]) -> None:
         piece = run.piece
         for hash in piece.needs:
             if hash not in slot.known:
@@ -129,5 +139,12 @@ class Feeder:
                 out.append(SendDefinition(slot.number, hash, blob))
         lo = self._held.take(run, count)
         position = slot.next_position
-        self._roster.push(slot, Fed(position, count, piece, lo, each))
+        self._roster.push(slot, Fed(position, count, piece, lo, piece.pace.each))
         out.append(Feed(slot.number, position, piece, lo, lo + count))
+        if slot.outstanding > 1 and not slot.watched:
+            self._cutting.watch_later(slot, now)
+        limits = piece.limits
+        if patience := limits.patience:
+            self._deadlines.watch(slot, patience, now)
+        if limits.memory_bytes:
+            self._memory.watch(slot, INTERVAL_MIN, now)

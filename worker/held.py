@@ -1,4 +1,4 @@
-"""The agent's queue: unstarted runs of tasks in rank order, and those that wait for a definition."""
+"""The agent's queue: unstarted runs of tasks in rank order, and those that wait for a definition or a certain slot."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ class Held:
     def __init__(self) -> None:
         self._heap: list[tuple[_Key, Run]] = []
         self._waiting: dict[bytes, list[Run]] = {}
+        self._reserved: dict[int, Run] = {}  # by slot
         self._pushes = 0
         self._emptied = 0  # about how many empty runs lie in the heap
         #: Tasks that may be fed, and the seconds they will take by what is known.
@@ -40,6 +41,29 @@ class Held:
         run.group = 0
         piece.lease.runs.add(run)
         self._push(run)
+
+    def reserve(self, slot: int, piece: Piece, index: int) -> None:
+        """Hold this task for the next process of a slot, which has none now."""
+        run = Run(piece, index, index + 1)
+        run.waits_for = b""
+        piece.lease.runs.add(run)
+        self._reserved[slot] = run
+
+    def claim(self, slot: int) -> Run | None:
+        """The run reserved for the slot, if it is still there: to be taken, or let go."""
+        run = self._reserved.pop(slot, None)
+        if run is None or run.lo == run.hi:
+            return None
+        run.waits_for = None
+        self._count(run.piece.pace, 1)
+        return run
+
+    def let_go(self, slot: int) -> None:
+        """What is reserved for the slot may go to any."""
+        run = self.claim(slot)
+        if run is not None:
+            self._count(run.piece.pace, -1)
+            self._push(run)
 
     def _push(self, run: Run) -> None:
         self._pushes += 1
@@ -137,13 +161,14 @@ class Held:
             piece.lease.runs.add(other)
             if run.waits_for is None:
                 self._push(other)
-            else:
+            else:  # never a reserved one: that is one task
                 self._park(other, run.waits_for)
 
     def clear(self) -> list[tuple[Piece, int]]:
         """Drop everything; return how many tasks of which pieces."""
         runs = [run for _, run in self._heap]
         runs += [run for waiting in self._waiting.values() for run in waiting]
+        runs += self._reserved.values()
         dropped = [(run.piece, run.hi - run.lo) for run in runs if run.lo < run.hi]
         for run in runs:
             if run.waits_for is None:
@@ -151,6 +176,7 @@ class Held:
             run.piece.lease.runs.clear()
         self._heap.clear()
         self._waiting.clear()
+        self._reserved.clear()
         self.count = 0
         self.seconds = 0.0
         return dropped
@@ -166,7 +192,7 @@ class Held:
         for run in ready:
             queued[run.piece.pace] = queued.get(run.piece.pace, 0) + run.hi - run.lo
         assert all(pace.queued == count for pace, count in queued.items())
-        parked = [run for runs in self._waiting.values() for run in runs if run.lo < run.hi]
+        parked = [run for runs in (*self._waiting.values(), self._reserved.values()) for run in runs if run.lo < run.hi]
         assert all(run.waits_for is not None for run in parked)
         assert all(run in run.piece.lease.runs for run in (*ready, *parked))
         assert not any(run.piece.lease.dead for run in (*ready, *parked))

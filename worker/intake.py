@@ -23,10 +23,11 @@ EVERYTHING = SpanSet([(0, 1 << 64)])
 class Intake:
     """Owns the leases: which tasks are held here at all, in the queue or in a slot."""
 
-    def __init__(self, held: Held, store: DefinitionStore, roster: Roster) -> None:
+    def __init__(self, held: Held, store: DefinitionStore, roster: Roster, memory_bytes: int) -> None:
         self._held = held
         self._store = store
         self._roster = roster
+        self._memory_bytes = memory_bytes
         self._durations = Durations()
         self._wanted: set[bytes] = set()  # asked of the master
         self._arrivals = 0
@@ -40,7 +41,7 @@ class Intake:
             lease = Lease(message.lease, message.job, message.job_name)
         self._arrivals += 1
         rank = (-message.priority, message.tag, self._arrivals)
-        retry_on, limits = message.retry_on, Limits(message.timeout, message.progress_timeout)
+        retry_on, limits = message.retry_on, self._limits(message)
         unknown: list[bytes] = []
         for part in message.pieces:
             pace = self._durations.of(part.function or message.job)
@@ -59,6 +60,13 @@ class Intake:
         if lease.open:
             self.leases[lease.number] = lease
         self._want(unknown, out)
+
+    def _limits(self, message: pb.Dispatch) -> Limits:
+        """Of its memory the smaller one of the job's and this worker's."""
+        asked, allowed = message.memory_bytes, self._memory_bytes
+        if allowed and not 0 < asked <= allowed:
+            return Limits(message.timeout, message.progress_timeout, allowed, "--memory")
+        return Limits(message.timeout, message.progress_timeout, asked)
 
     def _missing(self, piece: Piece) -> bytes | None:
         store = self._store

@@ -9,10 +9,15 @@ from manyhands.wire.spans import Span, SpanSet
 
 
 class Limits(NamedTuple):
-    """What a task may use; 0: as much as it takes. Durations in seconds."""
+    """What a task may use; 0: as much as it takes. Durations in seconds.
+
+    memory_option: who set `memory_bytes`, "memory" (the job) or "--memory" (this worker).
+    """
 
     timeout: float = 0.0
     progress_timeout: float = 0.0
+    memory_bytes: int = 0
+    memory_option: str = "memory"
 
     @property
     def patience(self) -> float:
@@ -154,5 +159,6 @@ class Run:
         self.hi = hi
         #: 0: came back from a slot, goes first; 1: as it arrived.
         self.group = 1
-        #: The missing definition in whose list this run waits; None: it may be fed.
+        #: The missing definition in whose list this run waits; b"": the slot that it is reserved for;
+        #: None: it may be fed.
         self.waits_for: bytes | None = None

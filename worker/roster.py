@@ -41,6 +41,8 @@ class Roster:
         slot.watched = False
         slot.deadline = NEVER
         slot.stopping = slot.killed = 0
+        slot.excused = False
+        slot.measure_at, slot.measuring = NEVER, 0
         slot.verdicts.clear()
         slot.completed = 0
 
@@ -116,6 +118,8 @@ class Roster:
             assert (slot.number in self.idle) == (slot.ready and not slot.fed and slot.cut is None)
             assert slot.ready or not slot.fed
             assert slot.deadline < NEVER or slot.killed or not any(fed.piece.limits.patience for fed in slot.fed)
+            is_measured = slot.measure_at < NEVER or slot.measuring or slot.killed
+            assert is_measured or not any(fed.piece.limits.memory_bytes for fed in slot.fed)
             assert slot.watched or slot.outstanding < 2 or slot.cut is not None
         assert abs(self.seconds - sum(slot.seconds for slot in self.slots)) < 1e-6
         assert self.ready == sum(slot.ready for slot in self.slots)

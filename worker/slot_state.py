@@ -47,15 +47,25 @@ class Fed:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a task has failed with that is stopped: it exceeded `timeout` seconds, which is the job's `limit`.
-
-    progress: what it last said of that.
-    """
+class TooSlow:
+    """The task exceeded `timeout` seconds, which is the job's `limit`. progress: what it last said of that."""
 
     timeout: float
     limit: str = "timeout"
     progress: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """The task used so much memory, more than it may. limit: which option allows that, as in `Limits`."""
+
+    used_bytes: int
+    limit_bytes: int
+    limit: str
+
+
+#: What a task has failed with that is stopped.
+Verdict = TooSlow | TooLarge
 
 
 @dataclass(slots=True)
@@ -74,12 +84,17 @@ class Slot:
         "completed",
         "cut",
         "deadline",
+        "excused",
         "failures",
         "fed",
+        "first_seen",
         "kill_at",
         "killed",
         "known",
         "life",
+        "measure_at",
+        "measuring",
+        "measuring_since",
         "next_position",
         "number",
         "outstanding",
@@ -118,6 +133,15 @@ class Slot:
         self.verdicts: dict[int, Verdict] = {}
         #: The position of the task for whose sake the process is being killed; 0: it is not.
         self.killed = 0
+        #: That task is not to blame for what it is killed for: it runs again in the slot's next process.
+        self.excused = False
+        #: When to measure its memory; see `memory_limits`. And the position of the task for whose sake it is being
+        #: measured (0: it is not), since when.
+        self.measure_at = float("inf")
+        self.measuring = 0
+        self.measuring_since = 0.0
+        #: The position of the task that ran when it was last measured, and what it used when it was first seen to run.
+        self.first_seen = 0, 0
         #: Tasks this process has reported.
         self.completed = 0
         #: Processes in a row that died without having run anything.

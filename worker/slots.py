@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Protocol
 
 from manyhands.wire.errors import KILLED_BY_US
-from manyhands.worker import page
+from manyhands.worker import page, process_tree
 from manyhands.worker import slot_frames as frames
 from manyhands.worker.output import LineTagger, OutputStream
 from manyhands.worker.reaper import Reaper
@@ -97,6 +97,11 @@ class SlotShell:
         loop.add_reader(process.stdout, self._read_output, 0)
         loop.add_reader(process.stderr, self._read_output, 1)
         self._watch(process)
+
+    @property
+    def pid(self) -> int | None:
+        """Of its process, which is not reaped yet; None: it has none."""
+        return None if self._process is None else self._process.popen.pid
 
     def look(self) -> Sight:
         """The slot's page; of a dead one, as it was at the end."""
@@ -230,14 +235,18 @@ class SlotShell:
             waiting.add_done_callback(lambda _: self._end())
 
     def kill(self, fault: str = "") -> None:
-        """Kill the process and whatever else is in its group; `on_death` follows, and tells the fault."""
+        """Kill the process, its descendants, and what else is in its group; `on_death` follows, and tells the fault."""
         process = self._process
         if process is not None and process.popen.returncode is None:
             if fault:
                 self._killed_for = f"{KILLED_BY_US}{fault}"
                 self._streams[1].put([f"{self._killed_for}\n".encode()])
+            started = process_tree.descendants(process.popen.pid)  # once it is dead they are nobody's children
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.popen.pid, signal.SIGKILL)
+            for pid in started:  # those with a group of their own
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _end(self) -> None:
         """The process has ended but is not reaped: its pid, and so its group's, is still its own."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.worker.commands import Command, Interrupt, Kill
 from manyhands.worker.pieces import Piece
-from manyhands.worker.slot_state import Look, Slot, Verdict
+from manyhands.worker.slot_state import Look, Slot, TooSlow, Verdict
 from manyhands.worker.timers import Timers
 
 #: Seconds that an interrupted task has to end before its process is killed.
@@ -35,6 +35,15 @@ class Stopping:
         if verdict is not None:
             slot.verdicts[position] = verdict
         self._interrupt(slot, now, out)
+
+    def kill(self, slot: Slot, position: int, verdict: Verdict | None, out: list[Command]) -> None:
+        """End the task that the slot has begun at this position at once: what it does meanwhile may cost others."""
+        if slot.killed:
+            return
+        slot.stopping = slot.killed = position
+        if verdict is not None:
+            slot.verdicts.setdefault(position, verdict)
+        out.append(Kill(slot.number))
 
     def stop_unwanted(self, slot: Slot, now: float, out: list[Command]) -> None:
         """Stop what the slot has begun last, if the master wants it stopped; not before a cut that is under way.
@@ -79,17 +88,18 @@ class Stopping:
 
 def failed_body(piece: Piece, index: int, verdict: Verdict, worker: str, seconds: float) -> pb.Body:
     """What the master is told of a task that was stopped with this verdict, after so many seconds."""
-    return pb.Body(
-        failure=pb.Failure(
-            job=piece.lease.job,
-            lease=piece.lease.number,
-            index=index,
-            kind=pb.Failure.KIND_TIMED_OUT,
-            text=worker,
-            seconds=seconds,
-            timeout=verdict.timeout,
-            limit=verdict.limit,
-            progress=verdict.progress,
-            attempt=piece.attempt,
-        )
+    failure = pb.Failure(
+        job=piece.lease.job,
+        lease=piece.lease.number,
+        index=index,
+        text=worker,
+        seconds=seconds,
+        limit=verdict.limit,
+        attempt=piece.attempt,
     )
+    if isinstance(verdict, TooSlow):
+        failure.kind, failure.timeout, failure.progress = pb.Failure.KIND_TIMED_OUT, verdict.timeout, verdict.progress
+    else:
+        failure.kind = pb.Failure.KIND_MEMORY_EXCEEDED
+        failure.used_bytes, failure.limit_bytes = verdict.used_bytes, verdict.limit_bytes
+    return pb.Body(failure=failure)

@@ -9,8 +9,8 @@ from typing import Literal
 from manyhands.worker.slot_state import Slot
 
 #: watch: look for a straggler. cut: publish the cut. deadline: see whether a task has run too long.
-#: stop: see whether what is to stop has. spawn: start the slot's next process.
-Kind = Literal["watch", "cut", "deadline", "stop", "spawn"]
+#: memory: measure what it uses. stop: see whether what is to stop has. spawn: start the slot's next process.
+Kind = Literal["watch", "cut", "deadline", "memory", "stop", "spawn"]
 
 NEVER = float("inf")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from manyhands._version import __version__
 from manyhands.addresses import DEFAULT_PORT, check_address
+from manyhands.wire.sizes import parse_bytes
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -150,6 +151,12 @@ def _add_slots(parser: argparse.ArgumentParser) -> None:
         help="tasks run at the same time by a worker (default: a core each, %(default)s here)",
     )  # fmt: skip
 
+    parser.add_argument(
+        "--memory", type=_memory, default=0, metavar="SIZE",
+        help="private memory that each slot may use, such as 4GiB: who uses more is killed, and the task fails; mapped "
+        "files and shared memory do not count (default: as much as there is; Linux only)",
+    )  # fmt: skip
+
 
 def _add_drain(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -187,6 +194,18 @@ def _seconds(text: str) -> float:
     if not 0.0 <= seconds < float("inf"):
         raise argparse.ArgumentTypeError(f"must be a number of seconds from 0, not {text!r}")
     return seconds
+
+
+def _memory(text: str) -> int:
+    from manyhands.worker.private_memory import is_countable
+
+    try:
+        size = parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if not is_countable():
+        raise argparse.ArgumentTypeError("memory can only be limited on Linux, which tells who uses how much")
+    return size
 
 
 def _port(text: str) -> int:
@@ -230,7 +249,8 @@ def _worker(arguments: argparse.Namespace) -> int:
         from manyhands.daemons import run_daemon, serve_worker
 
         _log(arguments.verbose)
-        return run_daemon(serve_worker(address, arguments.name, arguments.slots, arguments.drain_timeout, reaper))
+        size = arguments.slots, arguments.memory
+        return run_daemon(serve_worker(address, arguments.name, *size, arguments.drain_timeout, reaper))
 
 
 def _local(arguments: argparse.Namespace) -> int:
@@ -240,7 +260,7 @@ def _local(arguments: argparse.Namespace) -> int:
         from manyhands.daemons import run_daemon, serve_local
 
         _log(arguments.verbose)
-        where, size = (arguments.host, arguments.port), (arguments.workers, arguments.slots)
+        where, size = (arguments.host, arguments.port), (arguments.workers, arguments.slots, arguments.memory)
         return run_daemon(serve_local(*where, *size, arguments.drain_timeout, reaper, tcp_only=arguments.tcp_only))
 
 

@@ -130,14 +130,17 @@ async def _listen(master: Master, host: str, port: int, *, tcp_only: bool) -> in
         raise why_not_listening(host, port) from error
 
 
-async def serve_worker(address: str, name: str, slots: int, drain_timeout: float, reaper: Reaper) -> int:
+async def serve_worker(
+    address: str, name: str, slots: int, memory_bytes: int, drain_timeout: float, reaper: Reaper
+) -> int:
     """`manyhands worker`."""
     stop = _Stop()
-    notices = WorkerNotices(address, slots)
+    notices = WorkerNotices(address, slots, memory_bytes)
     agent = Agent(
         partial(Dialer, partial(same_host.dial, address)),
         name=name,
         slots=slots,
+        memory_bytes=memory_bytes,
         on_welcome=notices.on_welcome,
         on_link_lost=notices.on_link_lost,
         reaper=reaper,
@@ -149,14 +152,24 @@ async def serve_worker(address: str, name: str, slots: int, drain_timeout: float
 
 
 async def serve_local(
-    host: str, port: int, workers: int, slots: int, drain_timeout: float, reaper: Reaper, *, tcp_only: bool
+    host: str,
+    port: int,
+    workers: int,
+    slots: int,
+    memory_bytes: int,
+    drain_timeout: float,
+    reaper: Reaper,
+    *,
+    tcp_only: bool,
 ) -> int:
     """`manyhands local`: a master and workers in this process, for others on this machine to use."""
     stop = _Stop()
     master = Master()
     port = await _listen(master, host, port, tcp_only=tcp_only)
     connect = partial(LocalUplink, master.join)
-    agents = [Agent(connect, name=f"local-{i}", slots=slots, reaper=reaper) for i in range(workers)]
+    agents = [
+        Agent(connect, name=f"local-{i}", slots=slots, memory_bytes=memory_bytes, reaper=reaper) for i in range(workers)
+    ]
     async with _running(agents, stop):
         print_how_to_join(host, port)
         await stop.wait()

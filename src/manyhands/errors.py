@@ -25,6 +25,7 @@ from manyhands.wire.errors import (
     SessionLost,
     TaskCrashed,
     TaskInterrupted,
+    TaskMemoryExceeded,
     TaskTimeout,
     UnknownJob,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "SessionLost",
     "TaskCrashed",
     "TaskInterrupted",
+    "TaskMemoryExceeded",
     "TaskTimeout",
     "UnknownJob",
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 from manyhands._version import __version__
 from manyhands.addresses import host_port, is_loopback, reachable_host
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.sizes import shown
 
 
 def counted(number: int, noun: str) -> str:
@@ -50,9 +51,11 @@ def print_draining(tasks: int, timeout: float) -> None:
 class WorkerNotices:
     """Tells a worker's terminal each change, once, however many attempts to reach the master there are."""
 
-    def __init__(self, address: str, slots: int) -> None:
+    def __init__(self, address: str, slots: int, memory_bytes: int = 0) -> None:
         self._address = address
         self._slots = counted(slots, "slot")
+        if memory_bytes:
+            self._slots += f", which may use {shown(memory_bytes)} of memory each"
         self._was_welcomed = False
         self._has_complained = False
         self._warnings: set[str] = set()

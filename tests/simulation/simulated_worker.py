@@ -25,6 +25,7 @@ from manyhands.worker.commands import (
     Feed,
     Interrupt,
     Kill,
+    Measure,
     Send,
     SendCut,
     SendDefinition,
@@ -211,6 +212,8 @@ class SimulatedWorker:
                 case Interrupt(number, position):
                     # A signal arrives in its own time.
                     self._loop.call_soon(self._interrupt, number, self._slots[number], position)
+                case Measure():
+                    raise AssertionError("no job of the simulation has a limit of memory")
                 case Kill(number):
                     self._world.story.tell("%s kills slot %d", self.name, number)
                     self._world.ledger.counts["kills"] += 1

@@ -21,6 +21,10 @@ from manyhands.client.options import Options
         ({"retry_delay_max": float("inf")}, ValueError, "retry_delay_max"),
         ({"timeout": 0}, ValueError, "None means as long as it takes"),
         ({"timeout": "5s"}, TypeError, "timeout must be a number of seconds"),
+        ({"memory": 1.5}, TypeError, 'memory must be a size such as "4GiB"'),
+        ({"memory": True}, TypeError, "memory must be a size"),
+        ({"memory": "4 gigs"}, ValueError, "memory must be a size such as"),
+        ({"memory": 0}, ValueError, "memory must be at least 1 byte"),
         ({"retry_on": ValueError("x")}, TypeError, "retry_on must be exception classes"),
         ({"retry_on": (OSError, 3)}, TypeError, "not 3"),
         ({"retry_on": "OSError"}, TypeError, "retry_on must be exception classes"),
@@ -36,6 +40,10 @@ from manyhands.client.options import Options
 def test_bad_options_are_explained(options: dict[str, Any], kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words.replace("?", r"\?")):
         Options().changed(options)
+
+
+def test_sizes_are_read_once() -> None:
+    assert Options().changed({"memory": "1.5 GiB"}) == Options(memory=3 << 29)
 
 
 def test_options_build_on_one_another() -> None:

@@ -159,6 +159,7 @@ class Model:
         assert command.retry_on == job.options.retry.retry_on
         assert command.timeout == job.options.timeout
         assert command.progress_timeout == job.options.progress_timeout
+        assert command.memory_bytes == job.options.memory_bytes
         assert command.priority == job.options.priority
         lease = ModelLease(command.lease, command.worker, command.job, set(), at=now)
         functions = set()
@@ -317,7 +318,9 @@ class Model:
 
     @staticmethod
     def is_retryable(message: pb.Failure, job: ModelJob) -> bool:
-        return message.retryable or (message.kind == pb.Failure.KIND_TIMED_OUT and job.options.retry.on_timeout)
+        retry = job.options.retry
+        named = {pb.Failure.KIND_TIMED_OUT: retry.on_timeout, pb.Failure.KIND_MEMORY_EXCEEDED: retry.on_memory}
+        return message.retryable or named.get(message.kind, False)
 
     def fails(self, lease: ModelLease, index: int, *, retryable: bool, now: float) -> None:
         """Before the scheduler is told, so that its answer can be judged."""

@@ -19,6 +19,7 @@ options = st.builds(
     max_parallel=st.sampled_from([0, 0, 1, 3]),
     metered=st.booleans(),
     speculate=st.booleans(),
+    memory_bytes=st.sampled_from([0, 1 << 30]),
     total_timeout=st.sampled_from([0.0, 0.0, 0.0, 2.0, 40.0]),
     queue_timeout=st.sampled_from([0.0, 0.0, 0.0, 0.05, 3.0]),
     retry=st.builds(
@@ -28,6 +29,7 @@ options = st.builds(
         backoff=st.sampled_from([1.0, 2.0]),
         retry_on=st.sampled_from([b"", hashed("errors")]),
         on_timeout=st.booleans(),
+        on_memory=st.booleans(),
     ),
 )
 picks = st.integers(0, 1 << 16)
@@ -326,14 +328,20 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.has_ended(lease.job, lo, hi)
 
     @precondition(lambda self: self.any_lease())
-    @rule(which=picks, where=picks, retryable=st.sampled_from([True, False, None]), late=lates, also_plan=plans)
+    @rule(
+        which=picks, where=picks, retryable=st.sampled_from([True, False, "slow", "large"]), late=lates, also_plan=plans
+    )
     def fail(self, which, where, retryable, late, also_plan):
-        """`retryable` None: it ran too long."""
+        """`retryable` slow, large: it ran too long, or used too much memory."""
         lease = self.pick_lease(which, late)
         index = self.pick(sorted(lease.open), where)
-        if retryable is None:
-            retryable = self.model.jobs[lease.job].options.retry.on_timeout
+        retry = self.model.jobs[lease.job].options.retry
+        if retryable == "slow":
+            retryable = retry.on_timeout
             message = pb.Failure(index=index, kind=pb.Failure.KIND_TIMED_OUT)
+        elif retryable == "large":
+            retryable = retry.on_memory
+            message = pb.Failure(index=index, kind=pb.Failure.KIND_MEMORY_EXCEEDED)
         else:
             message = pb.Failure(index=index, kind=pb.Failure.KIND_EXCEPTION, retryable=retryable)
         message.attempt = lease.attempts[index]

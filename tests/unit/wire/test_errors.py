@@ -38,6 +38,8 @@ EXAMPLES = [
     errors.RemoteTraceback("Traceback ...\n"),
     errors.ContentError("item 3", "['log']", "TextIOWrapper", way_out="open it inside the task"),
     errors.CheckpointError("/a/b/results.sqlite", "is damaged", "move it away to begin anew"),
+    errors.TaskMemoryExceeded(3 << 29, 1 << 30, worker="w1", task="7"),
+    errors.TaskMemoryExceeded(3 << 29, 1 << 30, worker="w1", limit="--memory"),
 ]
 
 
@@ -79,11 +81,16 @@ def test_sentences() -> None:
         "run it alone to see why\nThe last lines of its stderr:\nFatal"
     )
     assert texts[15].endswith("for 5 s; start one with: manyhands worker host:7077")
-    assert texts[-2] == (
+    assert texts[-4] == (
         "item 3: ['log'] (TextIOWrapper) has no content by which a checkpoint could know it again; "
         "open it inside the task"
     )
-    assert texts[-1] == "the checkpoint /a/b/results.sqlite is damaged; move it away to begin anew"
+    assert texts[-3] == "the checkpoint /a/b/results.sqlite is damaged; move it away to begin anew"
+    assert texts[-2] == (
+        "task 7 used 1.5 GiB of private memory on worker 'w1', and its process was killed: its limit is 1 GiB; "
+        "have it hold less at a time, or give it more with with_options(memory=)"
+    )
+    assert "this worker allows 1 GiB for each slot; " in texts[-1]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 from tests.support.builders import items_of, packed
-from tests.unit.worker.model_slot import ModelSlot, TaskKey
+from tests.unit.worker.model_slot import SLOT_BYTES, ModelSlot, TaskKey
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.worker.commands import (
@@ -15,6 +15,7 @@ from manyhands.worker.commands import (
     Feed,
     Interrupt,
     Kill,
+    Measure,
     Send,
     SendCut,
     SendDefinition,
@@ -22,6 +23,7 @@ from manyhands.worker.commands import (
     Spawn,
 )
 from manyhands.worker.core import AgentCore
+from manyhands.worker.memory_limits import LITTLE
 from manyhands.worker.slot_state import Sight
 
 UNSEEN = Sight(0, busy=False, since=0.0)
@@ -37,15 +39,24 @@ class AgentModel:
         fails: Callable[[TaskKey], bool] = lambda _: False,
         store_bytes: int = 1 << 20,
         slot_definitions: int = 1000,
+        memory: Callable[[TaskKey], tuple[int, int]] = lambda _: (0, 0),
+        memory_bytes: int = 0,
     ) -> None:
         self.now = 100.0
         self.draining = False
         self.late = False
         #: Seconds from a decision to its execution: the agent's process may be preempted in between.
         self.lag = 0.0
-        self.core = AgentCore(slots, self._look, name="w", store_bytes=store_bytes)
+        #: Slots send what is finished before they start a task, as real ones do unless that took no time. Or two tasks
+        #: could for ever undo each other: each leaves so much memory that its slot is killed with its result unsent.
+        self.prompt = False
+        self.core = AgentCore(slots, self._look, name="w", store_bytes=store_bytes, memory_bytes=memory_bytes)
         self.slots: list[ModelSlot | None] = [None] * slots
         self.last_sight = [UNSEEN] * slots
+        self.memory, self.memory_bytes = memory, memory_bytes
+        self.memory_limits: dict[int, int] = {}  # by lease, and 0 for none
+        self.measurements: list[tuple[int, ModelSlot, int]] = []  # (slot, its process, position), not taken yet
+        self.excused = 0  # tasks that were not blamed for what their slot was killed for
         self.seconds, self.fails, self.slot_definitions = seconds, fails, slot_definitions
         self.sent: list[pb.Body] = []
         self.complaints: list[str] = []
@@ -77,11 +88,14 @@ class AgentModel:
         retry_on: bytes = b"",
         job: int | None = None,
         timeout: float = 0.0,
+        memory_bytes: int = 0,
         definitions: Iterable[bytes] = (),
     ) -> None:
         self.jobs[lease] = job = lease if job is None else job
         self.timeouts[lease] = timeout
+        self.memory_limits[lease] = min(each or 1 << 62 for each in (memory_bytes, self.memory_bytes))
         message = pb.Dispatch(lease=lease, job=job, priority=priority, tag=tag, retry_on=retry_on, timeout=timeout)
+        message.memory_bytes = memory_bytes
         for lo, hi in ranges:
             ends, payload = packed([b"x"] * (hi - lo))
             message.pieces.append(
@@ -120,6 +134,8 @@ class AgentModel:
 
     def step(self, number: int) -> bool:
         slot = self.slots[number]
+        if slot is not None and self.prompt and slot.state == "publishing":
+            slot.checkpoint()
         return slot is not None and slot.step(self.now, self.late)
 
     def deliver(self, number: int) -> bool:
@@ -139,6 +155,8 @@ class AgentModel:
         self.deliver(number)
         running = slot.is_running
         killed = self.core._roster.slots[number].killed
+        excused = self.core._roster.slots[number].excused and killed == slot.started.value
+        self.excused += excused
         assert bool(killed) == (number in self.doomed)
         self.doomed.discard(number)
         for task in self.runs:
@@ -150,11 +168,12 @@ class AgentModel:
         self.do(self.core.died(number, exit_code, "last words", self.now))
         is_meant = not killed or killed == slot.started.value
         if running is not None and self.jobs.get(running[0]) is not None:
-            assert (running in self.fate) == is_meant, f"{running} ran when its slot died"
+            is_over = is_meant and not (excused and running not in self.unwanted and not self.draining)
+            assert (running in self.fate) == is_over, f"{running} ran when its slot died"
         assert len(self._charged()) - len(charged) <= is_meant
 
     def _charged(self) -> set[TaskKey]:
-        return {task for task, fate in self.fate.items() if fate in ("crashed", "timed out")}
+        return {task for task, fate in self.fate.items() if fate in ("crashed", "timed out", "too large")}
 
     def interrupt(self, *, heeded: bool = True) -> None:
         """The signals arrive; what they are meant for ends, unless it does not heed them."""
@@ -166,6 +185,13 @@ class AgentModel:
                     assert task is not None
                     assert task in self.unwanted or self.timeouts.get(task[0], 1.0) or task in self.fate
                     self.stopped.add(task)
+
+    def measure(self) -> None:
+        """What the core has asked for is told, as it is now; of a dead process nothing."""
+        measurements, self.measurements = self.measurements, []
+        for number, process, position in measurements:
+            if process is self.slots[number]:
+                self.do(self.core.measured(number, position, process.used_bytes, self.now))
 
     def reap(self) -> None:
         """What the core has had killed dies."""
@@ -209,7 +235,9 @@ class AgentModel:
                 case Spawn(number):
                     assert self.slots[number] is None
                     assert not self.draining, "a slot is started, though nothing will run in it"
-                    self.slots[number] = ModelSlot(self._on_run, self._lasts, self.fails, self.slot_definitions)
+                    self.slots[number] = ModelSlot(
+                        self._on_run, self._lasts, self.fails, self.slot_definitions, self.memory
+                    )
                 case SetLimit(number, limit):
                     if (slot := self.slots[number]) is not None:
                         slot.limit.store(limit, self.now)
@@ -224,6 +252,12 @@ class AgentModel:
                     assert process is not None
                     assert 0 < position <= process.started.value
                     self.signals.append((number, process, position))
+                case Measure(number, position, limit_bytes):
+                    process = self.slots[number]
+                    assert process is not None
+                    assert limit_bytes in self.memory_limits.values()
+                    assert all(each is not process for _, each, _ in self.measurements), "one at a time"
+                    self.measurements.append((number, process, position))
                 case Kill(number):
                     assert self.slots[number] is not None
                     self.doomed.add(number)
@@ -256,6 +290,12 @@ class AgentModel:
                     timeout = self.timeouts[task[0]]
                     assert 0.0 < timeout == body.failure.timeout <= body.failure.seconds + 1e-9
                     assert self.runs[task]
+                elif body.failure.kind == pb.Failure.KIND_MEMORY_EXCEEDED:
+                    self._end(task, "too large")
+                    limit = self.memory_limits[task[0]]
+                    assert body.failure.limit == ("--memory" if limit == self.memory_bytes else "memory")
+                    assert body.failure.used_bytes > body.failure.limit_bytes == limit
+                    assert SLOT_BYTES + self.memory(task)[0] > (1 - LITTLE) * limit, f"{task} is blamed for others"
                 else:
                     self._end(task, "failed")
                     assert body.failure.payload == repr(task).encode()
@@ -299,9 +339,11 @@ class AgentModel:
         until = self.now + limit
         self.late = False
         self.lag = 0.0
+        self.prompt = True
         while True:
             self.answer_wants()
             self.interrupt()
+            self.measure()
             self.reap()
             for number in range(len(self.slots)):
                 self.settle(number)

@@ -16,6 +16,9 @@ from manyhands.worker.slot_state import Sight
 #: A store is visible to the other side after so many seconds at the latest; really a few hundred nanoseconds.
 STORE_DELAY = 0.0005
 
+#: What a slot uses that has run nothing.
+SLOT_BYTES = 10
+
 TaskKey = tuple[int, int]  # lease, index
 
 
@@ -56,7 +59,10 @@ class Word:
 
 
 class ModelSlot:
-    """One process. `on_run` is told of each task that starts; `seconds` and `fails` say how it goes."""
+    """One process. `on_run` is told of each task that starts; `seconds` and `fails` say how it goes.
+
+    memory: the bytes that a task takes when it starts, and those of them that it leaves when it ends.
+    """
 
     def __init__(
         self,
@@ -64,8 +70,13 @@ class ModelSlot:
         seconds: Callable[[TaskKey], float],
         fails: Callable[[TaskKey], bool],
         max_definitions: int = 1000,
+        memory: Callable[[TaskKey], tuple[int, int]] = lambda _: (0, 0),
     ) -> None:
         self._on_run, self._seconds, self._fails = on_run, seconds, fails
+        self._memory = memory
+        #: Bytes that earlier tasks left in it, and that the present one has taken.
+        self._left = SLOT_BYTES
+        self._own = 0
         self.started = Word()
         self.busy = Word()
         self.limit = Word(NO_LIMIT)
@@ -90,6 +101,10 @@ class ModelSlot:
 
     def sight(self, now: float, late: bool) -> Sight:
         return Sight(self.started.load(now, late), bool(self.busy.load(now, late)), self.since)
+
+    @property
+    def used_bytes(self) -> int:
+        return self._left + self._own
 
     def write(self, command: Feed | SendCut | SendDefinition) -> None:
         if isinstance(command, SendDefinition):
@@ -198,6 +213,7 @@ class ModelSlot:
     def _start(self, now: float) -> None:
         task = self._task()
         self._on_run(task)
+        self._own = self._memory(task)[0]
         self.ran += 1
         self.ends_at = now + self._seconds(task)
         self.state = "running"
@@ -215,6 +231,8 @@ class ModelSlot:
 
     def _next(self) -> None:
         assert self.feed is not None
+        self._left += self._memory(self._task())[1]
+        self._own = 0
         self.position += 1
         if self.position == self.feed.position + self.feed.hi - self.feed.lo:
             self._close_run()

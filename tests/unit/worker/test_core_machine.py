@@ -12,7 +12,7 @@ from tests.unit.worker.model_slot import TaskKey
 from manyhands.protos import manyhands_pb2 as pb
 
 FUNCTIONS = [hashed(name) for name in "fgh"]
-DURATIONS = [0.0, 1e-6, 1e-5, 0.001, 0.003, 0.02, 0.3]
+DURATIONS = [0.0, 1e-6, 1e-5, 0.001, 0.003, 0.02, 0.3, 0.3]
 
 
 class AgentMachine(RuleBasedStateMachine):
@@ -24,15 +24,29 @@ class AgentMachine(RuleBasedStateMachine):
         failing=st.integers(2, 9),
         store_bytes=st.sampled_from([1 << 20, 5]),
         slot_definitions=st.sampled_from([1000, 4]),
+        sizes=st.lists(st.tuples(st.sampled_from([0, 50, 200]), st.sampled_from([0, 60])), min_size=1, max_size=4),
+        memory_bytes=st.sampled_from([0, 0, 150]),
     )
-    def begin(self, slots: int, speeds: list[float], failing: int, store_bytes: int, slot_definitions: int) -> None:
+    def begin(
+        self,
+        slots: int,
+        speeds: list[float],
+        failing: int,
+        store_bytes: int,
+        slot_definitions: int,
+        sizes: list[tuple[int, int]],
+        memory_bytes: int,
+    ) -> None:
         def seconds(task: TaskKey) -> float:
             return speeds[hash(task) % len(speeds)]
 
         def fails(task: TaskKey) -> bool:
             return hash(task) % failing == 1
 
-        self.model = AgentModel(slots, seconds, fails, store_bytes, slot_definitions)
+        def memory(task: TaskKey) -> tuple[int, int]:
+            return sizes[hash(task) // 7 % len(sizes)]
+
+        self.model = AgentModel(slots, seconds, fails, store_bytes, slot_definitions, memory, memory_bytes)
         self.leases: list[int] = []
         self.next = 1
 
@@ -44,6 +58,7 @@ class AgentMachine(RuleBasedStateMachine):
         tag=st.sampled_from([0.0, 0.0, 1.5]),
         retry_on=st.sampled_from([b"", b"", hashed("errors")]),
         timeout=st.sampled_from([0.0, 0.0, 0.002, 0.05]),
+        memory_bytes=st.sampled_from([0, 100, 150]),
         further=st.lists(st.sampled_from([hashed("a"), hashed("b")]), max_size=2, unique=True),
     )
     def dispatch(
@@ -55,6 +70,7 @@ class AgentMachine(RuleBasedStateMachine):
         tag: float,
         retry_on: bytes,
         timeout: float,
+        memory_bytes: int,
         further: list[bytes],
     ) -> None:
         lease, self.next = self.next, self.next + 1
@@ -71,6 +87,7 @@ class AgentMachine(RuleBasedStateMachine):
             tag=tag,
             retry_on=retry_on,
             timeout=timeout,
+            memory_bytes=memory_bytes,
             definitions=further,
         )
 
@@ -123,6 +140,16 @@ class AgentMachine(RuleBasedStateMachine):
     @rule(heeded=st.sampled_from([True, True, False]))
     def interrupt(self, heeded: bool) -> None:
         self.model.interrupt(heeded=heeded)
+
+    @rule(seconds=st.sampled_from([0.0, 0.06, 0.06]), settle=st.booleans())
+    def measure(self, seconds: float, settle: bool) -> None:
+        """Long enough, and slots that run something, or the core would hardly ever want to know."""
+        if settle:
+            self.model.answer_wants()
+            for number in range(len(self.model.slots)):
+                self.model.settle(number)
+        self.model.advance(seconds)
+        self.model.measure()
 
     @rule()
     def reap(self) -> None:

@@ -10,7 +10,7 @@ from manyhands.worker.commands import Command, Interrupt, Kill, Send
 from manyhands.worker.core import AgentCore
 from manyhands.worker.deadlines import Deadlines
 from manyhands.worker.reports import Done, Ready
-from manyhands.worker.slot_state import Verdict
+from manyhands.worker.slot_state import TooSlow
 from manyhands.worker.stopping import REPEAT_INTERVAL, STOP_GRACE, Stopping
 from manyhands.worker.timers import NEVER, Timers
 
@@ -47,7 +47,7 @@ def test_who_runs_too_long_is_interrupted_then_killed() -> None:
     assert stage.check(12.0) == [], "it has run for one second"
     assert stage.timers.first == 13.0
     assert stage.check(13.0) == [Interrupt(0, 2)]
-    assert stage.slot.verdicts == {2: Verdict(2.0)}
+    assert stage.slot.verdicts == {2: TooSlow(2.0)}
     assert stage.check(13.0 + REPEAT_INTERVAL) == [Interrupt(0, 2)], (
         "the first one may have struck in the slot's own code"
     )
@@ -94,7 +94,7 @@ def test_a_shorter_timeout_behind_a_longer_one() -> None:
     assert stage.check(11.0) == []
     assert stage.timers.first == pytest.approx(11.1)
     assert stage.check(11.2) == [Interrupt(0, 6)]
-    assert stage.slot.verdicts == {6: Verdict(0.5)}
+    assert stage.slot.verdicts == {6: TooSlow(0.5)}
 
 
 def test_progress_puts_it_off() -> None:
@@ -106,14 +106,14 @@ def test_progress_puts_it_off() -> None:
     deadlines.watch(slot, 1.0, 100.0)
     sights.see(0, started=1, since=100.0, progressed=99.0, note="of an earlier task")
     deadlines.check(slot, 101.0, out)
-    assert slot.verdicts.pop(1) == Verdict(1.0, "progress_timeout")
+    assert slot.verdicts.pop(1) == TooSlow(1.0, "progress_timeout")
     slot.stopping = 0
     sights.see(0, started=1, since=100.0, progressed=101.5, note="half")
     deadlines.check(slot, 102.0, out)
     assert not slot.verdicts
     assert slot.deadline == pytest.approx(102.5)
     deadlines.check(slot, 102.6, out)
-    assert slot.verdicts == {1: Verdict(1.0, "progress_timeout", "half")}
+    assert slot.verdicts == {1: TooSlow(1.0, "progress_timeout", "half")}
     assert out == [Interrupt(0, 1)] * 2
 
 

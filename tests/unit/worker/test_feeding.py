@@ -12,6 +12,7 @@ from manyhands.worker.deadlines import Deadlines
 from manyhands.worker.definition_store import DefinitionStore
 from manyhands.worker.feeding import AHEAD, CHUNK, CHUNK_BYTES, GROWTH, REFILL, Feeder, first_chunk, next_chunk
 from manyhands.worker.held import Held
+from manyhands.worker.memory_limits import MemoryLimits
 from manyhands.worker.pieces import Piece
 from manyhands.worker.stopping import Stopping
 from manyhands.worker.timers import Timers
@@ -60,9 +61,9 @@ class Stage:
         self.store.put(FUNCTION, b"blob")
         sights, timers = Sights(slots), Timers()
         cutting = Cutting(self.roster, sights, timers)
-        self.feeder = Feeder(
-            self.roster, self.held, self.store, cutting, Deadlines(sights, timers, Stopping(sights, timers))
-        )
+        stopping = Stopping(sights, timers)
+        deadlines, memory = Deadlines(sights, timers, stopping), MemoryLimits(sights, timers, stopping)
+        self.feeder = Feeder(self.roster, self.held, self.store, cutting, deadlines, memory)
         self.out: list[Command] = []
 
     def hold(self, *pieces: Piece) -> None:

@@ -20,7 +20,7 @@ class Stage:
         self.held = Held()
         self.store = DefinitionStore(store_bytes)
         self.roster = ready_roster(2)
-        self.intake = Intake(self.held, self.store, self.roster)
+        self.intake = Intake(self.held, self.store, self.roster, memory_bytes=0)
 
     def dispatch(self, message: pb.Dispatch) -> list[Command]:
         out: list[Command] = []

@@ -27,12 +27,13 @@ def make_piece(
     each: float = 0.0,
     timeout: float = 0.0,
     progress_timeout: float = 0.0,
+    memory_bytes: int = 0,
     **more: bytes,
 ) -> Piece:
     pace = Pace()
     pace.each = each
     pace.measured = 1000 if each else 0
-    limits = Limits(timeout, progress_timeout)
+    limits = Limits(timeout, progress_timeout, memory_bytes)
     return Piece(lease or Lease(1, 1), (0, 0.0, 1), b"", limits, pace, piece_message(count, first, **more))
 
 
