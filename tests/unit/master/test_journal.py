@@ -117,6 +117,7 @@ class JournalMachine(RuleBasedStateMachine):
     def join(self, which):
         if which not in self.model.clients:
             self.model.clients[which] = 0
+            self.acks[which] = Ack()  # a session anew
             self.journal.client_joined(which, pb.Hello(session=which))
 
     @rule(which=st.sampled_from(SESSIONS), back=st.booleans())
