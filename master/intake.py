@@ -151,7 +151,7 @@ class Intake:
                 record.client.jobs.pop(record.number, None)
                 journal.detached(job)
         elif body.HasField("cancel"):
-            journal.cancel_asked(job, _spans(body.cancel) or ())
+            journal.mark(job, "cancel", _spans(body.cancel) or ())
 
     def attach(self, peer: Peer, body: pb.Body) -> None:
         """A client takes part in a detached job."""
@@ -187,7 +187,7 @@ class Intake:
             self._take_in(job, record, body)  # after the blocks that it speaks of
         else:
             if self._journal is not None:
-                self._journal.cancel_asked(job, spans)
+                self._journal.mark(job, "cancel", spans)
             self._handle(ev.CancelRequested(job, spans, body.cancel.spare_running))
 
     def consumed(self, peer: Peer, body: pb.Body) -> None:
@@ -239,7 +239,7 @@ class Intake:
                 record.held = self._held(_needed(pb.Body(open_job=opening)))
                 blocks = [
                     HeldBlock.of(read_block(message), self._held(_needed(pb.Body(block=message))))
-                    for message in job.blocks
+                    for _, message in job.blocks
                 ]
                 self._handle(recovered(job, _owner(job.job, record), blocks, self._wall()))
         for key, body in job.outcomes.items():

@@ -17,6 +17,7 @@ from manyhands.master.group_commit import NoRoom
 from manyhands.master.journal_batch import Batch
 from manyhands.master.journal_schema import (
     APPLICATION_ID,
+    FIRST_VERSION,
     SCHEMA_VERSION,
     Kept,
     begin_life,
@@ -232,6 +233,11 @@ def _check_header(path: Path) -> None:
         raise JournalFault(
             f"{path} was written by a later manyhands (format {version}, this one reads up to {SCHEMA_VERSION}): "
             f"install that version, or {_ELSEWHERE}"
+        )
+    if version < FIRST_VERSION:
+        raise JournalFault(
+            f"{path} was written by a manyhands before its first release (format {version}, this one reads from "
+            f"{FIRST_VERSION} on): finish its jobs with that version, move it away, or {_ELSEWHERE}"
         )
 
 

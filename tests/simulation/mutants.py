@@ -465,7 +465,7 @@ MUTANTS = (
     Mutant(
         "cancels are not written down",
         "manyhands.master.intake",
-        "                self._journal.cancel_asked(job, spans)\n",
+        '                self._journal.mark(job, "cancel", spans)\n',
         "                pass\n",
         "day:cancel",
     ),
@@ -560,6 +560,27 @@ MUTANTS = (
         "min(tries.due - wall, tries.delay)",
         "tries.due - wall",
         "day:clock",
+    ),
+    Mutant(
+        "deadlines count anew after a restart",
+        "manyhands.master.scheduler",
+        "block.end, now - age)",
+        "block.end, now)",
+        "day:deadlines",
+    ),
+    Mutant(
+        "a clock that was set back puts deadlines off",
+        "manyhands.master.recovery",
+        "    youngest = 0.0\n",
+        "    youngest = -1e9\n",
+        "day:deadlines",
+    ),
+    Mutant(
+        "who was sent to a worker is forgotten",
+        "manyhands.master.delivery",
+        '            journal.mark(command.job, "dispatched", command.spans)\n',
+        "            pass\n",
+        "day:deadlines",
     ),
     # ------------------------------------------------------------ limits and order
     Mutant(

@@ -79,6 +79,7 @@ class Survival:
     def recovered(self, event: ev.JobRecovered, now: float) -> None:
         """The new life of the master takes a job over: bring the ledger to the state that was durable, if it may be."""
         self._story.tell("recovered, done: %s", event.done, job=event.job)
+        self._ledger.life_began = now
         job = self._ledger.jobs.get(event.job)
         if job is None or event.job in self._recovered:
             raise Violation(f"job {event.job} was recovered, which nobody opened", event.job)
@@ -109,6 +110,7 @@ class Survival:
 
     def _tasks(self, job: JobEntry, event: ev.JobRecovered, promise: JobPromise, now: float) -> None:
         done, cancels, promised = self._recovered[event.job], SpanSet(event.cancels), SpanSet(promise.cancels)
+        dispatched = SpanSet(event.dispatched)
         tries = {each.index: each for each in event.tries}
         counts = dict.fromkeys(("succeeded", "failed", "cancelled"), 0)
         for index, task in enumerate(job.tasks[: job.count]):
@@ -131,6 +133,7 @@ class Survival:
                 self._story.tell("%s was not durable", task.outcome, job=job.number, spans=[(index, index + 1)])
             task.begin_anew()
             task.cancel_asked = index in cancels
+            task.was_dispatched = index in dispatched or kept is not None
             task.failures, task.crashes, task.losses = failures, crashes, losses
             if kept is not None:
                 task.attempts = kept.attempts
@@ -179,7 +182,7 @@ def kept_outcomes(bodies: Iterable[pb.Body | None]) -> SpanSet:
             case "results":
                 told.add(body.results.first, body.results.first + len(body.results.ends) // 4)
             case "failure":
-                told.add(body.failure.index, body.failure.index + 1)
+                told.add(body.failure.index, body.failure.end or body.failure.index + 1)
             case "cancelled":
                 for span in body.cancelled.ranges:
                     told.add(span.lo, span.hi)

@@ -73,12 +73,19 @@ def test_a_foreign_file_is_left_alone(tmp_path: Path, content: bytes) -> None:
         with_file(tmp_path)
 
 
-def test_a_later_format_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "sentence"),
+    [
+        (99, r"by a later manyhands \(format 99.*: install that"),
+        (1, r"before its first release \(format 1, .*: finish"),
+    ],
+)
+def test_another_format_is_refused(tmp_path: Path, version: int, sentence: str) -> None:
     with_file(tmp_path)
     db = sqlite3.connect(tmp_path / NAME)
-    db.execute("PRAGMA user_version = 99")
+    db.execute(f"PRAGMA user_version = {version}")
     db.close()
-    with pytest.raises(JournalFault, match=r"written by a later manyhands \(format 99"):
+    with pytest.raises(JournalFault, match=sentence):
         with_file(tmp_path)
 
 
