@@ -14,8 +14,9 @@ from google.protobuf.message import Message
 
 from manyhands.wire.spans import Span
 
-#: What is noted of tasks until they end: they have been sent to a worker; their client wants nothing of them.
-Mark = Literal["dispatched", "cancel"]
+#: What is noted of tasks until they end: they have been sent to a worker; their client wants nothing of them, or only
+#: if they have started.
+Mark = Literal["dispatched", "cancel", "cancel unless running"]
 
 #: A statement and the rows to run it with.
 Statement = tuple[str, list[tuple[Any, ...]]]

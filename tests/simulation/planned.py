@@ -71,10 +71,20 @@ def large() -> Iterator[Scenario]:
 
 def cancel() -> Iterator[Scenario]:
     """Running tasks are cancelled, and have not ended when the master dies."""
-    for spare_running in (False, True):
-        job = _job([Fate(0.5, deaf=True)] * 12, CancelPlan(0.2, ((0, 9),), spare_running))
-        for at in (0.26, 0.3, 0.4):
-            yield _day((job,), FaultPlan(at, "crash", "master", 0.2))
+    yield from _cancels(spare_running=False)
+
+
+def spare() -> Iterator[Scenario]:
+    """Tasks are cancelled unless they run, and those that do have not ended when the master dies; or asked while it is
+    away.
+    """
+    yield from _cancels(spare_running=True)
+
+
+def _cancels(*, spare_running: bool) -> Iterator[Scenario]:
+    job = _job([Fate(0.5, deaf=True)] * 12, CancelPlan(0.2, ((0, 9),), spare_running))
+    for at in (0.2, 0.26, 0.3, 0.4):
+        yield _day((job,), FaultPlan(at, "crash", "master", 0.2))
 
 
 def goodbye() -> Iterator[Scenario]:
@@ -121,5 +131,5 @@ def death() -> Iterator[Scenario]:
 
 
 DAYS: dict[str, Callable[[], Iterator[Scenario]]] = {
-    each.__name__: each for each in (clock, deadlines, large, cancel, goodbye, full, away, drain, death)
+    each.__name__: each for each in (clock, deadlines, large, cancel, spare, goodbye, full, away, drain, death)
 }

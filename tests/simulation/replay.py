@@ -12,8 +12,9 @@ from tests.simulation.simulated_disk import SimulatedDisk
 from tests.simulation.story import Violation
 
 from manyhands.master.config import MasterConfig
+from manyhands.master.engine import Engine
 from manyhands.master.events import JobOptions
-from manyhands.master.expiry import LATENESS, Expiries, Limit
+from manyhands.master.expiry import LATENESS, Limit
 from manyhands.master.jobs import Job
 from manyhands.master.journal import Journal
 from manyhands.master.journal_batch import Batch
@@ -55,7 +56,7 @@ def state_of(life: Life) -> State:
     """As it is now."""
     engine = life.engine
     return State(
-        {job.number: _job_state(job, engine.scheduler._pool.expiries) for job in engine.scheduler.jobs},
+        {job.number: _job_state(job, engine) for job in engine.scheduler.jobs},
         {
             number: [body.SerializeToString(deterministic=True) for body, _ in record.inbox]
             for number, record in engine.records.items()
@@ -65,7 +66,12 @@ def state_of(life: Life) -> State:
     )
 
 
-def _job_state(job: Job, expiries: Expiries) -> JobState:
+def _job_state(job: Job, engine: Engine) -> JobState:
+    cancelling = SpanSet(job.cancelling)
+    for event in engine._until_back:
+        for lo, hi in event.spans if event.job == job.number else ():
+            for part in job.done.missing(lo, hi):
+                cancelling.add(*part)
     tried = SpanSet(part for counts in (job.attempts, job.failure_counts) for part in counts.counted())
     indices = {index for lo, hi in tried for index in range(lo, hi)} | job.crash_reports.keys()
     return JobState(
@@ -73,7 +79,7 @@ def _job_state(job: Job, expiries: Expiries) -> JobState:
         job.sealed_at,
         [block.first for block in job.blocks._blocks if block is not None],
         list(job.done),
-        list(job.cancelling),
+        list(cancelling),
         (job.succeeded, job.failed, job.cancelled),
         (job.delivered_bytes, job.consumed_bytes, job.unlimited),
         {
@@ -84,7 +90,7 @@ def _job_state(job: Job, expiries: Expiries) -> JobState:
         {
             (limit, timeout): {
                 index: due
-                for due, lo, hi in expiries._runs.get((job.number, limit), ())
+                for due, lo, hi in engine.scheduler._pool.expiries._runs.get((job.number, limit), ())
                 for a, b in job.done.missing(lo, hi)
                 for index in range(a, b)
                 if limit == "total_timeout" or index not in (job.dispatched or ())
@@ -142,6 +148,8 @@ def check_replay(disk: SimulatedDisk, config: MasterConfig, live: State, *, cloc
 def _replayed(disk: SimulatedDisk, config: MasterConfig) -> State:
     life = Life(config, Random(0), 1 << 20, b"shadow", Journal(_Nowhere(disk), on_broken=lambda _: None))
     life.restore(read(disk.db))
+    for event in life.engine._until_back:
+        life.engine._delivery.execute(life.engine.scheduler.handle(event, 0.0))
     return state_of(life)
 
 

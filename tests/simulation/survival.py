@@ -47,6 +47,8 @@ class Survival:
         self._ledger = ledger
         self._plans = plans
         self._promises = Promises({}, {})
+        #: What is to be cancelled of them once it is known what runs.
+        self._spared: dict[int, SpanSet] = {}
         #: What is done of them.
         self._recovered: dict[int, SpanSet] = {}
         #: Messages of each job that wait for a definition: acknowledged, and not taken in.
@@ -67,6 +69,7 @@ class Survival:
     def master_begins(self, kept: Kept) -> None:
         """Another life of it has read what was `kept`, and will take it over."""
         self._inbox = {}
+        self._spared = {job.job: job.marks["cancel unless running"] for job in kept.jobs}
         for number, _, body in kept.inbox:
             self._inbox.setdefault(number, []).append(body)
             job = self._ledger.jobs.get(number)
@@ -127,7 +130,7 @@ class Survival:
                 raise Violation(f"recovered with {failures} failures, {crashes} crashes", job.number, index)
             if task.outcome in ("succeeded", "failed") or (failures, crashes) != (task.failures, task.crashes):
                 self._check_rollback(job, index, task)
-            if index in promised and index not in cancels:
+            if index in promised and index not in cancels and index not in self._spared.get(event.job, ()):
                 raise Violation("its cancel was acknowledged, and is forgotten", job.number, index)
             if task.outcome is not None:
                 self._story.tell("%s was not durable", task.outcome, job=job.number, spans=[(index, index + 1)])
