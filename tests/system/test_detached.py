@@ -1,5 +1,6 @@
 """Detached jobs: they outlive their client and their master, and are found by name."""
 
+import asyncio
 import concurrent.futures
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.support.daemons import Daemon, start_master, wait_until
 
-from manyhands import Client
+from manyhands import AsyncClient, Client
 from manyhands.errors import ClusterError, JobNameTaken, UnknownJob
 
 
@@ -161,3 +162,42 @@ def test_a_master_without_a_journal_says_so() -> None:
             client.map(abs, range(10), detach=True, name="lost")
         with pytest.raises(UnknownJob, match="keeps no journal"):
             client.job("lost")
+
+
+def test_from_an_event_loop(master: tuple[Daemon, str]) -> None:
+    _, address = master
+
+    def inputs() -> Iterator[int]:
+        yield 1
+        raise OSError("the disk is gone")
+
+    async def main() -> None:
+        async with AsyncClient(address) as client:
+            job = await client.map(abs, (-n for n in range(50_000)), detach=True, name="night-run")
+            assert await job.progress() == (50_000, 0, 0, False)
+            with pytest.raises(TimeoutError, match="'night-run' has not ended after 0.1 s"):
+                await job.wait(timeout=0.1)
+            waiting = asyncio.create_task(job.wait())
+            await asyncio.sleep(0.1)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            with pytest.raises(JobNameTaken, match="'night-run' already"):
+                await client.map_unordered(abs, [1], detach=True, name="night-run")
+            with pytest.raises(OSError, match="the disk is gone"):
+                await client.map_unordered(abs, inputs(), detach=True, name="half")
+            with pytest.raises(UnknownJob):
+                await client.job("half")
+        async with AsyncClient(address) as client:  # another one
+            job = await client.job("night-run")
+            with worker(address):
+                assert (await job.wait(timeout=30)).finished
+                for _ in range(2):
+                    assert [n async for n in job.results()] == list(range(50_000))
+            await job.cancel()
+            with pytest.raises(UnknownJob):
+                await job.progress()
+            with pytest.raises(UnknownJob):
+                await anext(job.results())
+
+    asyncio.run(asyncio.wait_for(main(), 50))
