@@ -43,6 +43,12 @@ class Attached(OrderedMapJob):
         """See Job: it has forgotten that we take part."""
         self._connection.send(self, self.attach())
 
+    def cancel_open(self, *, spare_running: bool) -> None:
+        """See Job: the end of this client is not that of the job."""
+
+    def give_up_open(self, *, spare_running: bool) -> None:
+        """See Job."""
+
     def leave(self) -> None:
         """On the loop's thread: take part no more."""
         self._connection.send(self, pb.Body(leave_job=pb.LeaveJob(job=self.number)))
@@ -149,6 +155,9 @@ class HandOver(OrderedMapJob):
         super().__init__(connection)
         self.name = name
         self.handed_over = promise()
+
+    def give_up_open(self, *, spare_running: bool) -> None:
+        """See Job: whoever hands it over is told by what ends the connection."""
 
     def _send_seal(self) -> None:
         seal = pb.Body(seal_job=pb.SealJob(job=self.number, total=self.posted))

@@ -179,8 +179,10 @@ class Dialer:
     async def flush(self, timeout: float) -> bool:
         """Wait until the master has acknowledged everything, at most `timeout` seconds; whether it has."""
         deadline = asyncio.get_running_loop().time() + timeout
+        pause = 0.002
         while not self._session.is_idle and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.1, 0.25)
         return self._session.is_idle
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.support.daemons import Daemon, start_master, wait_until
 
 from manyhands import AsyncClient, Client
-from manyhands.errors import ClusterError, JobNameTaken, UnknownJob
+from manyhands.errors import ClusterError, JobNameTaken, SessionLost, UnknownJob
 
 
 @pytest.fixture
@@ -175,7 +175,7 @@ def test_from_an_event_loop(master: tuple[Daemon, str]) -> None:
         async with AsyncClient(address) as client:
             job = await client.map(abs, (-n for n in range(50_000)), detach=True, name="night-run")
             assert await job.progress() == (50_000, 0, 0, False)
-            with pytest.raises(TimeoutError, match="'night-run' has not ended after 0.1 s"):
+            with pytest.raises(TimeoutError, match=r"'night-run' has not ended after 0\.1 s"):
                 await job.wait(timeout=0.1)
             waiting = asyncio.create_task(job.wait())
             await asyncio.sleep(0.1)
@@ -187,7 +187,15 @@ def test_from_an_event_loop(master: tuple[Daemon, str]) -> None:
             with pytest.raises(OSError, match="the disk is gone"):
                 await client.map_unordered(abs, inputs(), detach=True, name="half")
             with pytest.raises(UnknownJob):
-                await client.job("half")
+                while True:
+                    await client.job("half")
+            waiting = client.submit(abs, -1)
+            reading = asyncio.create_task(anext(job.results()))
+            await asyncio.sleep(0.2)
+            await client.shutdown(cancel_futures=True)  # which is none of its business
+            with pytest.raises(SessionLost, match="shut down"):
+                await reading
+            assert waiting.cancelled()
         async with AsyncClient(address) as client:  # another one
             job = await client.job("night-run")
             with worker(address):
