@@ -1,6 +1,8 @@
 """Sessions over real gRPC: handshake, resumption, refusal, silence, refused ports."""
 
 import asyncio
+import os
+import re
 import socket
 import subprocess
 import sys
@@ -110,6 +112,37 @@ def test_broken_connection_resumes_and_nothing_arrives_twice() -> None:
             assert [welcome.resumed for welcome in caller.welcomes][1:] == [True] * (len(caller.welcomes) - 1)
             assert caller.lost == []
             await caller.close()
+
+    run(story)
+
+
+def test_a_draining_master_takes_nobody_new_and_serves_whom_it_knows() -> None:
+    async def answer(address: str, role: pb.Role, **more: object) -> pb.Frame | None:
+        hello = make_hello(role, "new", slots=2)
+        hello.MergeFrom(pb.Hello(session=os.urandom(16), **more))
+        link = await dial(address)
+        await link.write(pb.Frame(hello=hello))
+        frame = await link.read()
+        await link.close()
+        return frame
+
+    async def story() -> None:
+        async with serving() as (master, address):
+            known = Caller(address)
+            await wait_until(lambda: known.welcomes)
+            await master.drain(0.0)
+            await known.links[-1].close()
+            await wait_until(lambda: [welcome.resumed for welcome in known.welcomes] == [False, True])
+            for role in (pb.ROLE_CLIENT, pb.ROLE_WORKER):
+                frame = await answer(address, role)
+                assert frame is not None
+                assert frame.refusal.code == pb.Refusal.CODE_SHUTTING_DOWN
+                sentence = r"the master at .+ is shutting down; it takes nobody new until it has been started again"
+                assert re.fullmatch(sentence, frame.refusal.sentence)
+            frame = await answer(address, pb.ROLE_WORKER, holds=True)  # its session is new, what it does is not
+            assert frame is not None
+            assert frame.HasField("welcome")
+            await known.close()
 
     run(story)
 
