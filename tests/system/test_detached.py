@@ -13,7 +13,7 @@ import pytest
 from tests.support.daemons import Daemon, start_master, wait_until
 
 from manyhands import AsyncClient, Client
-from manyhands.errors import ClusterError, JobNameTaken, SessionLost, UnknownJob
+from manyhands.errors import ClusterError, JobNameTaken, SessionLost, TaskTimeout, UnknownJob
 
 
 @pytest.fixture
@@ -123,6 +123,10 @@ def test_a_name_is_taken_once_and_free_again_after_cancel(master: tuple[Daemon, 
             job.progress()
         with pytest.raises(UnknownJob):
             job.results()
+        inputs = (time.sleep(0.3 * (n == 40)) or n for n in range(50))
+        hasty = client.with_options(queue_timeout=0.2).map(abs, inputs, detach=True, name="hasty")
+        assert hasty.wait(timeout=20) == (50, 0, 50, True)
+        assert [type(each) for each in hasty.results(20, return_exceptions=True)] == [TaskTimeout] * 50
         again = client.map(abs, range(10), detach=True, name="twice")
         assert again.progress().total == 10
         assert client.submit(abs, -1) is not None
