@@ -156,8 +156,16 @@ class HandOver(OrderedMapJob):
         self.name = name
         self.handed_over = promise()
 
+    def stop_intake(self) -> None:
+        """See Job. Half a job is none: whoever feeds it is refused, and abandons it."""
+        with self._lock:
+            pass
+
+    def cancel_open(self, *, spare_running: bool) -> None:
+        """See Job: it is to outlive the client, and once all of it has been sent it does."""
+
     def give_up_open(self, *, spare_running: bool) -> None:
-        """See Job: whoever hands it over is told by what ends the connection."""
+        """See Job."""
 
     def _send_seal(self) -> None:
         seal = pb.Body(seal_job=pb.SealJob(job=self.number, total=self.posted))

@@ -5,6 +5,7 @@ import itertools
 import logging
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 from tests.support.daemons import wait_until
@@ -159,6 +160,26 @@ def test_what_is_known_to_run_is_not_cancelled_while_the_master_is_away(client: 
     master.running.set()
     master.accepting = True
     assert [future.result(10) for future in futures[:2]] == [0, 1]
+
+
+def test_while_a_job_is_handed_over(client: Client, master: FakeMaster) -> None:
+    """Half of it is not left with the master, and all of it is not cancelled."""
+
+    def inputs() -> Iterator[int]:
+        yield from range(50)
+        client.shutdown(wait=False, cancel_futures=True)
+        connection = client._connection
+        assert connection._dialer is not None
+        assert connection.background.run(connection._dialer.flush(5)).result(10)
+        yield from range(50)
+
+    master.running.clear()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        client.map(abs, inputs(), detach=True, name="half")
+    assert client._connection.closed.wait(5)
+    (cancel,) = [body.cancel for body in master.received if body.HasField("cancel")]
+    assert not cancel.ranges
+    assert not any(body.HasField("seal_job") for body in master.received)
 
 
 def test_waiting_for_workers_ends_with_the_client(client: Client) -> None:
