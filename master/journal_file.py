@@ -35,6 +35,8 @@ WAL_BYTES = 16 << 20
 
 #: Pages that nothing uses are given back to the system once they make up half of the file, and so many at least.
 SPARE_PAGES = 1024
+#: So many at once, as commits wait meanwhile.
+GIVEN_BACK_PAGES = 512
 #: Commits between two looks at that.
 LOOK_EVERY = 200
 
@@ -193,7 +195,8 @@ class JournalFile:
         (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
         (pages,) = self._db.execute("PRAGMA page_count").fetchone()
         if free > SPARE_PAGES and free > pages // 2:
-            self._db.execute(f"PRAGMA incremental_vacuum({free // 2})").fetchall()
+            # As a script, which goes on to the end: executed as a statement it would give back a single page.
+            self._db.executescript(f"PRAGMA incremental_vacuum({min(free // 2, GIVEN_BACK_PAGES)})")
 
     def close(self) -> None:
         """Finish what is being written, and let go of the directory."""

@@ -199,27 +199,38 @@ def test_quiet_connection_stays_and_a_silent_peer_is_dropped() -> None:
     run(story)
 
 
-def test_a_client_that_was_silent_resumes_its_session() -> None:
+@pytest.mark.parametrize("client_timeout", [20.0, 0.05])
+def test_a_client_that_was_silent_resumes_its_session_unless_it_was_for_too_long(client_timeout: float) -> None:
     """A cable out for longer than the heartbeat's timeout costs a client nothing."""
 
     async def story() -> None:
-        async with serving(replace(CONFIG, client_timeout=20.0, client_end_timeout=20.0)) as (master, address):
+        async with serving(replace(CONFIG, client_timeout=client_timeout, client_end_timeout=20.0)) as (
+            master,
+            address,
+        ):
             hello = make_hello(pb.ROLE_CLIENT, "mute")
             hello.session = bytes(16)
             mute = await dial(address)
             await mute.write(pb.Frame(hello=hello))
             assert (await mute.read()) is not None
-            await wait_until(lambda: master.engine.peers)
+            await mute.write(pb.Frame(sequence=1, bodies=[pb.Body(open_job=pb.OpenJob(job=1))]))
+            await wait_until(lambda: list(master.engine.scheduler.jobs))
             (peer,) = master.engine.peers.values()
             await wait_until(lambda: peer.pump is None)
             await mute.close()
-            assert list(master.engine.peers.values()) == [peer]
+            if client_timeout < 1.0:
+                await wait_until(lambda: not master.engine.peers)
+                assert not list(master.engine.scheduler.jobs)
             back = await dial(address)
             hello.resume = True
             await back.write(pb.Frame(hello=hello))
             frame = await back.read()
             assert frame is not None
-            assert frame.welcome.resumed
+            if client_timeout < 1.0:
+                assert frame.refusal.code == pb.Refusal.CODE_UNKNOWN_SESSION
+            else:
+                assert frame.welcome.resumed
+                assert len(list(master.engine.scheduler.jobs)) == 1
             await back.close()
 
     run(story)

@@ -9,6 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from manyhands.master import journal_file
 from manyhands.master.journal import Journal
 from manyhands.master.journal_file import NAME, JournalFault, JournalFile
 from manyhands.protos import manyhands_pb2 as pb
@@ -229,6 +230,25 @@ def test_and_that_would_be_noticed_if_it_were_not(tmp_path: Path) -> None:
     disk = Disk()
     run_on(disk, tmp_path / "run", Careless)
     assert lost_after(disk, tmp_path / "again")
+
+
+def test_room_that_is_used_no_more_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_file, "LOOK_EVERY", 10)
+    monkeypatch.setattr(journal_file, "SPARE_PAGES", 100)
+    monkeypatch.setattr(journal_file, "WAL_BYTES", 1 << 16)
+
+    async def fill_and_forget(file: JournalFile) -> None:
+        journal = Journal(file, on_broken=pytest.fail)
+        for job in range(1, 41):
+            journal.opened(job, SESSION, job, pb.OpenJob())
+            journal.block(job, pb.Block(first=0, ends=bytes(4), payload=bytes(200_000)))
+            await journal.synced()
+        for job in range(1, 41):
+            journal.forget(job)
+            await journal.synced()
+
+    with_file(tmp_path, fill_and_forget)
+    assert (tmp_path / NAME).stat().st_size < 4_000_000, "of 8"
 
 
 def test_a_full_disk_is_no_room_and_later_it_goes_on(tmp_path: Path) -> None:
