@@ -89,6 +89,7 @@ async def detach_map(
             await asyncio.sleep(0)
         if feeder.error is not None:
             raise feeder.error
+        job.hand_over()
         await asyncio.wrap_future(job.handed_over)
     except BaseException:
         job.abandon(cancel=True)

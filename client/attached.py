@@ -156,6 +156,13 @@ class HandOver(OrderedMapJob):
         self.name = name
         self.handed_over = promise()
 
+    def seal(self) -> None:
+        """See MapJob. The inputs have ended, perhaps with an exception: a master that has the seal keeps the job."""
+
+    def hand_over(self) -> None:
+        """All inputs have been sent: it is the master's from now on."""
+        super().seal()
+
     def stop_intake(self) -> None:
         """See Job. Half a job is none: whoever feeds it is refused, and abandons it."""
         with self._lock:
@@ -227,7 +234,7 @@ def begin_cancel(session: Session, inquiry: Inquiry) -> concurrent.futures.Futur
 def begin_hand_over(
     session: Session, options: Options, function: Callable[..., Any], iterables: tuple[Iterable[Any], ...]
 ) -> tuple[HandOver, Feeding]:
-    """A job that is to be detached: feed it, wait until it is `handed_over`; or else `abandon` it."""
+    """A job that is to be detached: feed it, `hand_over`, wait until it is `handed_over`; or else `abandon` it."""
     if not options.name:
         raise ValueError("a detached job is found by its name: give it one, with name=")
     if options.checkpoint is not None:

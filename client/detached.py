@@ -111,6 +111,7 @@ def detach_map(
         feeder.feed_all()
         if feeder.error is not None:
             raise feeder.error
+        job.hand_over()
         job.handed_over.result()
     except BaseException:
         job.abandon(cancel=True)
