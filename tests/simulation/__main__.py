@@ -7,6 +7,7 @@ import time
 from tests.simulation.disasters import disasters
 from tests.simulation.scenario import from_seed, late_results
 from tests.simulation.simulation import SimulationFailed, simulate
+from tests.simulation.totals import Totals
 
 
 def main() -> int:
@@ -19,6 +20,7 @@ def main() -> int:
     parser.add_argument("--keep-going", action="store_true", help="also after a seed that failed")
     arguments = parser.parse_args()
     failed = []
+    totals = Totals()
     for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
         if arguments.crashes:
             scenario = disasters(seed)
@@ -34,8 +36,10 @@ def main() -> int:
             if not arguments.keep_going:
                 break
             continue
+        totals.add(scenario.task_count, outcome)
         counts = " ".join(f"{count} {name}" for name, count in (outcome.counts | outcome.faults).items() if count)
         print(f", {outcome.seconds:.2f} s virtual, {time.perf_counter() - begun:.2f} s real: {counts}")
+    print(totals)
     if failed:
         print(f"failed seeds: {failed}")
     return 1 if failed else 0

@@ -38,6 +38,7 @@ KINDS: dict[FaultKind, int] = {
     "leave": 1,
     "restart": 3,
     "client dies": 2,
+    "power": 2,
     "stop": 3,
     "disk full": 2,
     "disk slow": 2,
@@ -160,6 +161,9 @@ def _fault(
             return [FaultPlan(at, kind, rng.choice(workers[1:]).name, rng.choice((0.0, 0.1, 2.0)))]
         case "client dies":
             return [FaultPlan(at, kind, rng.choice(clients[1:]).name)] if len(clients) > 1 else []
+        case "power":
+            mortal = [*(worker.name for worker in workers[1:]), *(client.name for client in clients[1:])]
+            return [FaultPlan(at, kind, rng.choice(("master", rng.choice(mortal))), rng.choice((0.5, 5.0, 20.0)))]
         case "stop":
             return [FaultPlan(at, kind, rng.choice(("master", rng.choice(names))), rng.choice((0.3, 2.0, 7.0, 18.0)))]
         case "clock":

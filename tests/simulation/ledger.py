@@ -439,6 +439,7 @@ class Ledger:
             self._story.tell("charged with the loss", job=job, spans=[(index, index + 1)])
             task = self.jobs[job].tasks[index]
             task.losses += 1
+            task.losses_ever += 1
             task.attempts += 1
 
     def _end(self, number: int, client: int, spans: Iterable[Span], outcome: str) -> list[tuple[TaskRecord, int]]:

@@ -194,11 +194,26 @@ class Network:
             else:
                 pipe.break_down("connection reset")
 
-    def listener_ended(self) -> None:
-        """The same for the master."""
+    def host_ended(self, name: str) -> None:
+        """Nobody is told that there is nobody any more."""
+        pipe = self._pipes.pop(name, None)
+        if pipe is not None:
+            pipe.dialer.closed = pipe.mute = True
+
+    def listener_ended(self, *, silently: bool) -> None:
+        """The same for the master, or its host."""
         for pipe in self._pipes.values():
             pipe.acceptor.closed = True
-            pipe.break_down("connection reset")
+            if silently:
+                pipe.mute = True
+            else:
+                pipe.break_down("connection reset")
+
+    def listener_begins(self) -> None:
+        """Its host knows nothing of the connections that another life of it had, and says so."""
+        for pipe in self._pipes.values():
+            if pipe.acceptor.closed:
+                pipe.break_down("connection reset")
 
     def break_link(self, name: str) -> None:
         if name in self._pipes:

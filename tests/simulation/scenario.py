@@ -96,6 +96,7 @@ FaultKind = Literal[
     "restart",
     "client dies",
     "crash",
+    "power",
     "stop",
     "disk full",
     "disk slow",
@@ -108,11 +109,11 @@ class FaultPlan:
     """What happens to whom; `name` may also be "master".
 
     break: the link breaks. partition: and cannot be made again for `seconds`. mute: it carries nothing more, silently.
-    stall: nothing for so long. kill: the worker is gone. leave: it drains for up to `seconds` and says
-    goodbye first. restart: it is gone, and comes
-    again as a new process after so long. client dies: without a word. crash: the master is killed, at this `moment`,
-    and begins again after so long. stop: SIGSTOP, and SIGCONT so much later. disk full, disk slow: for so long.
-    clock: wall time jumps by so much.
+    stall: nothing for so long. kill: the worker is gone. leave: it drains for up to `seconds` and says goodbye first.
+    restart: it is gone, and comes again as a new process after so long. client dies: without a word. crash: the master
+    is killed, at this `moment`, and begins again after so long. power: a host is without it, and nobody is told; the
+    master's comes back. stop: SIGSTOP, and SIGCONT so much later. disk full, disk slow: for so long. clock: wall time
+    jumps by so much.
     """
 
     at: float

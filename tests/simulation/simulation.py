@@ -145,6 +145,12 @@ class Simulation:
                 self.clients[name].kill()
             case "crash" if master.party is not None:
                 master.crash_at(fault.moment, seconds)
+            case "power" if name == "master" and master.party is not None:
+                master.crash(seconds, silently=True)
+            case "power" if worker is not None:
+                worker.kill(silently=True)
+            case "power" if name in self.clients and not self.clients[name].left:
+                self.clients[name].kill(silently=True)
             case "stop":
                 self._stop(self._party_of(name), seconds)
             case "disk full" if master.disk is not None:
