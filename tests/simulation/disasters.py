@@ -68,6 +68,8 @@ def disasters(seed: int) -> Scenario:
         config=_config(rng),
         journal=True,
         replay_share=rng.choice((0.0, 0.05, 0.2)),
+        done_rows=rng.choice((3, 500)),
+        sweep_after=rng.choice((0, 100)),
         check_every=rng.choice((1, 7)),
         limit=300.0,
         command=f"./scripts/simulate --crashes --first-seed {seed} --seeds 1",
@@ -89,6 +91,7 @@ def _links(rng: Random, bandwidth: float) -> LinkFaults:
 def _config(rng: Random) -> MasterConfig:
     return replace(
         make_config(rng),
+        definition_bytes=rng.choice((64 << 20, 50)),
         client_timeout=30.0,
         client_end_timeout=20.0,
         reattach_timeout=rng.choice((0.3, 2.0)),

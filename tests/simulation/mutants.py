@@ -397,7 +397,7 @@ MUTANTS = (
         "            record.client.send(body, receipt=receipt)\n"
         "            if self._journal is not None:\n"
         "                self._journal.delivered([receipt])\n",
-        "crash:2",
+        "crash:19",
     ),
     Mutant(
         "outcomes are not forgotten when they are delivered",
@@ -446,6 +446,20 @@ MUTANTS = (
         "manyhands.master.journal",
         "        change.done += spans\n",
         "",
+        "crash:0",
+    ),
+    Mutant(
+        "what was done before is forgotten when its rows are joined",
+        "manyhands.master.journal",
+        "            change.done_anew = list(book.done)\n",
+        "            change.done_anew = list(spans)\n",
+        "crash:0",
+    ),
+    Mutant(
+        "definitions that are needed are swept away",
+        "manyhands.master.journal",
+        "if not self.is_needed(hash)]",
+        "if self.is_needed(hash)]",
         "crash:0",
     ),
     Mutant(

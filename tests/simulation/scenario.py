@@ -136,6 +136,9 @@ class Scenario:
     #: The master keeps a journal, and this share of its commits is compared with its state.
     journal: bool = False
     replay_share: float = 0.0
+    #: See `journal.DONE_ROWS` and `SWEEP_AFTER`: small numbers let happen what otherwise takes long jobs.
+    done_rows: int = 500
+    sweep_after: int = 100
     #: Invariants are checked at every so many events.
     check_every: int = 1
     #: Virtual seconds within which everything must have its end.

@@ -20,6 +20,8 @@ from tests.simulation.survival import JobPromise, Promises
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.simulation.world import World
 
+from manyhands.master import journal
+
 #: Virtual seconds after the last outcome within which everything must have come to rest.
 REST_LIMIT = 120.0
 
@@ -284,7 +286,10 @@ def simulate(scenario: Scenario) -> Outcome:
         return await simulation.run()
 
     try:
-        with patch("os.urandom", Random(scenario.seed).randbytes):  # the names of sessions
+        with (
+            patch("os.urandom", Random(scenario.seed).randbytes),  # the names of sessions
+            patch.multiple(journal, DONE_ROWS=scenario.done_rows, SWEEP_AFTER=scenario.sweep_after),
+        ):
             return loop.run_until_complete(main())
     except Exception as error:
         raise SimulationFailed(_report(scenario, simulation, error)) from error

@@ -106,15 +106,18 @@ class World:
         fate = plan.fates[index]
         # By what the master has counted, not by how often it ran: what is lost was never heard of.
         if record.crashes < fate.crashes:
+            record.crashed += 1
             return fate, "crashes"
         if record.failures < fate.failures:
+            record.failed += 1
             return fate, "fails finally" if fate.final else "fails"
         return fate, "succeeds"
 
-    def record(self, client: str, number: int, index: int) -> TaskRecord | None:
-        """A client's task, as the master had it last."""
+    def records(self, client: str, number: int, index: int) -> list[TaskRecord]:
+        """A client's task, once for each number that the master had for its job."""
         jobs = [job for job, (theirs, its, _) in self.plans.items() if (theirs, its) == (client, number)]
-        return self.ledger.jobs[jobs[-1]].tasks[index] if jobs else None
+        tasks = [self.ledger.jobs[job].tasks for job in jobs]
+        return [each[index] for each in tasks if index < len(each)]
 
     def hello(self, role: pb.Role, name: str, slots: int = 0) -> pb.Hello:
         """As `make_hello`, without asking this process's surroundings a thousand times."""
