@@ -125,15 +125,15 @@ def _clients(rng: Random, tasks: int, mean: float, horizon: float, *, has_large:
 def _faults(
     rng: Random, workers: Sequence[WorkerPlan], clients: Sequence[ClientPlan], horizon: float
 ) -> list[FaultPlan]:
-    count = rng.choice((7, 8, 10, 14))
-    kinds = rng.choices([*KINDS], [*KINDS.values()], k=count - 1)
-    faults: list[FaultPlan] = []
     begins = [job.at for client in clients for job in client.jobs]
-    for kind in ("crash", *kinds):
-        at = rng.uniform(0.0, 1.1 * horizon)
-        if rng.random() < 0.6:  # soon after a job began: there it finds most to break
-            at = rng.choice(begins) + rng.uniform(0.0, rng.choice((0.01, 0.1, 0.5, 2.0)))
-        faults += _fault(rng, kind, at, workers, clients)
+    faults: list[FaultPlan] = []
+    while len(faults) < 5 or len({fault.kind for fault in faults}) < 3:
+        faults = []
+        for kind in ("crash", *rng.choices([*KINDS], [*KINDS.values()], k=rng.choice((6, 7, 9, 13)))):
+            at = rng.uniform(0.0, 1.1 * horizon)
+            if rng.random() < 0.6:  # soon after a job began: there it finds most to break
+                at = rng.choice(begins) + rng.uniform(0.0, rng.choice((0.01, 0.1, 0.5, 2.0)))
+            faults += _fault(rng, kind, at, workers, clients)
     return sorted((replace(fault, at=max(0.0, fault.at)) for fault in faults), key=lambda fault: fault.at)
 
 

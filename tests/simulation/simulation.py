@@ -23,7 +23,7 @@ from tests.simulation.world import World
 from manyhands.master import journal
 
 #: Virtual seconds after the last outcome within which everything must have come to rest.
-REST_LIMIT = 120.0
+REST_LIMIT = 600.0
 
 
 @dataclass(frozen=True, slots=True)
