@@ -103,7 +103,7 @@ def _clients(rng: Random, tasks: int, mean: float, horizon: float, *, has_large:
     names = [f"c{n}" for n in range(rng.randint(1, 3))]
     jobs = {name: [] for name in names}
     for size in shares(rng, tasks, rng.randint(2, 6)):
-        job = make_job(rng, size, mean, rng.choice(DURATIONS), horizon)
+        job = make_job(rng, size, mean, rng.choice(DURATIONS), min(horizon, 3.0))
         if rng.random() < 0.3:
             job = replace(job, options=replace(job.options, retry=RetryOptions(2, delay=3.0)))
         jobs[rng.choice(names)].append(replace(job, at=rng.choice((0.0, rng.uniform(0.0, horizon)))))
