@@ -224,6 +224,8 @@ class Ledger:
                 lease.open[index] = attempt
                 task.leases.add(number)
                 task.doubled = job.doubled = True
+                # One of them may be a copy that an earlier life sent out.
+                task.copied = task.copied or job.options.speculate
                 task.is_due_again = False
                 task.due = 0.0
             job.out += len(lease.open)
@@ -389,7 +391,7 @@ class Ledger:
         task = job.tasks[index]
         if len(task.leases) > 1 or worker in {self.leases[number].worker for number in task.leases}:
             raise Violation(f"copied though it is out under lease {task.leases}", job.number, index)
-        if any(each.outcome is None and not each.leases for each in job.tasks):
+        if any(each.outcome is None and not each.leases for each in job.tasks[: job.count]):
             raise Violation("copied while others wait", job.number, index)
         self.counts["copies"] += 1
         task.copied = task.is_due_again = True

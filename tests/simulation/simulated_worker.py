@@ -193,7 +193,7 @@ class SimulatedWorker:
         for command in commands:
             match command:
                 case Send(body):
-                    if self.plan.late_results and not body.HasField("returned"):
+                    if self.plan.late_results and not (body.HasField("returned") or body.HasField("held")):
                         self._recent.append(body)
                     self._world.ledger.reports(self.name, body)
                     if body.HasField("held"):
