@@ -67,12 +67,12 @@ def disasters(seed: int) -> Scenario:
         link=_links(of_links, bandwidth),
         config=_config(rng),
         journal=True,
-        replay_share=rng.choice((0.0, 0.05, 0.2)),
+        replay_share=rng.choice((0.0, 0.02, 0.1)),
         done_rows=rng.choice((3, 500)),
         sweep_after=rng.choice((0, 100)),
-        check_every=rng.choice((1, 7)),
+        check_every=rng.choice((3, 10, 40)),
         limit=300.0,
-        command=f"./scripts/simulate --crashes --first-seed {seed} --seeds 1",
+        command=f"./scripts/simulate --crashes --first {seed} --seeds 1",
     )
 
 

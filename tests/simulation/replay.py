@@ -16,7 +16,7 @@ from manyhands.master.intake import _needed
 from manyhands.master.jobs import Job
 from manyhands.master.journal import Journal
 from manyhands.master.journal_batch import Batch
-from manyhands.master.journal_schema import read
+from manyhands.master.journal_schema import Kept, read
 from manyhands.master.life import Life
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.spans import Span, SpanSet
@@ -95,20 +95,21 @@ class _Nowhere:
 
 def check_replay(disk: SimulatedDisk, config: MasterConfig, live: State) -> None:
     """Raises Violation unless the disk holds the live state."""
+    kept = read(disk.db)
+    blocks = {job.job: [block.first for block in job.blocks] for job in kept.jobs}
+    definitions = frozenset(kept.definitions)  # now: who takes over what is kept may empty it
     shadow = Party("shadow")
     log = logging.getLogger("manyhands.master")
     disabled, log.disabled = log.disabled, True
     try:
-        state = shadow.run(_replayed, disk, config)
+        state = shadow.run(_replayed, kept, config)
     finally:
         log.disabled = disabled
         shadow.kill()
     if state.sessions != live.sessions:
         raise Violation(f"sessions are applied up to {live.sessions}, the journal says {state.sessions}")
-    kept = read(disk.db)
     for number in live.inboxes.keys() | state.inboxes.keys():
-        _compare_inboxes(number, live, state, kept.definitions.keys())
-    blocks = {job.job: [block.first for block in job.blocks] for job in kept.jobs}
+        _compare_inboxes(number, live, state, definitions)
     for number, job in live.jobs.items():
         if blocks.get(number, []) != job.blocks:
             raise Violation(f"the blocks at {blocks.get(number)} are kept, needed are {job.blocks}", number)
@@ -116,9 +117,9 @@ def check_replay(disk: SimulatedDisk, config: MasterConfig, live: State) -> None
         _compare(number, live.jobs.get(number), state.jobs.get(number))
 
 
-def _replayed(disk: SimulatedDisk, config: MasterConfig) -> State:
+def _replayed(kept: Kept, config: MasterConfig) -> State:
     life = Life(config, Random(0), 1 << 20, b"shadow", Journal(_Nowhere(), on_broken=lambda _: None))
-    life.restore(read(disk.db))
+    life.restore(kept)
     return state_of(life)
 
 

@@ -200,7 +200,7 @@ def from_seed(seed: int, *, workers: int | None = None) -> Scenario:
 
 
 def _command(seed: int) -> str:
-    return f"./scripts/simulate --first-seed {seed} --seeds 1"
+    return f"./scripts/simulate --first {seed} --seeds 1"
 
 
 def late_results(seed: int) -> Scenario:

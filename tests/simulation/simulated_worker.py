@@ -185,7 +185,9 @@ class SimulatedWorker:
         with self._world.guard():
             lease = feed.piece.lease
             fate, turn = self._world.begin_task(self.name, lease, index, feed.piece.attempt, item)
-            return replace(fate, seconds=fate.seconds * self.plan.slowness), turn
+            if self.plan.slowness != 1.0:
+                fate = replace(fate, seconds=fate.seconds * self.plan.slowness)
+            return fate, turn
 
     # ------------------------------------------------------------ what is decided
 
