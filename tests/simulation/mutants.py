@@ -160,7 +160,7 @@ MUTANTS = (
         "manyhands.master.scheduler",
         "            self._pool.withdraw(job, list(wanted))\n",
         "",
-        "late:2",
+        "crash:0",
     ),
     Mutant(
         "a worker that comes back says nothing of what its slots hold",

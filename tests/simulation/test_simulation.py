@@ -24,7 +24,9 @@ FOUND = (
 FOUND_LATE = (
     1013,  # a task that failed at two workers was tried again when the first one's delay was over
 )
-FOUND_CRASH: tuple[int, ...] = ()  # what it found first is planned now: `full`, `away` and `drain` in `planned.py`
+FOUND_CRASH = (  # what it found first is planned now: `full`, `away` and `drain` in `planned.py`
+    20000851,  # the simulation's own fault: at the very same instant frames overtook a handshake, again and again
+)
 
 #: Seconds for seeds that nobody has seen before, on all cores.
 BUDGET = 15.0
