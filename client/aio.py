@@ -6,19 +6,18 @@ import asyncio
 import concurrent.futures
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
-from typing import Any, Generic, ParamSpec, Self, TypeVar
+from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 
 from manyhands.client import lifecycle
+from manyhands.client.aio_detached import AsyncDetachedJob, detach_map
+from manyhands.client.aio_results import AsyncResultIterator
 from manyhands.client.bridge import Bridge
 from manyhands.client.client import Client
-from manyhands.client.encoding import undecodable
 from manyhands.client.mapping import begin_map, check_map
 from manyhands.client.partial_results import Failed, PartialResults, as_result
 from manyhands.client.progress import Progress
-from manyhands.client.reading import Reader
-from manyhands.wire.errors import CheckpointError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -96,6 +95,18 @@ class AsyncClient:
             await asyncio.sleep(0.002)
         return await self._bridge.awaitable(submit())
 
+    @overload
+    def map(
+        self, fn: Callable[..., T], /, *iterables: Iterable[Any], detach: Literal[True], name: str | None = None
+    ) -> Coroutine[Any, Any, AsyncDetachedJob]: ...
+
+    @overload
+    def map(
+        self, fn: Callable[..., T], /, *iterables: Iterable[Any], timeout: float | None = None,
+        buffersize: int | None = None, progress: bool = False, return_exceptions: bool = False,
+        detach: Literal[False] = False, name: str | None = None,
+    ) -> AsyncResultIterator[T]: ...  # fmt: skip
+
     def map(
         self,
         fn: Callable[..., T],
@@ -105,16 +116,33 @@ class AsyncClient:
         buffersize: int | None = None,
         progress: bool = False,
         return_exceptions: bool = False,
-    ) -> AsyncResultIterator[T]:
-        """Results in the order of the inputs, as an async iterator.
+        detach: bool = False,
+        name: str | None = None,
+    ) -> AsyncResultIterator[T] | Coroutine[Any, Any, AsyncDetachedJob]:
+        """Results in the order of the inputs, as an async iterator; with `detach` to be awaited, for an
+        AsyncDetachedJob.
 
         Inputs, with a length or not, are pulled as results are taken, far enough ahead to keep all slots busy or
         `buffersize` tasks ahead, so that this loop is never blocked for long. Otherwise as `Client.map`.
         """
+        if detach:
+            return self._detach(fn, iterables, name)
         stand_in = as_result if return_exceptions else None
         return self._map(
-            fn, iterables, timeout, progress, star=False, ordered=True, buffersize=buffersize, stand_in=stand_in
+            fn, iterables, timeout, progress, name, star=False, ordered=True, buffersize=buffersize, stand_in=stand_in
         )
+
+    @overload
+    def map_unordered(
+        self, fn: Callable[..., T], /, *iterables: Iterable[Any], detach: Literal[True], name: str | None = None
+    ) -> Coroutine[Any, Any, AsyncDetachedJob]: ...
+
+    @overload
+    def map_unordered(
+        self, fn: Callable[..., T], /, *iterables: Iterable[Any], timeout: float | None = None,
+        buffersize: int | None = None, progress: bool = False, return_exceptions: bool = False,
+        detach: Literal[False] = False, name: str | None = None,
+    ) -> AsyncResultIterator[T]: ...  # fmt: skip
 
     def map_unordered(
         self,
@@ -125,11 +153,15 @@ class AsyncClient:
         buffersize: int | None = None,
         progress: bool = False,
         return_exceptions: bool = False,
-    ) -> AsyncResultIterator[T]:
+        detach: bool = False,
+        name: str | None = None,
+    ) -> AsyncResultIterator[T] | Coroutine[Any, Any, AsyncDetachedJob]:
         """Like `map`, but results come as they are ready."""
+        if detach:
+            return self._detach(fn, iterables, name)
         stand_in = as_result if return_exceptions else None
         return self._map(
-            fn, iterables, timeout, progress, star=False, ordered=False, buffersize=buffersize, stand_in=stand_in
+            fn, iterables, timeout, progress, name, star=False, ordered=False, buffersize=buffersize, stand_in=stand_in
         )
 
     def starmap(
@@ -146,8 +178,20 @@ class AsyncClient:
         """Like `map`, with each input the arguments of one call."""
         stand_in = as_result if return_exceptions else None
         return self._map(
-            fn, (iterable,), timeout, progress, star=True, ordered=True, buffersize=buffersize, stand_in=stand_in
+            fn, (iterable,), timeout, progress, None, star=True, ordered=True, buffersize=buffersize, stand_in=stand_in
         )
+
+    def _detach(
+        self, fn: Callable[..., T], iterables: tuple[Iterable[Any], ...], name: str | None
+    ) -> Coroutine[Any, Any, AsyncDetachedJob]:
+        client = self._started
+        return detach_map(client.session, self._bridge, client.named(name), fn, iterables)
+
+    async def job(self, name: str) -> AsyncDetachedJob:
+        """A detached job of this or another client, today's or an earlier day's. Raises UnknownJob."""
+        job = AsyncDetachedJob(self._started.session, self._bridge, name)
+        await job.progress()
+        return job
 
     async def fault_tolerant_map(
         self, fn: Callable[..., T], /, *iterables: Iterable[Any], retries: int = 3, progress: bool = False
@@ -155,7 +199,7 @@ class AsyncClient:
         """See `Client.fault_tolerant_map`."""
         inputs = tuple([list(each) for each in iterables])
         patient = self.with_options(retries=retries)
-        outcomes = patient._map(fn, inputs, None, progress, star=False, ordered=True, stand_in=Failed)  # noqa: SLF001 - ours
+        outcomes = patient._map(fn, inputs, None, progress, None, star=False, ordered=True, stand_in=Failed)  # noqa: SLF001 - ours
         return PartialResults.of([outcome async for outcome in outcomes], inputs)
 
     def _map(
@@ -164,14 +208,15 @@ class AsyncClient:
         iterables: tuple[Iterable[Any], ...],
         timeout: float | None,
         progress: bool,
+        name: str | None,
         *,
         buffersize: int | None = None,
         **how: Any,
     ) -> AsyncResultIterator[T]:
         check_map(1, buffersize)
         deadline = None if timeout is None else time.monotonic() + timeout
-        session, options = self._started.session, self._started.options
-        reader = begin_map(session, options, fn, iterables, eager=False, buffersize=buffersize, **how)
+        session = self._started.session
+        reader = begin_map(session, self._started.named(name), fn, iterables, eager=False, buffersize=buffersize, **how)
         bar = Progress.of(fn, iterables) if progress else None
         return AsyncResultIterator(session, self._bridge, reader, deadline, bar)
 
@@ -209,78 +254,6 @@ class AsyncClient:
 
     def __repr__(self) -> str:
         return f"<AsyncClient of {self._client!r}>"
-
-    def __reduce__(self) -> Any:
-        raise TypeError(self.__manyhands_unsendable__)
-
-
-class AsyncResultIterator(AsyncIterator[T], Generic[T]):
-    """Results of an asynchronous map. Closing it, or dropping it half read, cancels what has not been read."""
-
-    __manyhands_unsendable__ = "an iterator of results cannot be sent to a task: pass a list of the results instead"
-
-    def __init__(
-        self, session: object, bridge: Bridge, reader: Reader, deadline: float | None, progress: Progress | None
-    ) -> None:
-        self._session = session
-        self._bridge = bridge
-        self._reader = reader
-        self._deadline = deadline
-        self._progress = progress
-        self._values: Iterator[T] = iter(())
-        self._entry: Any = None
-        self._was_read = False
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> T:
-        self._was_read = True
-        try:
-            return await self._next()
-        except BaseException:
-            self.close()
-            raise
-
-    async def _next(self) -> T:
-        reader = self._reader
-        while True:
-            try:
-                for value in self._values:
-                    return value
-            except CheckpointError:
-                raise
-            except Exception as error:
-                raise undecodable(error) from error
-            if self._entry is not None:
-                entry, self._entry = self._entry, None
-                count = reader.done_with(entry)
-                if self._progress is not None:
-                    self._progress.add(count)
-                await asyncio.sleep(0)  # results that are there must not starve the user's loop
-            entry = reader.poll()
-            if entry is None:
-                if reader.is_ended:
-                    raise StopAsyncIteration
-                await self._bridge.wait(reader, self._deadline)
-                continue
-            self._values = reader.values(entry)
-            self._entry = entry
-
-    def close(self) -> None:
-        """Cancel what has not been read."""
-        self._values = iter(())
-        self._reader.close(was_read=True)
-        if self._progress is not None:
-            self._progress.close()
-            self._progress = None
-
-    async def aclose(self) -> None:
-        """Cancel what has not been read."""
-        self.close()
-
-    def __del__(self) -> None:
-        self._reader.close(was_read=self._was_read)
 
     def __reduce__(self) -> Any:
         raise TypeError(self.__manyhands_unsendable__)

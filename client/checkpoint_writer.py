@@ -69,6 +69,7 @@ class CheckpointWriter:
         self._taken_bytes = 0  # by the writing thread alone
         #: Why nothing more is stored, if so.
         self.failure: CheckpointError | None = None
+        self._is_told = False
         self._thread = threading.Thread(target=self._run, name="manyhands-checkpoint", daemon=True)
         self._thread.start()
         _writers.add(self)
@@ -92,6 +93,7 @@ class CheckpointWriter:
     def check(self) -> None:
         """Raise CheckpointError if results cannot be stored any more."""
         if self.failure is not None:
+            self._is_told = True
             raise self.failure
 
     def wait_for_room(self) -> None:
@@ -113,9 +115,9 @@ class CheckpointWriter:
         self._hurry.set()
 
     def join(self) -> None:
-        """After `stop`, at the interpreter's end."""
+        """After `stop`, at the interpreter's end: the last occasion to tell what nobody was told."""
         self._thread.join(EXIT_TIMEOUT)
-        if self.failure is not None:
+        if self.failure is not None and not self._is_told:
             logger.error("%s", self.failure)
 
     # ------------------------------------------------------------ the writing thread

@@ -202,15 +202,16 @@ class Client(concurrent.futures.Executor):
     ) -> ResultIterator[T]:
         deadline = None if timeout is None else time.monotonic() + timeout
         session = self.session
-        reader = begin_map(session, self._named(name), fn, iterables, eager=True, **how)
+        reader = begin_map(session, self.named(name), fn, iterables, eager=True, **how)
         bar = Progress.of(fn, iterables) if progress else None
         return results_of(session, reader, deadline, bar)
 
-    def _named(self, name: str | None) -> Options:
+    def named(self, name: str | None) -> Options:
+        """The options of a call by that name; None: no other than theirs."""
         return self.options if name is None else self.options.changed({"name": name})
 
     def _detach(self, fn: Callable[..., T], iterables: tuple[Iterable[Any], ...], name: str | None) -> DetachedJob:
-        return detach_map(self.session, self._named(name), fn, iterables)
+        return detach_map(self.session, self.named(name), fn, iterables)
 
     def job(self, name: str) -> DetachedJob:
         """A detached job of this or another client, today's or an earlier day's. Raises UnknownJob."""

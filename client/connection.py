@@ -68,6 +68,8 @@ class Connection:
         self._outage: asyncio.TimerHandle | None = None
         self._epoch = 0  # of the master that welcomed us last
         self._closing = False
+        #: All jobs were to be cancelled: whether what runs is spared.
+        self._cancel_spares: bool | None = None
         self._settled = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self.pid = os.getpid()
@@ -265,6 +267,7 @@ class Connection:
 
     def _on_link_lost(self, reason: str) -> None:
         self.last_trouble = reason
+        self._give_up_cancelled()
         if self._failure is not None or self._outage is not None:
             return
         if self.ready.is_set():
@@ -306,6 +309,19 @@ class Connection:
             self.count_ended(job, job.opened - job.ended)
             self.check_settled()
 
+    def cancel_jobs(self, *, spare_running: bool) -> None:
+        """Cancel what has not ended of all jobs, or not even started; no more will come."""
+        for job in self.jobs():
+            job.cancel_open(spare_running=spare_running)
+        self._cancel_spares = spare_running
+        self._give_up_cancelled()
+
+    def _give_up_cancelled(self) -> None:
+        """While the master is away, nobody waits for its answer to a cancel of everything."""
+        if self._cancel_spares is not None and self._dialer is not None and not self._dialer.is_connected:
+            for job in self.jobs():
+                job.give_up_open(spare_running=self._cancel_spares)
+
     # ------------------------------------------------------------ ending
 
     def check_settled(self) -> None:
@@ -328,15 +344,24 @@ class Connection:
             self.check_settled()
             await self._settled.wait()
             dialer = self._dialer
-            if self._failure is None and dialer is not None and dialer.is_connected:
+            if self._failure is None and dialer is not None:
                 dialer.send(pb.Body(close_session=pb.CloseSession(reason="the client shut down")))
-                if not await dialer.flush(CLOSE_TIMEOUT):
-                    logger.debug("the master at %s did not acknowledge our end", self.address)
+                if dialer.is_connected:
+                    if not await dialer.flush(CLOSE_TIMEOUT):
+                        logger.debug("the master at %s did not acknowledge our end", self.address)
+                elif self.after_close is None:  # an embedded cluster does not come back
+                    self._dialer = None
+                    self._spawn(self._part(dialer))
             self.die(SessionLost("the client was shut down"))
             if self.after_close is not None:
                 await self.after_close()
         finally:
             self.closed.set()  # whatever failed above: somebody waits for this
+
+    async def _part(self, dialer: Dialer) -> None:
+        """The master is away: what it has not heard of our cancels and our end it hears should it be back in time."""
+        await dialer.flush(self._reconnect_timeout)
+        await dialer.close()
 
     def fail_job(self, job: Job, cause: BaseException) -> None:
         """Nothing more will come of a job: what is open of it ends with `cause`."""

@@ -67,6 +67,7 @@ class Feeding(Protocol):
     @property
     def is_exhausted(self) -> bool: ...
     def feed_all(self) -> None: ...
+    def feed_some(self) -> None: ...
     def top_up(self, taken: int, taken_bytes: int) -> None: ...
     def close(self) -> None: ...
 
@@ -111,6 +112,11 @@ class Feeder:
             self._connection.hand_over()
         while self._feed is not None:
             self._connection.wait_for_room()
+            self.feed_some()
+
+    def feed_some(self) -> None:
+        """Pull and send another block; without waiting for room."""
+        if self._feed is not None:
             self._send_block(MAX_COUNT)
 
     def top_up(self, taken: int, taken_bytes: int) -> None:

@@ -92,7 +92,11 @@ class Job(ABC):
 
     @abstractmethod
     def cancel_open(self, *, spare_running: bool) -> None:
-        """From any thread, after `stop_intake`: ask the master to cancel what has not ended, or not even started."""
+        """After `stop_intake`: ask the master to cancel what has not ended, or not even started."""
+
+    @abstractmethod
+    def give_up_open(self, *, spare_running: bool) -> None:
+        """The same while there is no master to answer: what is not known to have started counts as cancelled here."""
 
     @abstractmethod
     def read_no_more(self) -> None:

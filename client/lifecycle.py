@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable
 from functools import partial
 from weakref import WeakSet
 
 from manyhands.client.connection import Connection
-from manyhands.client.jobs import Job
 from manyhands.wire.errors import ForkedClient
 
 #: Seconds by which a shutdown's cancel is held back. A task submitted just before counts as started if a slot is
@@ -38,13 +36,12 @@ def begin_shutdown(connection: Connection, *, cancel: bool = False, spare_runnin
         job.stop_intake()
         job.read_no_more()
     if cancel:
-        connection.background.post(partial(_cancel_soon, connection, jobs, spare_running))
+        connection.background.post(partial(_cancel_soon, connection, spare_running))
     connection.background.post(connection.close)
 
 
-def _cancel_soon(connection: Connection, jobs: Iterable[Job], spare_running: bool) -> None:
-    for job in jobs:
-        connection.background.loop.call_later(CANCEL_DELAY, partial(job.cancel_open, spare_running=spare_running))
+def _cancel_soon(connection: Connection, spare_running: bool) -> None:
+    connection.background.loop.call_later(CANCEL_DELAY, partial(connection.cancel_jobs, spare_running=spare_running))
 
 
 def dropped(connection: Connection) -> None:

@@ -228,7 +228,11 @@ class MapJob(Job):
         if self.posted:
             ranges = [pb.Range(lo=0, hi=self.posted)]
             cancel = pb.Cancel(job=self.number, ranges=ranges, spare_running=spare_running)
-            self._connection.post(self, pb.Body(cancel=cancel))
+            self._connection.send(self, pb.Body(cancel=cancel))
+
+    def give_up_open(self, *, spare_running: bool) -> None:
+        """See Job. Which of a map's tasks have started nobody has asked."""
+        self.on_cancelled([(0, self.posted)])
 
 
 class OrderedMapJob(MapJob):

@@ -226,7 +226,13 @@ class SubmitJob(Job):
         """See Job."""
         indices = sorted(self._pending)
         if indices:
-            self._connection.post(self, cancel(self.number, indices, spare_running=spare_running))
+            self._connection.send(self, cancel(self.number, indices, spare_running=spare_running))
+
+    def give_up_open(self, *, spare_running: bool) -> None:
+        """See Job."""
+        with self._lock:
+            spared = SpanSet(self._dispatched or ()) if spare_running else SpanSet()
+        self.on_cancelled([(index, index + 1) for index in self._pending if index not in spared])
 
     # ------------------------------------------------------------ on the loop's thread
 

@@ -99,6 +99,14 @@ class KeepTries:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepDispatched:
+    """That these tasks have been sent to a worker, for the first time, is to be remembered."""
+
+    job: int
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DeliverDispatched:
     """Tell the client, who watches the job, that these tasks have been sent to a worker."""
 
@@ -133,6 +141,7 @@ Command = (
     | DeliverDispatched
     | KeepTries
     | KeepState
+    | KeepDispatched
     | CloseJob
     | RejectJob
 )

@@ -49,7 +49,7 @@ class Delivery:
                     self._deliver_cancelled(command)
                 case cmd.DeliverDispatched():
                     self._deliver_dispatched(command)
-                case cmd.KeepState() | cmd.KeepTries():
+                case cmd.KeepState() | cmd.KeepTries() | cmd.KeepDispatched():
                     if self._journal is not None:
                         self._keep(command, self._journal)
                 case cmd.CloseJob():
@@ -81,9 +81,11 @@ class Delivery:
             record.client.send(pb.Body(dispatched=pb.Dispatched(job=record.number, ranges=ranges)))
 
     @staticmethod
-    def _keep(command: cmd.KeepState | cmd.KeepTries, journal: Journal) -> None:
+    def _keep(command: cmd.KeepState | cmd.KeepTries | cmd.KeepDispatched, journal: Journal) -> None:
         if isinstance(command, cmd.KeepState):
             journal.state(command.job, command.index, command.state)
+        elif isinstance(command, cmd.KeepDispatched):
+            journal.mark(command.job, "dispatched", command.spans)
         else:
             crashes = [report.SerializeToString() for report in command.crashes]
             journal.tried(command.job, command.index, command.attempts, command.failures, crashes, command.delay)

@@ -216,4 +216,4 @@ def _address(body: pb.Body, number: int) -> int:
         body.results.job = number
         return len(body.results.ends) // 4
     body.failure.job = number
-    return 1
+    return max(1, body.failure.end - body.failure.index)  # `end`: of many whose time was up

@@ -50,6 +50,7 @@ class Engine:
         #: Workers of an earlier life that are not back; nothing is handed out while the timer waits for them.
         self._missing_workers = 0
         self._reattaching: asyncio.TimerHandle | None = None
+        self._until_back: list[ev.Event] = []
         self._is_draining = False
         self._plan_handle: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -237,6 +238,9 @@ class Engine:
     # ------------------------------------------------------------ driving the scheduler
 
     def _handle(self, event: ev.Event) -> None:
+        if self._reattaching is not None and isinstance(event, ev.CancelRequested) and event.spare_running:
+            self._until_back.append(event)  # what runs is not known before
+            return
         self._delivery.execute(self.scheduler.handle(event, self._loop.time()))
         if self._plan_handle is None:
             self._plan_handle = self._loop.call_soon(self._plan)
@@ -266,12 +270,15 @@ class Engine:
             self.peers[peer.number] = peer
             self._send_cluster(peer)
         self._missing_workers = len(kept.workers)
-        if kept.workers:
-            self._reattaching = self._loop.call_later(self._config.reattach_timeout, self._all_back)
+        patience = self._config.reattach_timeout if kept.workers else 0.0
+        self._reattaching = self._loop.call_later(patience, self._all_back)
         self._intake.restore(kept, clients)
 
     def _all_back(self) -> None:
         if self._reattaching is not None:
             self._reattaching.cancel()
             self._reattaching = None
+            for event in self._until_back:
+                self._handle(event)
+            self._until_back.clear()
             self._plan()

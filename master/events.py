@@ -89,8 +89,12 @@ class JobRecovered:
     options: JobOptions
     sealed_at: int | None
     blocks: tuple[Block, ...]
+    #: How many seconds ago each block arrived; none longer than the one before it.
+    ages: tuple[float, ...]
     done: tuple[Span, ...]
     tries: tuple[TriesKept, ...]
+    #: Sent to a worker before; known only if there is a `queue_timeout`.
+    dispatched: tuple[Span, ...]
     cancels: tuple[Span, ...]
     states: tuple[tuple[int, bytes], ...]
     succeeded: int

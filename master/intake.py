@@ -10,6 +10,7 @@ from manyhands.master.definitions import Definition, DefinitionStore, HeldBlock
 from manyhands.master.delivery import Delivery
 from manyhands.master.detached import Detached
 from manyhands.master.journal import Journal
+from manyhands.master.journal_batch import Mark
 from manyhands.master.journal_schema import Kept, KeptJob
 from manyhands.master.records import JobRecord
 from manyhands.master.recovery import job_options, recovered
@@ -151,7 +152,7 @@ class Intake:
                 record.client.jobs.pop(record.number, None)
                 journal.detached(job)
         elif body.HasField("cancel"):
-            journal.cancel_asked(job, _spans(body.cancel) or ())
+            journal.mark(job, _mark(body.cancel), _spans(body.cancel) or ())
 
     def attach(self, peer: Peer, body: pb.Body) -> None:
         """A client takes part in a detached job."""
@@ -187,7 +188,7 @@ class Intake:
             self._take_in(job, record, body)  # after the blocks that it speaks of
         else:
             if self._journal is not None:
-                self._journal.cancel_asked(job, spans)
+                self._journal.mark(job, _mark(body.cancel), spans)
             self._handle(ev.CancelRequested(job, spans, body.cancel.spare_running))
 
     def consumed(self, peer: Peer, body: pb.Body) -> None:
@@ -239,9 +240,11 @@ class Intake:
                 record.held = self._held(_needed(pb.Body(open_job=opening)))
                 blocks = [
                     HeldBlock.of(read_block(message), self._held(_needed(pb.Body(block=message))))
-                    for message in job.blocks
+                    for _, message in job.blocks
                 ]
                 self._handle(recovered(job, _owner(job.job, record), blocks, self._wall()))
+                if spared := tuple(job.marks["cancel unless running"]):
+                    self._handle(ev.CancelRequested(job.job, spared, spare_running=True))
         for key, body in job.outcomes.items():
             if client is not None and body is not None:
                 client.send(body, receipt=(job.job, key))
@@ -254,6 +257,10 @@ class Intake:
         found = [self._definitions.get(hash) for hash in hashes]
         assert all(found), "a definition was not written down with what needs it"
         return tuple(definition for definition in found if definition is not None)
+
+
+def _mark(cancel: pb.Cancel) -> Mark:
+    return "cancel unless running" if cancel.spare_running else "cancel"
 
 
 def _owner(job: int, record: JobRecord) -> int:

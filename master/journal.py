@@ -9,16 +9,16 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 from manyhands.master.group_commit import COMMIT_INTERVAL, GroupCommit, Store
-from manyhands.master.journal_batch import Counters, JobChange, Opening, Tries
-from manyhands.master.journal_schema import Kept, KeptJob
+from manyhands.master.journal_batch import Counters, JobChange, Mark, Opening, Tries
+from manyhands.master.journal_schema import Kept, KeptJob, new_marks
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.spans import Span, SpanSet
 
 #: Rows of done spans written for a job before they are joined: more than this, and more than twice the joined ones.
 DONE_ROWS = 500
 
-#: The same for those whose cancellation was asked for.
-CANCEL_ROWS = 100
+#: The same for marks of open tasks.
+MARK_ROWS = 100
 
 #: Definitions written, beyond twice those that were needed the last time, until it is seen which still are.
 SWEEP_AFTER = 100
@@ -30,7 +30,7 @@ WHOLE_JOB = -1
 class _Book:
     """What is written of a job, as far as it decides what to write next."""
 
-    __slots__ = ("cancel_rows", "cancels", "counters", "done", "outcomes", "rows", "session", "states", "tries")
+    __slots__ = ("counters", "done", "mark_rows", "marks", "outcomes", "rows", "session", "states", "tries")
 
     def __init__(self, session: bytes) -> None:
         self.session = session
@@ -39,10 +39,14 @@ class _Book:
         self.done = SpanSet()
         self.outcomes: set[int] = set()
         self.rows = 0
-        #: Open tasks that were tried, and those whose cancellation was asked for.
+        #: Open tasks that were tried, and what else is noted of open tasks.
         self.tries = SpanSet()
-        self.cancels = SpanSet()
-        self.cancel_rows = 0
+        self.marks: dict[Mark, SpanSet] = new_marks()
+        self.mark_rows = 0
+
+    def all_marks(self) -> list[tuple[Mark, Span]]:
+        """As rows."""
+        return [(mark, span) for mark, spans in self.marks.items() for span in spans]
 
 
 class Journal(GroupCommit):
@@ -136,7 +140,7 @@ class Journal(GroupCommit):
         counters = self._books[job].counters
         counters.total = message.first + len(message.ends) // 4
         change = self._batch.job(job)
-        change.blocks[message.first] = message
+        change.blocks[message.first] = self._store.wall(), message
         change.counters = counters
         self._changed()
 
@@ -156,15 +160,16 @@ class Journal(GroupCommit):
         self._batch.job(job).sealed_at = total
         self._changed()
 
-    def cancel_asked(self, job: int, spans: Sequence[Span]) -> None:
-        """The client wants nothing of these tasks, wherever they are."""
+    def mark(self, job: int, mark: Mark, spans: Iterable[Span]) -> None:
+        """Note this of these tasks, as far as they are open."""
         book = self._books[job]
-        missing = [part for lo, hi in spans for part in book.done.missing(lo, hi)]
-        if missing:
-            for lo, hi in missing:
-                book.cancels.add(lo, hi)
-            book.cancel_rows += len(missing)
-            self._batch.job(job).cancels += missing
+        marked = book.marks[mark]
+        fresh = [part for lo, hi in spans for a, b in book.done.missing(lo, hi) for part in marked.missing(a, b)]
+        if fresh:
+            for lo, hi in fresh:
+                marked.add(lo, hi)
+            book.mark_rows += len(fresh)
+            self._batch.job(job).marks += [(mark, span) for span in fresh]
             self._changed()
 
     def hold(self, job: int, body: pb.Body) -> int:
@@ -197,7 +202,7 @@ class Journal(GroupCommit):
             change.done.clear()
             change.done_anew = list(book.done)
             book.rows = book.done.span_count
-        if book.tries or book.cancels or book.states:
+        if book.tries or book.states or book.mark_rows:
             self._drop_asides(book, change, spans)
         counters = book.counters
         setattr(counters, kind, getattr(counters, kind) + count)
@@ -211,7 +216,7 @@ class Journal(GroupCommit):
     @staticmethod
     def _drop_asides(book: _Book, change: JobChange, spans: Sequence[Span]) -> None:
         """What was noted of these tasks, beside their blocks, is of no account: they have ended."""
-        cancels = 0
+        unmarked = 0
         for lo, hi in spans:
             for a, b in book.tries.overlap(lo, hi):
                 book.tries.remove(a, b)
@@ -223,11 +228,12 @@ class Journal(GroupCommit):
                 change.dead_states.append((a, b))
                 for task in range(a, b):
                     change.states.pop(task, None)
-            cancels += book.cancels.remove(lo, hi)
-        if cancels and (not book.cancels or book.cancel_rows > CANCEL_ROWS + 2 * book.cancels.span_count):
-            change.cancels.clear()
-            change.cancels_anew = list(book.cancels)
-            book.cancel_rows = book.cancels.span_count
+            unmarked += sum(marked.remove(lo, hi) for marked in book.marks.values())
+        left = sum(marked.span_count for marked in book.marks.values())
+        if unmarked and (not left or book.mark_rows > MARK_ROWS + 2 * left):
+            change.marks.clear()
+            change.marks_anew = book.all_marks()
+            book.mark_rows = left
 
     def tell(self, job: int, body: pb.Body) -> None:
         """The client must hear this of the job as a whole."""
@@ -332,7 +338,6 @@ class Journal(GroupCommit):
         book.outcomes = set(job.outcomes)
         for task in job.tries:
             book.tries.add(task, task + 1)
-        for lo, hi in job.cancels:
-            book.cancels.add(lo, hi)
-        book.cancel_rows = len(job.cancels)
+        book.marks = job.marks
+        book.mark_rows = len(book.all_marks())
         return book

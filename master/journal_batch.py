@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 from google.protobuf.message import Message
 
 from manyhands.wire.spans import Span
+
+#: What is noted of tasks until they end: they have been sent to a worker; their client wants nothing of them, or only
+#: if they have started.
+Mark = Literal["dispatched", "cancel", "cancel unless running"]
 
 #: A statement and the rows to run it with.
 Statement = tuple[str, list[tuple[Any, ...]]]
@@ -66,7 +70,8 @@ class JobChange:
     #: None: unchanged.
     sealed_at: int | None = None
     counters: Counters | None = None
-    blocks: dict[int, Message] = field(default_factory=dict)
+    #: With the wall time, in seconds, at which they arrived.
+    blocks: dict[int, tuple[float, Message]] = field(default_factory=dict)
     dead_blocks: list[int] = field(default_factory=list)
     done: list[Span] = field(default_factory=list)
     #: All of the job's done spans, to take the place of what was written of them before.
@@ -78,9 +83,9 @@ class JobChange:
     dead_states: list[Span] = field(default_factory=list)
     #: These tasks have ended: how often they were tried is of no account any more.
     dead_tries: list[Span] = field(default_factory=list)
-    cancels: list[Span] = field(default_factory=list)
-    #: All that were asked for and have not ended, to take the place of what was written of them before.
-    cancels_anew: list[Span] | None = None
+    marks: list[tuple[Mark, Span]] = field(default_factory=list)
+    #: All marks of open tasks, to take the place of what was written of them before.
+    marks_anew: list[tuple[Mark, Span]] | None = None
     inbox: dict[int, Message] = field(default_factory=dict)
     dead_inbox: list[int] = field(default_factory=list)
     #: The job is to be forgotten.

@@ -17,6 +17,7 @@ from manyhands.master.group_commit import NoRoom
 from manyhands.master.journal_batch import Batch
 from manyhands.master.journal_schema import (
     APPLICATION_ID,
+    FIRST_VERSION,
     SCHEMA_VERSION,
     Kept,
     begin_life,
@@ -34,6 +35,8 @@ WAL_BYTES = 16 << 20
 
 #: Pages that nothing uses are given back to the system once they make up half of the file, and so many at least.
 SPARE_PAGES = 1024
+#: So many at once, as commits wait meanwhile.
+GIVEN_BACK_PAGES = 512
 #: Commits between two looks at that.
 LOOK_EVERY = 200
 
@@ -192,7 +195,8 @@ class JournalFile:
         (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
         (pages,) = self._db.execute("PRAGMA page_count").fetchone()
         if free > SPARE_PAGES and free > pages // 2:
-            self._db.execute(f"PRAGMA incremental_vacuum({free // 2})").fetchall()
+            # As a script, which goes on to the end: executed as a statement it would give back a single page.
+            self._db.executescript(f"PRAGMA incremental_vacuum({min(free // 2, GIVEN_BACK_PAGES)})")
 
     def close(self) -> None:
         """Finish what is being written, and let go of the directory."""
@@ -232,6 +236,11 @@ def _check_header(path: Path) -> None:
         raise JournalFault(
             f"{path} was written by a later manyhands (format {version}, this one reads up to {SCHEMA_VERSION}): "
             f"install that version, or {_ELSEWHERE}"
+        )
+    if version < FIRST_VERSION:
+        raise JournalFault(
+            f"{path} was written by a manyhands before its first release (format {version}, this one reads from "
+            f"{FIRST_VERSION} on): finish its jobs with that version, move it away, or {_ELSEWHERE}"
         )
 
 

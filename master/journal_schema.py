@@ -6,15 +6,17 @@ import sqlite3
 import struct
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field
+from typing import get_args
 
-from manyhands.master.journal_batch import Batch, Counters, JobChange, Opening, Statement, Tries
+from manyhands.master.journal_batch import Batch, Counters, JobChange, Mark, Opening, Statement, Tries
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire.spans import Span, SpanSet
+from manyhands.wire.spans import SpanSet
 
 #: "mhjl": how `file` and we tell a journal from any other SQLite database.
 APPLICATION_ID = 0x6D686A6C
-#: Raised when an older manyhands could misread the file; later ones read all earlier.
-SCHEMA_VERSION = 1
+#: Raised when an older manyhands could misread the file; later ones read all that a release wrote, from the first on.
+SCHEMA_VERSION = 2
+FIRST_VERSION = 2
 
 SCHEMA = """
 CREATE TABLE master (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -31,13 +33,14 @@ CREATE TABLE jobs (job INTEGER PRIMARY KEY, session BLOB NOT NULL, number INTEGE
                    finished INTEGER NOT NULL DEFAULT 0, total INTEGER NOT NULL DEFAULT 0,
                    finished_at REAL NOT NULL DEFAULT 0);
 CREATE TABLE needs (job INTEGER, hash BLOB, PRIMARY KEY (job, hash)) WITHOUT ROWID;
-CREATE TABLE blocks (job INTEGER, first INTEGER, block BLOB NOT NULL, PRIMARY KEY (job, first));
+CREATE TABLE blocks (job INTEGER, first INTEGER, arrived_at REAL NOT NULL, block BLOB NOT NULL,
+                     PRIMARY KEY (job, first));
 CREATE TABLE done (job INTEGER, lo INTEGER, hi INTEGER NOT NULL, PRIMARY KEY (job, lo)) WITHOUT ROWID;
 CREATE TABLE outcomes (job INTEGER, key INTEGER, body BLOB NOT NULL, PRIMARY KEY (job, key));
 CREATE TABLE tries (job INTEGER, task INTEGER, attempts INTEGER NOT NULL, failures INTEGER NOT NULL,
                     crashes BLOB NOT NULL, due REAL NOT NULL, delay REAL NOT NULL, PRIMARY KEY (job, task));
 CREATE TABLE states (job INTEGER, task INTEGER, state BLOB NOT NULL, PRIMARY KEY (job, task));
-CREATE TABLE cancels (job INTEGER, lo INTEGER, hi INTEGER NOT NULL, PRIMARY KEY (job, lo, hi)) WITHOUT ROWID;
+CREATE TABLE marks (job INTEGER, mark TEXT, lo INTEGER, hi INTEGER, PRIMARY KEY (job, mark, lo, hi)) WITHOUT ROWID;
 CREATE TABLE inbox (job INTEGER, position INTEGER, body BLOB NOT NULL, PRIMARY KEY (job, position));
 """
 
@@ -46,7 +49,7 @@ _COUNTERS = (
     "unlimited = ?, finished = ?, total = ?, finished_at = ? WHERE job = ?"
 )
 
-_OF_A_JOB = ("jobs", "blocks", "done", "outcomes", "tries", "states", "cancels", "needs", "inbox")
+_OF_A_JOB = ("jobs", "blocks", "done", "outcomes", "tries", "states", "marks", "needs", "inbox")
 
 
 def create(db: sqlite3.Connection, identity: bytes) -> None:
@@ -105,8 +108,8 @@ def _job_statements(number: int, change: JobChange) -> Iterator[Statement]:
     if change.counters is not None:
         yield _COUNTERS, [(*astuple(change.counters), number)]
     yield (
-        "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?)",
-        [(number, first, block.SerializeToString()) for first, block in change.blocks.items()],
+        "INSERT OR REPLACE INTO blocks VALUES (?, ?, ?, ?)",
+        [(number, first, at, block.SerializeToString()) for first, (at, block) in change.blocks.items()],
     )
     yield "DELETE FROM blocks WHERE job = ? AND first = ?", [(number, first) for first in change.dead_blocks]
     if change.done_anew is not None:
@@ -134,10 +137,10 @@ def _job_statements(number: int, change: JobChange) -> Iterator[Statement]:
         [(number, task, state) for task, state in change.states.items()],
     )
     yield "DELETE FROM tries WHERE job = ? AND task >= ? AND task < ?", [(number, *span) for span in change.dead_tries]
-    if change.cancels_anew is not None:
-        yield "DELETE FROM cancels WHERE job = ?", [(number,)]
-    cancels = [*(change.cancels_anew or ()), *change.cancels]
-    yield "INSERT OR IGNORE INTO cancels VALUES (?, ?, ?)", [(number, lo, hi) for lo, hi in cancels]
+    if change.marks_anew is not None:
+        yield "DELETE FROM marks WHERE job = ?", [(number,)]
+    marks = [*(change.marks_anew or ()), *change.marks]
+    yield "INSERT OR IGNORE INTO marks VALUES (?, ?, ?, ?)", [(number, mark, *span) for mark, span in marks]
     yield (
         "INSERT OR REPLACE INTO inbox VALUES (?, ?, ?)",
         [(number, position, body.SerializeToString()) for position, body in change.inbox.items()],
@@ -176,6 +179,11 @@ def _unpacked(data: bytes) -> tuple[bytes, ...]:
 # ------------------------------------------------------------ reading
 
 
+def new_marks() -> dict[Mark, SpanSet]:
+    """None of each."""
+    return {mark: SpanSet() for mark in get_args(Mark)}
+
+
 @dataclass(slots=True)
 class KeptClient:
     """A client's session, as far as it was applied."""
@@ -196,15 +204,16 @@ class KeptJob:
     opening: Opening
     sealed_at: int | None
     counters: Counters
-    blocks: list[pb.Block] = field(default_factory=list)
+    #: With the wall time, in seconds, at which they arrived.
+    blocks: list[tuple[float, pb.Block]] = field(default_factory=list)
     done: SpanSet = field(default_factory=SpanSet)
     outcomes: dict[int, pb.Body | None] = field(default_factory=dict)
     tries: dict[int, Tries] = field(default_factory=dict)
     states: dict[int, bytes] = field(default_factory=dict)
     #: Definitions that its results may refer to, for those who read them later.
     needs: list[bytes] = field(default_factory=list)
-    #: Asked for, whether done or not.
-    cancels: list[Span] = field(default_factory=list)
+    #: Of open tasks.
+    marks: dict[Mark, SpanSet] = field(default_factory=new_marks)
 
 
 @dataclass(slots=True)
@@ -269,8 +278,8 @@ def _read_jobs(db: sqlite3.Connection) -> list[KeptJob]:
     ):
         was_asked = Opening(session, number, pb.OpenJob.FromString(opening))
         jobs[job] = KeptJob(job, was_asked, sealed_at, Counters(*counts))
-    for job, block in db.execute("SELECT job, block FROM blocks ORDER BY job, first"):
-        jobs[job].blocks.append(pb.Block.FromString(block))
+    for job, arrived_at, block in db.execute("SELECT job, arrived_at, block FROM blocks ORDER BY job, first"):
+        jobs[job].blocks.append((arrived_at, pb.Block.FromString(block)))
     for job, lo, hi in db.execute("SELECT job, lo, hi FROM done ORDER BY job, lo"):
         jobs[job].done.add(lo, hi)
     for job, key, body in db.execute("SELECT job, key, body FROM outcomes ORDER BY job, key"):
@@ -285,6 +294,7 @@ def _read_jobs(db: sqlite3.Connection) -> list[KeptJob]:
         jobs[job].tries[task] = Tries(attempts, failures, _unpacked(crashes), due, delay)
     for job, task, state in db.execute("SELECT job, task, state FROM states"):
         jobs[job].states[task] = state
-    for job, lo, hi in db.execute("SELECT job, lo, hi FROM cancels"):
-        jobs[job].cancels.append((lo, hi))
+    for job, mark, lo, hi in db.execute("SELECT job, mark, lo, hi FROM marks"):
+        for span in jobs[job].done.missing(lo, hi):
+            jobs[job].marks[mark].add(*span)
     return list(jobs.values())

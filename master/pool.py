@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from manyhands.master.commands import CloseJob, Command, DeliverCancelled, DeliverDispatched, DeliverFailure, Revoke
+from manyhands.master.commands import (
+    CloseJob,
+    Command,
+    DeliverCancelled,
+    DeliverDispatched,
+    DeliverFailure,
+    KeepDispatched,
+    Revoke,
+)
 from manyhands.master.events import JobOptions
 from manyhands.master.expiry import Expiries, Limit
 from manyhands.master.jobs import Job
@@ -166,6 +174,10 @@ class Pool:
     def note_dispatched(self, job: Job, spans: Iterable[Span], out: list[Command]) -> None:
         """Workers have these tasks now: remember it, and tell it, if anybody wants to know."""
         if job.dispatched is not None:
+            if job.options.queue_timeout:
+                fresh = tuple(part for lo, hi in spans for part in job.dispatched.missing(lo, hi))
+                if fresh:
+                    out.append(KeepDispatched(job.number, fresh))
             for lo, hi in spans:
                 job.dispatched.add(lo, hi)
             if job.watched:

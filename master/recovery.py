@@ -46,6 +46,7 @@ def recovered(job: KeptJob, client: int, blocks: Sequence[Block], wall: float) -
         options=job_options(cast("pb.OpenJob", job.opening.message)),
         sealed_at=job.sealed_at,
         blocks=tuple(blocks),
+        ages=_ages([at for at, _ in job.blocks], wall),
         done=tuple(job.done),
         tries=tuple(
             TriesKept(
@@ -58,7 +59,8 @@ def recovered(job: KeptJob, client: int, blocks: Sequence[Block], wall: float) -
             )
             for index, tries in job.tries.items()
         ),
-        cancels=tuple(job.cancels),
+        dispatched=tuple(job.marks["dispatched"]),
+        cancels=tuple(job.marks["cancel"]),
         states=tuple(job.states.items()),
         succeeded=counters.succeeded,
         failed=counters.failed,
@@ -67,3 +69,13 @@ def recovered(job: KeptJob, client: int, blocks: Sequence[Block], wall: float) -
         consumed_bytes=counters.consumed_bytes,
         unlimited=counters.unlimited,
     )
+
+
+def _ages(arrivals: Sequence[float], wall: float) -> tuple[float, ...]:
+    """Of blocks, in their order, which arrived at these times on a clock that may have been set since."""
+    ages: list[float] = []
+    youngest = 0.0
+    for arrived_at in reversed(arrivals):
+        youngest = max(youngest, wall - arrived_at)
+        ages.append(youngest)
+    return tuple(reversed(ages))

@@ -252,10 +252,10 @@ class Scheduler:
     def _on_job_recovered(self, event: ev.JobRecovered, now: float) -> list[Command]:
         job = self._pool.add_job(event.job, event.client, event.options)
         job.restore(event)
-        # How long they have waited before the restart is not known.
-        self._pool.begin_clocks(job, 0, job.count, now)
+        for block, age in zip(event.blocks, event.ages, strict=True):
+            self._pool.begin_clocks(job, block.first, block.end, now - age)
         if job.dispatched is not None:
-            for lo, hi in job.attempts.counted():
+            for lo, hi in [*job.attempts.counted(), *event.dispatched]:
                 job.dispatched.add(lo, hi)
         for tries in event.tries:
             if tries.index not in job.done and tries.delay > 0:

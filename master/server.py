@@ -101,6 +101,7 @@ class Master:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         self.engine.drain()
+        self._sessions.drain()
         clients = self._sessions.of_role(pb.ROLE_CLIENT)
         while loop.time() < deadline and (
             any(worker.leased for worker in self.engine.scheduler.workers.values())

@@ -140,7 +140,7 @@ class Sessions:
         self._journal = journal
         self._peers: dict[bytes, Peer] = {}
         self._last_number = 0
-        self._closing = False
+        self._draining = self._closing = False
         self.events: PeerEvents
 
     def of_role(self, role: pb.Role) -> list[Peer]:
@@ -187,9 +187,15 @@ class Sessions:
             await link.close()
             return
         sentence = refusal(hello, platform.python_version())
-        if sentence is None and self._closing:
-            sentence = pb.Refusal(code=pb.Refusal.CODE_SHUTTING_DOWN, sentence="the master is shutting down")
         peer = self._peers.get(hello.session)
+        # Whoever has a session, or had one, is still served: results that it brings count.
+        is_new = peer is None and not hello.resume and not hello.holds
+        if sentence is None and (self._closing or (self._draining and is_new)):
+            sentence = pb.Refusal(
+                code=pb.Refusal.CODE_SHUTTING_DOWN,
+                sentence=f"the master at {platform.node()} is shutting down; it takes nobody new until it has been "
+                "started again",
+            )
         if sentence is None and hello.resume and peer is None:
             sentence = pb.Refusal(
                 code=pb.Refusal.CODE_UNKNOWN_SESSION,
@@ -320,6 +326,10 @@ class Sessions:
         if self._peers.pop(peer.hello.session, None) is not None:
             log.info("%s left: %s", peer, reason)
             self.events.left(peer, reason)
+
+    def drain(self) -> None:
+        """From now on nobody new may join."""
+        self._draining = True
 
     async def close(self) -> None:
         """End every connection; nobody may join or resume any more."""

@@ -18,6 +18,9 @@ from manyhands.wire.session import Flow, ProtocolError, Session
 #: Seconds before the first reconnect, growing by 1.6 up to the maximum, each with +-20 % jitter.
 RECONNECT_DELAY = 0.05
 RECONNECT_DELAY_MAX = 5.0
+#: At first they stay so short, for so long: who is back soon loses nothing.
+PROMPT_DELAY = 0.1
+PROMPT_TIMEOUT = 1.0
 #: A master that accepts the connection but does not answer the handshake for so long is given up.
 HANDSHAKE_TIMEOUT = 10.0
 
@@ -83,19 +86,21 @@ class Dialer:
 
     async def run(self) -> None:
         """Stay connected until `close`. Raises Refused if the master will not have us."""
-        delay = RECONNECT_DELAY
+        loop = asyncio.get_running_loop()
+        delay, lost_at = RECONNECT_DELAY, loop.time()
         while not self._closing.is_set():
             try:
                 welcome = await self._connect()
             except LinkLost as lost:
                 self._on_link_lost(str(lost))
                 await self._pause(delay * random.uniform(0.8, 1.2))
-                delay = min(delay * 1.6, RECONNECT_DELAY_MAX)
+                is_prompt = loop.time() < lost_at + PROMPT_TIMEOUT
+                delay = min(delay * 1.6, PROMPT_DELAY if is_prompt else RECONNECT_DELAY_MAX)
                 continue
             if welcome is None:
                 continue
-            delay = RECONNECT_DELAY
             reason = await self._serve(welcome)
+            delay, lost_at = RECONNECT_DELAY, loop.time()
             if not self._closing.is_set():
                 self._on_link_lost(reason)
 
@@ -179,8 +184,10 @@ class Dialer:
     async def flush(self, timeout: float) -> bool:
         """Wait until the master has acknowledged everything, at most `timeout` seconds; whether it has."""
         deadline = asyncio.get_running_loop().time() + timeout
+        pause = 0.002
         while not self._session.is_idle and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.1, 0.25)
         return self._session.is_idle
 
     async def close(self) -> None:

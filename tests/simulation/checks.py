@@ -3,7 +3,8 @@
 `seed:N`: worlds full of trouble keep every property, from seed N on. `late:N`: so do those whose workers lose their
 sessions all the time, and report in the next what they did in the last. `crash:N`: so do those whose master is killed
 and comes back. `day:NAME`: those of `planned.py`. `fair`, `priority`: who is served when.
-`stopped`: running tasks that are cancelled make room, whether they heed an interrupt or not.
+`stopped`: running tasks that are cancelled make room, whether they heed an interrupt or not. `spared`: those that run
+are not cancelled where only the others were meant, also if the master dies meanwhile.
 """
 
 from __future__ import annotations
@@ -55,6 +56,8 @@ def run(name: str) -> None:
             urgent_jobs_overtake()
         case "stopped":
             cancelled_tasks_free_their_slots()
+        case "spared":
+            running_tasks_are_spared()
         case _:
             raise ValueError(f"no check is called {name}")
 
@@ -88,6 +91,14 @@ def cancelled_tasks_free_their_slots() -> None:
     assert outcome.counts["stopped"] == 8, outcome.counts
     assert outcome.counts["kills"] == 4, outcome.counts
     assert outcome.finished["c0", 2] < 0.6 + STOP_GRACE + 0.3, f"the next job was done at {outcome.finished['c0', 2]}"
+
+
+def running_tasks_are_spared() -> None:
+    """Of 12 tasks 9 are to be cancelled unless they run, and 6 do."""
+    for scenario in DAYS["spare"]():
+        outcome = simulate(scenario)
+        assert outcome.counts["cancelled"] == 3, outcome.counts
+        assert not outcome.counts["stopped"], outcome.counts
 
 
 def _scenario(*clients: ClientPlan) -> Scenario:

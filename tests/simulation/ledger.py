@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tests.simulation.records import JobEntry, LeaseEntry, TaskRecord, dispatch_fault
+from tests.simulation.records import JobEntry, LeaseEntry, TaskRecord, dispatch_fault, is_overdue
 from tests.simulation.story import Story, Violation
 
 from manyhands.master import commands as cmd
@@ -42,6 +42,9 @@ class Ledger:
         self._chargeable: set[tuple[int, int]] = set()  # with the loss that has just been told
         self._asked: dict[tuple[int, int], int] = {}  # (job, index) -> the last revoke that asked for it
         self._last_lease = 0
+        #: Wall time has jumped; and when the living master began.
+        self.clock_was_set = False
+        self.life_began = 0.0
         self._last_revoke = 0
         #: Counts, to show that a run exercised what it should.
         self.counts: dict[str, int] = dict.fromkeys(
@@ -58,6 +61,7 @@ class Ledger:
                 "cancelled",
                 "stopped",
                 "kills",
+                "timed out",
             ),
             0,
         )
@@ -94,11 +98,11 @@ class Ledger:
                     self._story.tell("block", job=event.job, spans=[(block.first, block.end)])
                     if block.first != job.count or job.sealed:
                         raise Violation(f"a block arrived out of order, at {job.count}", job.number, block.first)
-                    self._add(job, block.count, refused=False)
+                    self._add(job, block.count, now, refused=False)
             case ev.BlockRefused():
                 self._story.tell("no room", job=event.job, spans=[(event.first, event.first + event.count)])
                 if not self.jobs[event.job].closed:
-                    self._add(self.jobs[event.job], event.count, refused=True)
+                    self._add(self.jobs[event.job], event.count, now, refused=True)
             case ev.JobSealed():
                 self._story.tell("sealed at %d", event.total, job=event.job)
                 self.jobs[event.job].sealed = True
@@ -120,13 +124,14 @@ class Ledger:
         job.closed = job.cancelled = job.sealed = job.reopens = False
 
     @staticmethod
-    def _add(job: JobEntry, count: int, *, refused: bool) -> None:
+    def _add(job: JobEntry, count: int, now: float, *, refused: bool) -> None:
         """The next tasks have come, perhaps for the second time."""
         again = job.tasks[job.count : job.count + count]
         job.tasks += [TaskRecord() for _ in range(count - len(again))]
         for task in job.tasks[job.count : job.count + count]:
             task.begin_anew()
             task.refused = refused
+            task.arrived_at = now
         job.count += count
 
     def master_died(self) -> None:
@@ -223,6 +228,7 @@ class Ledger:
                 self.counts["held"] += 1
                 lease.open[index] = attempt
                 task.leases.add(number)
+                task.was_dispatched = True
                 task.doubled = job.doubled = True
                 # One of them may be a copy that an earlier life sent out.
                 task.copied = task.copied or job.options.speculate
@@ -330,7 +336,7 @@ class Ledger:
                 case cmd.DeliverRun():
                     self._end(command.job, command.client, command.spans, "succeeded")
                 case cmd.DeliverFailure():
-                    self._failure(command)
+                    self._timed_out(command, now) if command.message.end else self._failure(command)
                 case cmd.DeliverCancelled():
                     for task, index in self._end(command.job, command.client, command.spans, "cancelled"):
                         self.counts["cancelled"] += 1
@@ -380,6 +386,7 @@ class Ledger:
                 task.leases.add(number)
                 task.is_due_again = False
                 task.dispatches += 1
+                task.was_dispatched = True
                 lease.open[index] = piece.attempt
         job.out += len(lease.open)
         limit = job.options.max_parallel
@@ -419,6 +426,28 @@ class Ledger:
                 if command.stop and not (lease is unwanted or is_over or task.stop_asked or task.copied):
                     raise Violation("to be stopped unasked", command.job, index)
         self.revokes[command.revoke] = command.worker
+
+    def _timed_out(self, command: cmd.DeliverFailure, now: float) -> None:
+        message, options = command.message, self.jobs[command.job].options
+        timeout = options.total_timeout if message.limit == "total_timeout" else options.queue_timeout
+        for task, index in self._end(command.job, command.client, [(message.index, message.end)], "failed"):
+            self.counts["timed out"] += 1
+            task.late, task.reported_by = True, ("", 0)  # its worker has not heard of it
+            if not 0 < timeout == message.timeout:
+                raise Violation(f"timed out after {message.timeout} s", command.job, index)
+            if now < task.arrived_at + timeout and not self.clock_was_set:
+                raise Violation(f"timed out {task.arrived_at + timeout - now} s too early", command.job, index)
+            if task.was_dispatched and message.limit == "queue_timeout":
+                raise Violation("waited for too long, and had been dispatched", command.job, index)
+
+    def check_times(self, now: float) -> None:
+        """After a plan: nobody has waited for too long."""
+        since = self.life_began if self.clock_was_set else 0.0
+        for job in self.jobs.values():
+            if not job.closed and (job.options.total_timeout or job.options.queue_timeout):
+                for index, task in enumerate(job.tasks[: job.count]):
+                    if task.outcome is None and is_overdue(task, job.options, since, now):
+                        raise Violation("its time was up before now", job.number, index)
 
     def _failure(self, command: cmd.DeliverFailure) -> None:
         message = command.message

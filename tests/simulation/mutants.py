@@ -153,7 +153,7 @@ MUTANTS = (
         "manyhands.master.scheduler",
         "            self._planner.lease_again(worker, job, number, wanted, now)\n",
         "",
-        "late:2",
+        "crash:0",
     ),
     Mutant(
         "what a worker comes back with stays in the queue",
@@ -479,7 +479,7 @@ MUTANTS = (
     Mutant(
         "cancels are not written down",
         "manyhands.master.intake",
-        "                self._journal.cancel_asked(job, spans)\n",
+        "                self._journal.mark(job, _mark(body.cancel), spans)\n",
         "                pass\n",
         "day:cancel",
     ),
@@ -574,6 +574,41 @@ MUTANTS = (
         "min(tries.due - wall, tries.delay)",
         "tries.due - wall",
         "day:clock",
+    ),
+    Mutant(
+        "a cancel that spares what runs comes back as any other",
+        "manyhands.master.intake",
+        'return "cancel unless running" if cancel.spare_running else "cancel"',
+        'return "cancel"',
+        "spared",
+    ),
+    Mutant(
+        "what runs is cancelled before its worker is back",
+        "manyhands.master.engine",
+        "            self._until_back.append(event)  # what runs is not known before\n            return\n",
+        "            pass\n",
+        "spared",
+    ),
+    Mutant(
+        "deadlines count anew after a restart",
+        "manyhands.master.scheduler",
+        "block.end, now - age)",
+        "block.end, now)",
+        "day:deadlines",
+    ),
+    Mutant(
+        "a clock that was set back puts deadlines off",
+        "manyhands.master.recovery",
+        "    youngest = 0.0\n",
+        "    youngest = -1e9\n",
+        "day:deadlines",
+    ),
+    Mutant(
+        "who was sent to a worker is forgotten",
+        "manyhands.master.delivery",
+        '            journal.mark(command.job, "dispatched", command.spans)\n',
+        "            pass\n",
+        "day:deadlines",
     ),
     # ------------------------------------------------------------ limits and order
     Mutant(

@@ -51,6 +51,18 @@ def clock() -> Iterator[Scenario]:
         yield _day((job,), FaultPlan(0.5, "clock", "master", seconds), FaultPlan(0.5, "crash", "master", 0.5))
 
 
+def deadlines() -> Iterator[Scenario]:
+    """The master dies, perhaps with a worker, while time runs out for its tasks; its clock may be set."""
+    for options in (JobOptions(total_timeout=1.0), JobOptions(queue_timeout=0.8)):
+        job = _job([Fate(0.4)] * 48, options=options)
+        for seconds in (0.2, 2.0):
+            crash = FaultPlan(0.5, "crash", "master", seconds)
+            yield _day((job,), crash)
+            yield _day((job,), crash, FaultPlan(0.55, "kill", "w1"))
+        for jump in (-86400.0, 86400.0):
+            yield _day((job,), FaultPlan(0.4, "clock", "master", jump), FaultPlan(0.5, "crash", "master", 0.2))
+
+
 def large() -> Iterator[Scenario]:
     """The master dies while large messages are under way, in both directions."""
     job = _job([Fate(0.01)] * 4, item_bytes=1_000_000)
@@ -60,10 +72,20 @@ def large() -> Iterator[Scenario]:
 
 def cancel() -> Iterator[Scenario]:
     """Running tasks are cancelled, and have not ended when the master dies."""
-    for spare_running in (False, True):
-        job = _job([Fate(0.5, deaf=True)] * 12, CancelPlan(0.2, ((0, 9),), spare_running))
-        for at in (0.26, 0.3, 0.4):
-            yield _day((job,), FaultPlan(at, "crash", "master", 0.2))
+    yield from _cancels(spare_running=False)
+
+
+def spare() -> Iterator[Scenario]:
+    """Tasks are cancelled unless they run, and those that do have not ended when the master dies; or asked while it is
+    away.
+    """
+    yield from _cancels(spare_running=True)
+
+
+def _cancels(*, spare_running: bool) -> Iterator[Scenario]:
+    job = _job([Fate(0.5, deaf=True)] * 12, CancelPlan(0.2, ((0, 9),), spare_running))
+    for at in (0.2, 0.26, 0.3, 0.4):
+        yield _day((job,), FaultPlan(at, "crash", "master", 0.2))
 
 
 def goodbye() -> Iterator[Scenario]:
@@ -124,5 +146,6 @@ def power() -> Iterator[Scenario]:
 
 
 DAYS: dict[str, Callable[[], Iterator[Scenario]]] = {
-    each.__name__: each for each in (clock, large, cancel, goodbye, full, away, drain, death, forgotten, power)
+    each.__name__: each
+    for each in (clock, deadlines, large, cancel, spare, goodbye, full, away, drain, death, forgotten, power)
 }

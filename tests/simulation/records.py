@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from manyhands.master import events as ev
+from manyhands.master.expiry import LATENESS
 
 
 @dataclass(slots=True)
@@ -39,6 +40,9 @@ class TaskRecord:
     dispatches: int = 0
     starts: int = 0
     due: float = 0.0
+    arrived_at: float = 0.0
+    #: The living master knows that it was, at some time.
+    was_dispatched: bool = False
     #: Whose report, under which lease, counted last.
     reported_by: tuple[str, int] = ("", 0)
     #: A result came under a lease that did not hold the task (any more).
@@ -50,6 +54,7 @@ class TaskRecord:
         self.cancel_asked = self.stop_asked = self.refused = self.late = False
         self.attempts = self.failures = self.crashes = self.losses = 0
         self.due = 0.0
+        self.was_dispatched = False
 
 
 @dataclass(slots=True)
@@ -91,3 +96,10 @@ def dispatch_fault(task: TaskRecord, attempt: int, now: float) -> str | None:
     if now < task.due:
         return f"it is to wait for another {task.due - now} s"
     return None
+
+
+def is_overdue(task: TaskRecord, options: ev.JobOptions, since: float, now: float) -> bool:
+    """Whether its time was up before `now`, if its clocks began when it arrived, or at `since` if that was later."""
+    waited = (now - max(since, task.arrived_at)) / (1 + LATENESS) - 1e-6
+    is_late = 0 < options.total_timeout < waited
+    return is_late or (not task.was_dispatched and 0 < options.queue_timeout < waited)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -12,6 +12,9 @@ from tests.simulation.simulated_disk import SimulatedDisk
 from tests.simulation.story import Violation
 
 from manyhands.master.config import MasterConfig
+from manyhands.master.engine import Engine
+from manyhands.master.events import JobOptions
+from manyhands.master.expiry import LATENESS, Limit
 from manyhands.master.intake import _needed
 from manyhands.master.jobs import Job
 from manyhands.master.journal import Journal
@@ -25,7 +28,8 @@ from manyhands.wire.spans import Span, SpanSet
 @dataclass(slots=True)
 class JobState:
     """What must be the same; `blocks` with open tasks, by their first; `tries` of open tasks: (attempts,
-    failures, crashes).
+    failures, crashes); `deadlines` of open tasks, in virtual time, by limit and timeout; `dispatched`: those that
+    count for `queue_timeout`.
     """
 
     count: int
@@ -36,6 +40,8 @@ class JobState:
     outcomes: tuple[int, int, int]
     sizes: tuple[int, int, bool]
     tries: dict[int, tuple[int, int, int]]
+    deadlines: dict[tuple[Limit, float], dict[int, float]]
+    dispatched: list[Span]
 
 
 @dataclass(slots=True)
@@ -51,7 +57,7 @@ def state_of(life: Life) -> State:
     """As it is now."""
     engine = life.engine
     return State(
-        {job.number: _job_state(job) for job in engine.scheduler.jobs},
+        {job.number: _job_state(job, engine) for job in engine.scheduler.jobs},
         {
             number: [body.SerializeToString(deterministic=True) for body, _ in record.inbox]
             for number, record in engine.records.items()
@@ -61,7 +67,12 @@ def state_of(life: Life) -> State:
     )
 
 
-def _job_state(job: Job) -> JobState:
+def _job_state(job: Job, engine: Engine) -> JobState:
+    cancelling = SpanSet(job.cancelling)
+    for event in engine._until_back:
+        for lo, hi in event.spans if event.job == job.number else ():
+            for part in job.done.missing(lo, hi):
+                cancelling.add(*part)
     tried = SpanSet(part for counts in (job.attempts, job.failure_counts) for part in counts.counted())
     indices = {index for lo, hi in tried for index in range(lo, hi)} | job.crash_reports.keys()
     return JobState(
@@ -69,7 +80,7 @@ def _job_state(job: Job) -> JobState:
         job.sealed_at,
         [block.first for block in job.blocks._blocks if block is not None],
         list(job.done),
-        list(job.cancelling),
+        list(cancelling),
         (job.succeeded, job.failed, job.cancelled),
         (job.delivered_bytes, job.consumed_bytes, job.unlimited),
         {
@@ -77,11 +88,34 @@ def _job_state(job: Job) -> JobState:
             for index in indices
             if index not in job.done
         },
+        {
+            (limit, timeout): {
+                index: due
+                for due, lo, hi in engine.scheduler._pool.expiries._runs.get((job.number, limit), ())
+                for a, b in job.done.missing(lo, hi)
+                for index in range(a, b)
+                if limit == "total_timeout" or index not in (job.dispatched or ())
+            }
+            for limit, timeout in _limits(job.options)
+        },
+        [part for lo, hi in job.dispatched or () for part in job.done.missing(lo, hi)]
+        if job.options.queue_timeout
+        else [],
     )
+
+
+def _limits(options: JobOptions) -> Iterator[tuple[Limit, float]]:
+    if options.total_timeout:
+        yield "total_timeout", options.total_timeout
+    if options.queue_timeout:
+        yield "queue_timeout", options.queue_timeout
 
 
 class _Nowhere:
     """A store for the life that is only looked at."""
+
+    def __init__(self, disk: SimulatedDisk) -> None:
+        self.wall = disk.wall
 
     def commit(self, batches: Sequence[Batch], on_end: Callable[[Exception | None], None]) -> None:
         pass
@@ -89,20 +123,17 @@ class _Nowhere:
     async def outcomes(self, job: int, *, ordered: bool, after: int) -> list[tuple[int, int, bytes]]:
         return []
 
-    def wall(self) -> float:
-        return 0.0
 
-
-def check_replay(disk: SimulatedDisk, config: MasterConfig, live: State) -> None:
+def check_replay(disk: SimulatedDisk, config: MasterConfig, live: State, *, clock_was_set: bool) -> None:
     """Raises Violation unless the disk holds the live state."""
     kept = read(disk.db)
-    blocks = {job.job: [block.first for block in job.blocks] for job in kept.jobs}
+    blocks = {job.job: [block.first for _, block in job.blocks] for job in kept.jobs}
     definitions = frozenset(kept.definitions)  # now: who takes over what is kept may empty it
     shadow = Party("shadow")
     log = logging.getLogger("manyhands.master")
     disabled, log.disabled = log.disabled, True
     try:
-        state = shadow.run(_replayed, kept, config)
+        state = shadow.run(_replayed, disk, kept, config)
     finally:
         log.disabled = disabled
         shadow.kill()
@@ -114,12 +145,14 @@ def check_replay(disk: SimulatedDisk, config: MasterConfig, live: State) -> None
         if blocks.get(number, []) != job.blocks:
             raise Violation(f"the blocks at {blocks.get(number)} are kept, needed are {job.blocks}", number)
     for number in live.jobs.keys() | state.jobs.keys():
-        _compare(number, live.jobs.get(number), state.jobs.get(number))
+        _compare(number, live.jobs.get(number), state.jobs.get(number), clock_was_set=clock_was_set)
 
 
-def _replayed(kept: Kept, config: MasterConfig) -> State:
-    life = Life(config, Random(0), 1 << 20, b"shadow", Journal(_Nowhere(), on_broken=lambda _: None))
+def _replayed(disk: SimulatedDisk, kept: Kept, config: MasterConfig) -> State:
+    life = Life(config, Random(0), 1 << 20, b"shadow", Journal(_Nowhere(disk), on_broken=lambda _: None))
     life.restore(kept)
+    for event in life.engine._until_back:
+        life.engine._delivery.execute(life.engine.scheduler.handle(event, 0.0))
     return state_of(life)
 
 
@@ -137,7 +170,7 @@ def _compare_inboxes(number: int, live: State, replayed: State, definitions: Col
         replayed.jobs.pop(number, None)
 
 
-def _compare(number: int, live: JobState | None, replayed: JobState | None) -> None:
+def _compare(number: int, live: JobState | None, replayed: JobState | None, *, clock_was_set: bool) -> None:
     if live is None:
         raise Violation(f"job {number} is over, but would be open again: {replayed}", number)
     done = SpanSet(live.done)
@@ -160,3 +193,11 @@ def _compare(number: int, live: JobState | None, replayed: JobState | None) -> N
     tries = {index: count for index, count in live.tries.items() if index not in done}
     if replayed.tries != tries:
         raise Violation(f"what was tried would come back wrong: {tries} as {replayed.tries}", number)
+    dispatched = [part for lo, hi in live.dispatched for part in done.missing(lo, hi)]
+    if replayed.dispatched != dispatched:
+        raise Violation(f"dispatched were {dispatched}, would be {replayed.dispatched}", number)
+    for (limit, timeout), deadlines in live.deadlines.items() if not clock_was_set else ():
+        again = replayed.deadlines[limit, timeout]
+        for index, due in deadlines.items():
+            if index not in done and abs(again[index] - due) > timeout * LATENESS + 1e-6:
+                raise Violation(f"{limit} would strike {again[index] - due} s later", number, index)

@@ -27,6 +27,7 @@ FAILURES = {
     pb.Failure.KIND_EXCEPTION: "failed",
     pb.Failure.KIND_CRASHED: "crashed",
     pb.Failure.KIND_NO_ROOM: "refused",
+    pb.Failure.KIND_TIMED_OUT: "timed out",
 }
 
 
@@ -105,6 +106,8 @@ class SimulatedClient:
             max_parallel=options.max_parallel,
             metered=options.metered,
             speculate=options.speculate,
+            total_timeout=options.total_timeout,
+            queue_timeout=options.queue_timeout,
             retry=pb.Retry(retries=retry.retries, delay=retry.delay, backoff=retry.backoff, delay_max=retry.delay_max),
         )
         job.is_open = True
@@ -228,7 +231,8 @@ class SimulatedClient:
                 job, index = self.jobs[message.job], message.index
                 if message.kind == pb.Failure.KIND_EXCEPTION and message.payload != error_of(job.items[index]):
                     raise self._violation(job, index, f"got the error {message.payload!r}")
-                self._end(job, index, FAILURES[message.kind])
+                for each in range(index, message.end or index + 1):
+                    self._end(job, each, FAILURES[message.kind])
             case "cancelled":
                 job = self.jobs[body.cancelled.job]
                 for span in body.cancelled.ranges:
@@ -308,6 +312,8 @@ class SimulatedClient:
                 elif fate.failures and (fate.final or fate.failures > job.plan.options.retry.retries):
                     expected = "failed"
                 if outcome == expected:
+                    continue
+                if outcome == "timed out" and (job.plan.options.total_timeout or job.plan.options.queue_timeout):
                     continue
                 if outcome == "refused" and self._world.may_refuse:
                     continue

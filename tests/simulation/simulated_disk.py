@@ -26,7 +26,7 @@ DELAY = 0.004
 SLOW_DELAY = 0.8
 
 #: The tables of which nothing is to be left when all jobs are over.
-WORK = ("jobs", "blocks", "done", "outcomes", "tries", "cancels", "needs", "inbox", "fragments")
+WORK = ("jobs", "blocks", "done", "outcomes", "tries", "marks", "needs", "inbox", "fragments")
 
 #: Wall time at the beginning.
 WALL = 1.7e9

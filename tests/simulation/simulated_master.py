@@ -114,6 +114,7 @@ class SimulatedMaster:
             self.replays += 1
             assert self.disk is not None
             with self._world.guard():
-                check_replay(self.disk, self._scenario.config, state)
+                clock_was_set = self._world.ledger.clock_was_set
+                check_replay(self.disk, self._scenario.config, state, clock_was_set=clock_was_set)
 
         return check

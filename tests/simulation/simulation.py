@@ -161,6 +161,7 @@ class Simulation:
             case "disk slow" if master.disk is not None:
                 master.disk.slow_down(seconds)
             case "clock" if master.disk is not None:
+                world.ledger.clock_was_set = True
                 master.disk.set_clock(seconds)
             case _:
                 return  # whom it was meant for is gone

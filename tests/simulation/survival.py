@@ -47,6 +47,8 @@ class Survival:
         self._ledger = ledger
         self._plans = plans
         self._promises = Promises({}, {})
+        #: What is to be cancelled of them once it is known what runs.
+        self._spared: dict[int, SpanSet] = {}
         #: What is done of them.
         self._recovered: dict[int, SpanSet] = {}
         #: Messages of each job that wait for a definition: acknowledged, and not taken in.
@@ -68,6 +70,7 @@ class Survival:
             self._ledger.unheard.setdefault(worker, set()).update(reports)
         self._recovered = {}
         self._inbox = {}
+        self._spared = {job.job: job.marks["cancel unless running"] for job in kept.jobs}
         for number, _, body in kept.inbox:
             self._inbox.setdefault(number, []).append(body)
             job = self._ledger.jobs.get(number)
@@ -80,6 +83,7 @@ class Survival:
     def recovered(self, event: ev.JobRecovered, now: float) -> None:
         """The new life of the master takes a job over: bring the ledger to the state that was durable, if it may be."""
         self._story.tell("recovered, done: %s", event.done, job=event.job)
+        self._ledger.life_began = now
         job = self._ledger.jobs.get(event.job)
         if job is None or event.job in self._recovered:
             raise Violation(f"job {event.job} was recovered, which nobody opened", event.job)
@@ -110,6 +114,7 @@ class Survival:
 
     def _tasks(self, job: JobEntry, event: ev.JobRecovered, promise: JobPromise, now: float) -> None:
         done, cancels, promised = self._recovered[event.job], SpanSet(event.cancels), SpanSet(promise.cancels)
+        dispatched = SpanSet(event.dispatched)
         tries = {each.index: each for each in event.tries}
         counts = dict.fromkeys(("succeeded", "failed", "cancelled"), 0)
         for index, task in enumerate(job.tasks[: job.count]):
@@ -126,12 +131,13 @@ class Survival:
                 raise Violation(f"recovered with {failures} failures, {crashes} crashes", job.number, index)
             if task.outcome in ("succeeded", "failed") or (failures, crashes) != (task.failures, task.crashes):
                 self._check_rollback(job, index, task)
-            if index in promised and index not in cancels:
+            if index in promised and index not in cancels and index not in self._spared.get(event.job, ()):
                 raise Violation("its cancel was acknowledged, and is forgotten", job.number, index)
             if task.outcome is not None:
                 self._story.tell("%s was not durable", task.outcome, job=job.number, spans=[(index, index + 1)])
             task.begin_anew()
             task.cancel_asked = index in cancels
+            task.was_dispatched = index in dispatched or kept is not None
             task.failures, task.crashes, task.losses = failures, crashes, losses
             if kept is not None:
                 task.attempts = kept.attempts
@@ -180,7 +186,7 @@ def kept_outcomes(bodies: Iterable[pb.Body | None]) -> SpanSet:
             case "results":
                 told.add(body.results.first, body.results.first + len(body.results.ends) // 4)
             case "failure":
-                told.add(body.failure.index, body.failure.index + 1)
+                told.add(body.failure.index, body.failure.end or body.failure.index + 1)
             case "cancelled":
                 for span in body.cancelled.ranges:
                     told.add(span.lo, span.hi)

@@ -14,7 +14,7 @@ from tests.simulation.mutated import FOUND
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("check", ["fair", "priority", "stopped"])
+@pytest.mark.parametrize("check", ["fair", "priority", "stopped", "spared"])
 def test_without_a_fault_the_check_passes(check):
     """The others are seeds, and run in `test_simulation.py`."""
     checks.run(check)

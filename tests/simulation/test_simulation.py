@@ -13,7 +13,15 @@ from tests.simulation.checks import LIMIT
 from tests.simulation.disasters import disasters
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.planned import DAYS
-from tests.simulation.scenario import from_seed, late_results
+from tests.simulation.scenario import (
+    ClientPlan,
+    FaultPlan,
+    Scenario,
+    WorkerPlan,
+    from_seed,
+    late_results,
+    plain_job,
+)
 from tests.simulation.simulation import SimulationFailed, simulate
 from tests.simulation.totals import qualifies
 
@@ -68,6 +76,15 @@ def test_a_day_is_planned_to_be_bad_enough():
     for seed in range(300):
         scenario = disasters(seed)
         assert qualifies(scenario, Counter(fault.kind for fault in scenario.faults))
+
+
+def test_a_link_that_is_back_within_the_reconnect_timeout_restarts_nothing():
+    for seconds, restarted in ((0.1, False), (0.5, False), (0.85, False), (1.2, True)):
+        job = plain_job([0.3] * 20, 0.1)
+        workers = tuple(WorkerPlan(f"w{n}", 2) for n in range(2))
+        fault = FaultPlan(0.5, "partition", "w1", seconds)
+        outcome = simulate(Scenario(0, (ClientPlan("c0", (job,)),), workers, (fault,), limit=LIMIT))
+        assert bool(outcome.counts["lost"]) == restarted
 
 
 def test_seeds_that_nobody_has_seen(tmp_path):

@@ -42,6 +42,7 @@ class WatchedScheduler:
     def plan(self, now: float) -> list[cmd.Command]:
         with self._world.guard():
             commands = self._checked(self._scheduler.plan(now), now)
+            self._world.ledger.check_times(now)
             if self._world.is_check_due():
                 self._check_quiescence()
             return commands

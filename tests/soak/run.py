@@ -29,7 +29,7 @@ REST_TIMEOUT, FORGET_TIMEOUT = 30.0, 75.0
 SAY_INTERVAL = 5.0
 
 #: The journal's tables that are empty while no task is open, whoever is there.
-OF_OPEN_TASKS = ("blocks", "tries", "cancels", "inbox", "fragments")
+OF_OPEN_TASKS = ("blocks", "tries", "marks", "inbox", "fragments")
 
 
 class Failed(Exception):

@@ -1,5 +1,6 @@
 """Detached jobs: they outlive their client and their master, and are found by name."""
 
+import asyncio
 import concurrent.futures
 import subprocess
 import sys
@@ -11,8 +12,8 @@ from pathlib import Path
 import pytest
 from tests.support.daemons import Daemon, start_master, wait_until
 
-from manyhands import Client
-from manyhands.errors import ClusterError, JobNameTaken, UnknownJob
+from manyhands import AsyncClient, Client
+from manyhands.errors import ClusterError, JobNameTaken, SessionLost, TaskTimeout, UnknownJob
 
 
 @pytest.fixture
@@ -122,6 +123,10 @@ def test_a_name_is_taken_once_and_free_again_after_cancel(master: tuple[Daemon, 
             job.progress()
         with pytest.raises(UnknownJob):
             job.results()
+        inputs = (time.sleep(0.3 * (n == 40)) or n for n in range(50))
+        hasty = client.with_options(queue_timeout=0.2).map(abs, inputs, detach=True, name="hasty")
+        assert hasty.wait(timeout=20) == (50, 0, 50, True)
+        assert [type(each) for each in hasty.results(20, return_exceptions=True)] == [TaskTimeout] * 50
         again = client.map(abs, range(10), detach=True, name="twice")
         assert again.progress().total == 10
         assert client.submit(abs, -1) is not None
@@ -161,3 +166,50 @@ def test_a_master_without_a_journal_says_so() -> None:
             client.map(abs, range(10), detach=True, name="lost")
         with pytest.raises(UnknownJob, match="keeps no journal"):
             client.job("lost")
+
+
+def test_from_an_event_loop(master: tuple[Daemon, str]) -> None:
+    _, address = master
+
+    def inputs() -> Iterator[int]:
+        yield 1
+        raise OSError("the disk is gone")
+
+    async def main() -> None:
+        async with AsyncClient(address) as client:
+            job = await client.map(abs, (-n for n in range(50_000)), detach=True, name="night-run")
+            assert await job.progress() == (50_000, 0, 0, False)
+            with pytest.raises(TimeoutError, match=r"'night-run' has not ended after 0\.1 s"):
+                await job.wait(timeout=0.1)
+            waiting = asyncio.create_task(job.wait())
+            await asyncio.sleep(0.1)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            with pytest.raises(JobNameTaken, match="'night-run' already"):
+                await client.map_unordered(abs, [1], detach=True, name="night-run")
+            with pytest.raises(OSError, match="the disk is gone"):
+                await client.map_unordered(abs, inputs(), detach=True, name="half")
+            with pytest.raises(UnknownJob):
+                while True:
+                    await client.job("half")
+            waiting = client.submit(abs, -1)
+            reading = asyncio.create_task(anext(job.results()))
+            await asyncio.sleep(0.2)
+            await client.shutdown(cancel_futures=True)  # which is none of its business
+            with pytest.raises(SessionLost, match="shut down"):
+                await reading
+            assert waiting.cancelled()
+        async with AsyncClient(address) as client:  # another one
+            job = await client.job("night-run")
+            with worker(address):
+                assert (await job.wait(timeout=30)).finished
+                for _ in range(2):
+                    assert [n async for n in job.results()] == list(range(50_000))
+            await job.cancel()
+            with pytest.raises(UnknownJob):
+                await job.progress()
+            with pytest.raises(UnknownJob):
+                await anext(job.results())
+
+    asyncio.run(asyncio.wait_for(main(), 50))

@@ -1,6 +1,8 @@
 """Sessions over real gRPC: handshake, resumption, refusal, silence, refused ports."""
 
 import asyncio
+import os
+import re
 import socket
 import subprocess
 import sys
@@ -114,6 +116,37 @@ def test_broken_connection_resumes_and_nothing_arrives_twice() -> None:
     run(story)
 
 
+def test_a_draining_master_takes_nobody_new_and_serves_whom_it_knows() -> None:
+    async def answer(address: str, role: pb.Role, **more: object) -> pb.Frame | None:
+        hello = make_hello(role, "new", slots=2)
+        hello.MergeFrom(pb.Hello(session=os.urandom(16), **more))
+        link = await dial(address)
+        await link.write(pb.Frame(hello=hello))
+        frame = await link.read()
+        await link.close()
+        return frame
+
+    async def story() -> None:
+        async with serving() as (master, address):
+            known = Caller(address)
+            await wait_until(lambda: known.welcomes)
+            await master.drain(0.0)
+            await known.links[-1].close()
+            await wait_until(lambda: [welcome.resumed for welcome in known.welcomes] == [False, True])
+            for role in (pb.ROLE_CLIENT, pb.ROLE_WORKER):
+                frame = await answer(address, role)
+                assert frame is not None
+                assert frame.refusal.code == pb.Refusal.CODE_SHUTTING_DOWN
+                sentence = r"the master at .+ is shutting down; it takes nobody new until it has been started again"
+                assert re.fullmatch(sentence, frame.refusal.sentence)
+            frame = await answer(address, pb.ROLE_WORKER, holds=True)  # its session is new, what it does is not
+            assert frame is not None
+            assert frame.HasField("welcome")
+            await known.close()
+
+    run(story)
+
+
 def test_session_given_up_by_the_master_is_begun_anew() -> None:
     async def story() -> None:
         async with serving(replace(CONFIG, client_end_timeout=0.0)) as (master, address):
@@ -166,27 +199,38 @@ def test_quiet_connection_stays_and_a_silent_peer_is_dropped() -> None:
     run(story)
 
 
-def test_a_client_that_was_silent_resumes_its_session() -> None:
+@pytest.mark.parametrize("client_timeout", [20.0, 0.05])
+def test_a_client_that_was_silent_resumes_its_session_unless_it_was_for_too_long(client_timeout: float) -> None:
     """A cable out for longer than the heartbeat's timeout costs a client nothing."""
 
     async def story() -> None:
-        async with serving(replace(CONFIG, client_timeout=20.0, client_end_timeout=20.0)) as (master, address):
+        async with serving(replace(CONFIG, client_timeout=client_timeout, client_end_timeout=20.0)) as (
+            master,
+            address,
+        ):
             hello = make_hello(pb.ROLE_CLIENT, "mute")
             hello.session = bytes(16)
             mute = await dial(address)
             await mute.write(pb.Frame(hello=hello))
             assert (await mute.read()) is not None
-            await wait_until(lambda: master.engine.peers)
+            await mute.write(pb.Frame(sequence=1, bodies=[pb.Body(open_job=pb.OpenJob(job=1))]))
+            await wait_until(lambda: list(master.engine.scheduler.jobs))
             (peer,) = master.engine.peers.values()
             await wait_until(lambda: peer.pump is None)
             await mute.close()
-            assert list(master.engine.peers.values()) == [peer]
+            if client_timeout < 1.0:
+                await wait_until(lambda: not master.engine.peers)
+                assert not list(master.engine.scheduler.jobs)
             back = await dial(address)
             hello.resume = True
             await back.write(pb.Frame(hello=hello))
             frame = await back.read()
             assert frame is not None
-            assert frame.welcome.resumed
+            if client_timeout < 1.0:
+                assert frame.refusal.code == pb.Refusal.CODE_UNKNOWN_SESSION
+            else:
+                assert frame.welcome.resumed
+                assert len(list(master.engine.scheduler.jobs)) == 1
             await back.close()
 
     run(story)

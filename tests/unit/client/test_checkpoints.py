@@ -328,6 +328,23 @@ def test_a_full_disk_is_told(client: Client, tmp_path: Path, monkeypatch: pytest
         client.shutdown()
 
 
+def test_what_nobody_was_told_is_told_at_exit(
+    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    view = client.with_options(checkpoint=tmp_path)
+    monkeypatch.setattr(CheckpointStore, "add", fail_to_add(CheckpointError("the path", "is full", "free some space")))
+    list(view.map(square, range(3)))
+    writer = view.session.checkpoint(view.options).writer
+    writer.stop()
+    writer.join()
+    assert "is full" in caplog.text
+    caplog.clear()
+    with pytest.raises(CheckpointError, match="is full"):
+        client.shutdown()
+    writer.join()
+    assert not caplog.text
+
+
 # ---------------------------------------------------------------- definitions, processes, ends
 
 

@@ -5,12 +5,14 @@ import itertools
 import logging
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 from tests.support.daemons import wait_until
 from tests.support.fake_master import FakeMaster, make_client
 
 from manyhands import Client
+from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.errors import SessionLost
 
 
@@ -112,6 +114,72 @@ def test_after_the_master_died(master: FakeMaster) -> None:
         next(results)
     with pytest.raises(SessionLost):
         client.wait_for_workers(100)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_cancel_while_the_master_is_away(client: Client, master: FakeMaster, when: str) -> None:
+    """It is told when it is back, and nobody waits for that; `when`: it is lost before it is asked, or after."""
+    master.running.clear()
+    futures = [client.submit(abs, n) for n in range(5)]
+    wait_until(lambda: client._connection._dialer is not None and not client._connection._dialer.pending_bytes, 5)
+    results = client.map(abs, range(3))
+    master.accepting = False
+    if when == "before":
+        master.break_link()
+    else:
+        master.deaf.set()
+    client.shutdown(wait=False, cancel_futures=True)
+    if when == "after":
+        assert not concurrent.futures.wait(futures, 0.2).done
+        master.break_link()
+        master.deaf.clear()
+    assert len(concurrent.futures.wait(futures, 5).done) == 5
+    assert all(future.cancelled() for future in futures)
+    with pytest.raises(concurrent.futures.CancelledError):
+        next(results)
+    assert client._connection.closed.wait(5)
+    assert not any(body.HasField("cancel") for body in master.received)
+    master.accepting = True
+    wait_until(lambda: any(body.HasField("close_session") for body in master.received), 10)
+    cancels = [body.cancel for body in master.received if body.HasField("cancel")]
+    assert sorted(sum(each.hi - each.lo for each in cancel.ranges) for cancel in cancels) == [3, 5]
+    assert all(cancel.spare_running for cancel in cancels)
+
+
+def test_what_is_known_to_run_is_not_cancelled_while_the_master_is_away(client: Client, master: FakeMaster) -> None:
+    master.running.clear()
+    futures = [client.submit(abs, -n) for n in range(3)]
+    assert not futures[0].running()
+    master.send(pb.Body(dispatched=pb.Dispatched(job=1, ranges=[pb.Range(lo=0, hi=2)])))
+    wait_until(futures[0].running, 5)
+    master.accepting = False
+    master.break_link()
+    client.shutdown(wait=False, cancel_futures=True)
+    wait_until(futures[2].cancelled, 5)
+    assert not futures[1].done()
+    master.running.set()
+    master.accepting = True
+    assert [future.result(10) for future in futures[:2]] == [0, 1]
+
+
+def test_while_a_job_is_handed_over(client: Client, master: FakeMaster) -> None:
+    """Half of it is not left with the master, and all of it is not cancelled."""
+
+    def inputs() -> Iterator[int]:
+        yield from range(50)
+        client.shutdown(wait=False, cancel_futures=True)
+        connection = client._connection
+        assert connection._dialer is not None
+        assert connection.background.run(connection._dialer.flush(5)).result(10)
+        yield from range(50)
+
+    master.running.clear()
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        client.map(abs, inputs(), detach=True, name="half")
+    assert client._connection.closed.wait(5)
+    (cancel,) = [body.cancel for body in master.received if body.HasField("cancel")]
+    assert not cancel.ranges
+    assert not any(body.HasField("seal_job") for body in master.received)
 
 
 def test_waiting_for_workers_ends_with_the_client(client: Client) -> None:

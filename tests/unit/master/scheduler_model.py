@@ -35,6 +35,7 @@ class ModelTask:
     arrived: float = 0.0
     doubled: bool = False  # a worker came back with it, so it may be out twice
     dispatched: bool = False  # ever
+    noted: bool = False  # that it was
     told: bool = False  # the client knows that
 
 
@@ -123,6 +124,10 @@ class Model:
                     task = self.jobs[command.job].tasks[command.index]
                     assert (command.attempts, command.failures) == (task.attempts, task.failures)
                     assert len(command.crashes) == task.crashes
+                case cmd.KeepDispatched():
+                    for task in (task for lo, hi in command.spans for task in self.jobs[command.job].tasks[lo:hi]):
+                        assert not task.noted, "noted twice"
+                        task.noted = True
                 case cmd.DeliverDispatched():
                     job = self._job(command.job, command.client)
                     assert job.watched, "nobody asked"
@@ -175,6 +180,7 @@ class Model:
                 assert piece.attempt == task.attempts, f"{where}: attempt {piece.attempt}, not {task.attempts}"
                 assert task.doubled or now >= task.due, f"{where} was dispatched {task.due - now} s too early"
                 assert task.told or not job.watched, f"{where} was dispatched, and its watching client not told"
+                assert task.noted or not job.options.queue_timeout, f"{where} was dispatched, and that not noted"
                 assert index not in lease.open, f"{where} came twice in one lease"
                 if not task.doubled:
                     self._check_copy(lease, index, now)

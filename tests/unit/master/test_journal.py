@@ -12,7 +12,7 @@ from tests.support.builders import make_results
 
 from manyhands.master.group_commit import NoRoom
 from manyhands.master.journal import Journal
-from manyhands.master.journal_schema import SCHEMA, read, write
+from manyhands.master.journal_schema import SCHEMA, new_marks, read, write
 from manyhands.protos import manyhands_pb2 as pb
 
 SESSIONS = [bytes([n]) * 16 for n in range(3)]
@@ -25,13 +25,14 @@ class Disk:
         self.db = sqlite3.connect(":memory:", isolation_level=None)
         self.db.executescript(SCHEMA)
         self.pending = None
+        self.clock = 1000.0
 
     def commit(self, batches, on_end):
         assert self.pending is None, "a commit while another is being written"
         self.pending = list(batches), on_end
 
     def wall(self):
-        return 1000.0
+        return self.clock
 
 
 class Ack:
@@ -48,13 +49,13 @@ class Ack:
 @dataclass
 class ModelJob:
     session: bytes
-    blocks: dict[int, int] = field(default_factory=dict)  # first -> count
+    blocks: dict[int, tuple[int, float]] = field(default_factory=dict)  # first -> count, arrival
     count: int = 0
     done: set[int] = field(default_factory=set)
     outcomes: dict[int, bytes] = field(default_factory=dict)
-    tries: dict[int, int] = field(default_factory=dict)
+    tries: dict[int, tuple[int, float]] = field(default_factory=dict)  # attempts, due
     states: dict[int, bytes] = field(default_factory=dict)
-    cancels: set[int] = field(default_factory=set)  # of open tasks
+    marks: dict[str, set[int]] = field(default_factory=lambda: {mark: set() for mark in new_marks()})  # of open tasks
     inbox: dict[int, bytes] = field(default_factory=dict)
     succeeded: int = 0
     failed: int = 0
@@ -117,12 +118,13 @@ class JournalMachine(RuleBasedStateMachine):
     def join(self, which):
         if which not in self.model.clients:
             self.model.clients[which] = 0
+            self.acks[which] = Ack()  # a session anew
             self.journal.client_joined(which, pb.Hello(session=which))
 
     @rule(which=st.sampled_from(SESSIONS), back=st.booleans())
     def end(self, which, back):
         if which in self.model.clients:
-            self.model.ended[which] = 0.0 if back else 1000.0
+            self.model.ended[which] = 0.0 if back else self.disk.clock
             (self.journal.client_back if back else self.journal.client_ended)(which)
 
     @rule(which=st.sampled_from(SESSIONS))
@@ -165,7 +167,7 @@ class JournalMachine(RuleBasedStateMachine):
     def block(self, which, count):
         if (number := self.job(which)) is not None:
             job = self.model.jobs[number]
-            job.blocks[job.count] = count
+            job.blocks[job.count] = count, self.disk.clock
             self.journal.block(number, pb.Block(first=job.count, ends=bytes(4 * count), payload=b"x"))
             job.count += count
 
@@ -182,10 +184,10 @@ class JournalMachine(RuleBasedStateMachine):
             hi += 1
         job.done |= set(range(lo, hi))
         job.states = {task: state for task, state in job.states.items() if task not in job.done}
-        job.cancels -= job.done
+        job.marks = {mark: tasks - job.done for mark, tasks in job.marks.items()}
         for task in job.done & job.tries.keys():
             del job.tries[task]
-        gone = [first for first, count in job.blocks.items() if set(range(first, first + count)) <= job.done]
+        gone = [first for first, (count, _) in job.blocks.items() if set(range(first, first + count)) <= job.done]
         for first in gone:
             del job.blocks[first]
         if good:
@@ -228,7 +230,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(which=picks, task=st.integers(0, 5), attempts=st.integers(1, 3))
     def fail_for_now(self, which, task, attempts):
         if (number := self.job(which)) is not None and task not in self.model.jobs[number].done:
-            self.model.jobs[number].tries[task] = attempts
+            self.model.jobs[number].tries[task] = attempts, self.disk.clock + 5.0
             self.journal.tried(number, task, attempts, attempts, [b"a", b""], 5.0)
 
     @rule(which=picks, where=picks, state=st.binary(max_size=3))
@@ -240,13 +242,13 @@ class JournalMachine(RuleBasedStateMachine):
                 job.states[task] = state
                 self.journal.state(number, task, state)
 
-    @rule(which=picks, lo=st.integers(0, 20), length=st.integers(1, 9))
-    def ask_to_cancel(self, which, lo, length):
+    @rule(which=picks, mark=st.sampled_from(list(new_marks())), lo=st.integers(0, 20), length=st.integers(1, 9))
+    def mark(self, which, mark, lo, length):
         if (number := self.job(which)) is not None and lo < (count := self.model.jobs[number].count):
             job = self.model.jobs[number]
             hi = min(count, lo + length)
-            job.cancels |= set(range(lo, hi)) - job.done
-            self.journal.cancel_asked(number, [(lo, hi)])
+            job.marks[mark] |= set(range(lo, hi)) - job.done
+            self.journal.mark(number, mark, [(lo, hi)])
 
     @rule(which=picks)
     def hold(self, which):
@@ -274,6 +276,10 @@ class JournalMachine(RuleBasedStateMachine):
         self.journal.is_needed = hashes.__contains__
         self.model.definitions &= hashes
         self.journal.sweep()
+
+    @rule(seconds=st.sampled_from([-1000.0, 0.5, 60.0]))
+    def the_clock_is_set(self, seconds):
+        self.disk.clock += seconds
 
     # ------------------------------------------------------------ the disk
 
@@ -329,15 +335,16 @@ class JournalMachine(RuleBasedStateMachine):
             model = expected.jobs[job.job]
             assert job.opening.session == model.session
             assert job.opening.message.name == f"job {job.job}"
-            assert {block.first: len(block.ends) // 4 for block in job.blocks} == model.blocks
+            assert {block.first: (len(block.ends) // 4, at) for at, block in job.blocks} == model.blocks
             assert {i for lo, hi in job.done for i in range(lo, hi)} == model.done
             assert {key: body.SerializeToString() for key, body in job.outcomes.items()} == model.outcomes
             assert job.states == model.states
-            assert {task: tries.attempts for task, tries in job.tries.items()} == model.tries
-            assert all(tries.crashes == (b"a", b"") and tries.due == 1005.0 for tries in job.tries.values())
-            cancels = {task for lo, hi in job.cancels for task in range(lo, hi)}
-            assert cancels - model.done == model.cancels
-            assert cancels == model.cancels or model.cancels, "nothing is asked for any more, and rows are left"
+            assert {task: (tries.attempts, tries.due) for task, tries in job.tries.items()} == model.tries
+            assert all(tries.crashes == (b"a", b"") for tries in job.tries.values())
+            marks = {mark: {task for lo, hi in job.marks[mark] for task in range(lo, hi)} for mark in job.marks}
+            assert marks == model.marks
+            rows = db.execute("SELECT 1 FROM marks WHERE job = ?", (job.job,)).fetchall()
+            assert any(marks.values()) or not rows, "nothing is noted any more, and rows are left"
             assert (job.counters.succeeded, job.counters.failed) == (model.succeeded, model.failed)
             assert (job.counters.finished, job.counters.total) == (model.finished, model.count)
         inbox = {(job, position): body.SerializeToString() for job, position, body in kept.inbox}
@@ -413,15 +420,15 @@ def test_what_is_noted_of_tasks_ends_with_them():
             journal.block(1, pb.Block(first=lo, ends=bytes(80), payload=b"x"))
             journal.tried(1, lo, 1, 1, [], 0.5)
             journal.tried(1, lo + 2, 1, 1, [], 0.5)
-            journal.cancel_asked(1, [(lo + 1, lo + 2)])
-            journal.cancel_asked(1, [(lo + 10, lo + 15)])
+            journal.mark(1, "cancel", [(lo + 1, lo + 2)])
+            journal.mark(1, "dispatched", [(lo + 10, lo + 15)])
             journal._commit()
             if lo > 100:  # so that there is always one that is asked for and has not ended
                 journal.ended(1, [(lo - 100, lo - 80)], "succeeded", lo, pb.Body(), [lo - 100])
                 journal.delivered([(1, lo)])
             journal._commit()
             rows.append(
-                sum(disk.db.execute(f"SELECT count(*) FROM {each}").fetchone()[0] for each in ("tries", "cancels"))
+                sum(disk.db.execute(f"SELECT count(*) FROM {each}").fetchone()[0] for each in ("tries", "marks"))
             )
         assert max(rows) < 200
         assert max(rows[-100:]) <= max(rows[:200])

@@ -9,6 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from manyhands.master import journal_file
 from manyhands.master.journal import Journal
 from manyhands.master.journal_file import NAME, JournalFault, JournalFile
 from manyhands.protos import manyhands_pb2 as pb
@@ -73,12 +74,19 @@ def test_a_foreign_file_is_left_alone(tmp_path: Path, content: bytes) -> None:
         with_file(tmp_path)
 
 
-def test_a_later_format_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("version", "sentence"),
+    [
+        (99, r"by a later manyhands \(format 99.*: install that"),
+        (1, r"before its first release \(format 1, .*: finish"),
+    ],
+)
+def test_another_format_is_refused(tmp_path: Path, version: int, sentence: str) -> None:
     with_file(tmp_path)
     db = sqlite3.connect(tmp_path / NAME)
-    db.execute("PRAGMA user_version = 99")
+    db.execute(f"PRAGMA user_version = {version}")
     db.close()
-    with pytest.raises(JournalFault, match=r"written by a later manyhands \(format 99"):
+    with pytest.raises(JournalFault, match=sentence):
         with_file(tmp_path)
 
 
@@ -222,6 +230,25 @@ def test_and_that_would_be_noticed_if_it_were_not(tmp_path: Path) -> None:
     disk = Disk()
     run_on(disk, tmp_path / "run", Careless)
     assert lost_after(disk, tmp_path / "again")
+
+
+def test_room_that_is_used_no_more_is_given_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_file, "LOOK_EVERY", 10)
+    monkeypatch.setattr(journal_file, "SPARE_PAGES", 100)
+    monkeypatch.setattr(journal_file, "WAL_BYTES", 1 << 16)
+
+    async def fill_and_forget(file: JournalFile) -> None:
+        journal = Journal(file, on_broken=pytest.fail)
+        for job in range(1, 41):
+            journal.opened(job, SESSION, job, pb.OpenJob())
+            journal.block(job, pb.Block(first=0, ends=bytes(4), payload=bytes(200_000)))
+            await journal.synced()
+        for job in range(1, 41):
+            journal.forget(job)
+            await journal.synced()
+
+    with_file(tmp_path, fill_and_forget)
+    assert (tmp_path / NAME).stat().st_size < 4_000_000, "of 8"
 
 
 def test_a_full_disk_is_no_room_and_later_it_goes_on(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ class AgentModel:
         self.last_sight = [UNSEEN] * slots
         self.memory, self.memory_bytes = memory, memory_bytes
         self.memory_limits: dict[int, int] = {}  # by lease, and 0 for none
+        self.asked: dict[int, int] = {}  # what the job of a lease asked for
         self.measurements: list[tuple[int, ModelSlot, int]] = []  # (slot, its process, position), not taken yet
         self.excused = 0  # tasks that were not blamed for what their slot was killed for
         self.seconds, self.fails, self.slot_definitions = seconds, fails, slot_definitions
@@ -95,7 +96,7 @@ class AgentModel:
         self.timeouts[lease] = timeout
         self.memory_limits[lease] = min(each or 1 << 62 for each in (memory_bytes, self.memory_bytes))
         message = pb.Dispatch(lease=lease, job=job, priority=priority, tag=tag, retry_on=retry_on, timeout=timeout)
-        message.memory_bytes = memory_bytes
+        message.memory_bytes = self.asked[lease] = memory_bytes
         for lo, hi in ranges:
             ends, payload = packed([b"x"] * (hi - lo))
             message.pieces.append(
@@ -293,7 +294,7 @@ class AgentModel:
                 elif body.failure.kind == pb.Failure.KIND_MEMORY_EXCEEDED:
                     self._end(task, "too large")
                     limit = self.memory_limits[task[0]]
-                    assert body.failure.limit == ("--memory" if limit == self.memory_bytes else "memory")
+                    assert body.failure.limit == ("memory" if limit == self.asked[task[0]] else "--memory")
                     assert body.failure.used_bytes > body.failure.limit_bytes == limit
                     assert SLOT_BYTES + self.memory(task)[0] > (1 - LITTLE) * limit, f"{task} is blamed for others"
                 else:

@@ -1,0 +1,96 @@
+"""Detached jobs from a user's own event loop; see `detached.py`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from manyhands.client.aio_results import AsyncResultIterator
+from manyhands.client.attached import Inquiry, begin_cancel, begin_hand_over, begin_results, inquiring
+from manyhands.client.bridge import Bridge
+from manyhands.client.detached import REPORT_TIMEOUT, JobProgress, overdue, unconfirmed
+from manyhands.client.options import Options
+from manyhands.client.session import Session
+from manyhands.protos import manyhands_pb2 as pb
+
+
+class AsyncDetachedJob:
+    """`DetachedJob` for asyncio. Made by awaiting `map(..., detach=True)` or `client.job` of an AsyncClient."""
+
+    __manyhands_unsendable__ = "an AsyncDetachedJob cannot be sent to a task: pass its name, or its results"
+
+    def __init__(self, session: Session, bridge: Bridge, name: str) -> None:
+        self._session = session
+        self._bridge = bridge
+        self.name = name
+
+    async def progress(self) -> JobProgress:
+        """How it fares now. Raises UnknownJob, and what ended the connection."""
+        return await self._ask(until=lambda report: True, timeout=REPORT_TIMEOUT)
+
+    async def wait(self, timeout: float | None = None) -> JobProgress:
+        """Wait until every task has its outcome. Raises TimeoutError after `timeout` seconds, UnknownJob."""
+        return await self._ask(until=lambda report: report.finished, timeout=timeout)
+
+    def results(self, timeout: float | None = None, *, return_exceptions: bool = False) -> AsyncResultIterator[Any]:
+        """Its results from the first on, in the order of the inputs, as they come; as often as one likes.
+
+        The iterator raises as that of `AsyncClient.map` does, and UnknownJob; nothing of that, and no iterator half
+        read, cancels anything.
+        """
+        reader = begin_results(self._session, self.name, return_exceptions=return_exceptions)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        return AsyncResultIterator(self._session, self._bridge, reader, deadline, None)
+
+    async def cancel(self) -> None:
+        """End it: what has not finished is cancelled, its results are dropped, its name is free. Raises UnknownJob."""
+        with inquiring(self._session, self.name, until=lambda report: True) as inquiry:
+            await self._answer(inquiry, REPORT_TIMEOUT)
+            try:
+                await asyncio.wait_for(asyncio.wrap_future(begin_cancel(self._session, inquiry)), REPORT_TIMEOUT)
+            except TimeoutError:
+                raise unconfirmed(self.name) from None
+
+    async def _ask(self, until: Callable[[pb.JobReport], bool], timeout: float | None) -> JobProgress:
+        with inquiring(self._session, self.name, until) as inquiry:
+            return JobProgress.of(await self._answer(inquiry, timeout))
+
+    async def _answer(self, inquiry: Inquiry, timeout: float | None) -> pb.JobReport:
+        try:
+            report: pb.JobReport = await asyncio.wait_for(asyncio.wrap_future(inquiry.report), timeout)
+        except TimeoutError:
+            raise overdue(self.name, timeout) from None
+        return report
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r} at {self._session.connection.address}>"
+
+    def __reduce__(self) -> Any:
+        raise TypeError(self.__manyhands_unsendable__)
+
+
+async def detach_map(
+    session: Session,
+    bridge: Bridge,
+    options: Options,
+    function: Callable[..., Any],
+    iterables: tuple[Iterable[Any], ...],
+) -> AsyncDetachedJob:
+    """See `detached.detach_map`; a block of inputs at a time, so that the loop is never blocked for long."""
+    connection = session.connection
+    job, feeder = begin_hand_over(session, options, function, iterables)
+    try:
+        while not feeder.is_exhausted:
+            while connection.is_full and connection.failure is None:
+                await asyncio.sleep(0.002)
+            feeder.feed_some()
+            await asyncio.sleep(0)
+        if feeder.error is not None:
+            raise feeder.error
+        await asyncio.wrap_future(job.handed_over)
+    except BaseException:
+        job.abandon(cancel=True)
+        raise
+    return AsyncDetachedJob(session, bridge, job.name)
