@@ -1,44 +1,73 @@
-"""The long simulation: `./scripts/simulate --seeds N --first-seed S`; each seed is printed before it runs."""
+"""The long simulation: `./scripts/simulate --seeds N --first SEED`, on all cores."""
 
 import argparse
+import json
+import os
 import sys
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from random import SystemRandom
 
 from tests.simulation.disasters import disasters
-from tests.simulation.scenario import from_seed, late_results
-from tests.simulation.simulation import SimulationFailed, simulate
+from tests.simulation.histories import run_all
+from tests.simulation.scenario import Scenario, from_seed, late_results
+from tests.simulation.totals import Totals
+
+#: Real seconds between two lines of progress.
+PROGRESS_INTERVAL = 10.0
 
 
-def main() -> int:
+def parse(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="./scripts/simulate", description=__doc__.partition(":")[0])
     parser.add_argument("--seeds", type=int, default=100, help="how many (default: %(default)s)")
-    parser.add_argument("--first-seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--first", type=int, metavar="SEED", help="the first of them (default: by chance)")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin none after so long")
     parser.add_argument("--workers", type=int, help="to begin with; by default each seed says")
     parser.add_argument("--late", action="store_true", help="workers that lose their sessions and report late")
     parser.add_argument("--crashes", action="store_true", help="masters, workers and clients that are killed, and more")
     parser.add_argument("--keep-going", action="store_true", help="also after a seed that failed")
-    arguments = parser.parse_args()
-    failed = []
-    for seed in range(arguments.first_seed, arguments.first_seed + arguments.seeds):
-        if arguments.crashes:
-            scenario = disasters(seed)
+    parser.add_argument("--processes", type=int, default=os.cpu_count(), help="default: one for each core")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the totals there, too")
+    return parser.parse_args(words)
+
+
+def maker(arguments: argparse.Namespace) -> Callable[[int], Scenario]:
+    if arguments.crashes:
+        return disasters
+    return late_results if arguments.late else partial(from_seed, workers=arguments.workers)
+
+
+def main() -> int:
+    arguments = parse()
+    first = SystemRandom().randrange(1 << 20, 1 << 31) if arguments.first is None else arguments.first
+    print(f"base seed {first}: {arguments.seeds} histories, {arguments.processes} at a time", flush=True)
+    begun = told = time.monotonic()
+    totals = Totals()
+
+    def seeds() -> Iterator[int]:
+        for seed in range(first, first + arguments.seeds):
+            may_begin = arguments.keep_going or not totals.violations
+            if not may_begin or time.monotonic() - begun > arguments.seconds:
+                return
+            yield seed
+
+    for scenario, outcome, failure in run_all(maker(arguments), seeds(), arguments.processes):
+        if outcome is None:
+            totals.add_violation(scenario.seed)
+            print(failure, flush=True)
         else:
-            scenario = late_results(seed) if arguments.late else from_seed(seed, workers=arguments.workers)
-        print(f"seed {seed}: {len(scenario.workers)} workers, {scenario.task_count} tasks", end="", flush=True)
-        begun = time.perf_counter()
-        try:
-            outcome = simulate(scenario)
-        except SimulationFailed as failure:
-            print(f" FAILED\n{failure}")
-            failed.append(seed)
-            if not arguments.keep_going:
-                break
-            continue
-        counts = " ".join(f"{count} {name}" for name, count in (outcome.counts | outcome.faults).items() if count)
-        print(f", {outcome.seconds:.2f} s virtual, {time.perf_counter() - begun:.2f} s real: {counts}")
-    if failed:
-        print(f"failed seeds: {failed}")
-    return 1 if failed else 0
+            totals.add(scenario, outcome)
+        if time.monotonic() - told > PROGRESS_INTERVAL:
+            told = time.monotonic()
+            so_far = f"{totals.histories} of {arguments.seeds} histories, {totals.qualify} qualify"
+            print(f"{told - begun:6.0f} s: {so_far}, {len(totals.violations)} violations", flush=True)
+    seconds = time.monotonic() - begun
+    print(f"{totals}\nbase seed {first}, {seconds:.0f} s of real time")
+    if arguments.json is not None:
+        arguments.json.write_text(json.dumps({"base_seed": first, "real_seconds": seconds, **totals.as_json()}) + "\n")
+    return 1 if totals.violations else 0
 
 
 if __name__ == "__main__":

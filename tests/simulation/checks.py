@@ -45,7 +45,8 @@ def run(name: str) -> None:
     match kind:
         case "seed" | "late" | "crash":
             for number in range(SEEDS[kind]):
-                simulate(replace(MAKERS[kind](int(seed) + number), limit=LIMIT))
+                scenario = MAKERS[kind](int(seed) + number)
+                simulate(scenario if kind == "crash" else replace(scenario, limit=LIMIT))
         case "day":
             for scenario in DAYS[seed]():
                 simulate(scenario)

@@ -38,6 +38,7 @@ KINDS: dict[FaultKind, int] = {
     "leave": 1,
     "restart": 3,
     "client dies": 2,
+    "power": 2,
     "stop": 3,
     "disk full": 2,
     "disk slow": 2,
@@ -66,10 +67,12 @@ def disasters(seed: int) -> Scenario:
         link=_links(of_links, bandwidth),
         config=_config(rng),
         journal=True,
-        replay_share=rng.choice((0.0, 0.05, 0.2)),
-        check_every=rng.choice((1, 7)),
+        replay_share=rng.choice((0.0, 0.02, 0.1)),
+        done_rows=rng.choice((3, 500)),
+        sweep_after=rng.choice((0, 100)),
+        check_every=rng.choice((3, 10, 40)),
         limit=300.0,
-        command=f"./scripts/simulate --crashes --first-seed {seed} --seeds 1",
+        command=f"./scripts/simulate --crashes --first {seed} --seeds 1",
     )
 
 
@@ -88,6 +91,7 @@ def _links(rng: Random, bandwidth: float) -> LinkFaults:
 def _config(rng: Random) -> MasterConfig:
     return replace(
         make_config(rng),
+        definition_bytes=rng.choice((64 << 20, 50)),
         client_timeout=30.0,
         client_end_timeout=20.0,
         reattach_timeout=rng.choice((0.3, 2.0)),
@@ -99,7 +103,7 @@ def _clients(rng: Random, tasks: int, mean: float, horizon: float, *, has_large:
     names = [f"c{n}" for n in range(rng.randint(1, 3))]
     jobs = {name: [] for name in names}
     for size in shares(rng, tasks, rng.randint(2, 6)):
-        job = make_job(rng, size, mean, rng.choice(DURATIONS), horizon)
+        job = make_job(rng, size, mean, rng.choice(DURATIONS), min(horizon, 3.0))
         if rng.random() < 0.3:
             job = replace(job, options=replace(job.options, retry=RetryOptions(2, delay=3.0)))
         jobs[rng.choice(names)].append(replace(job, at=rng.choice((0.0, rng.uniform(0.0, horizon)))))
@@ -121,15 +125,15 @@ def _clients(rng: Random, tasks: int, mean: float, horizon: float, *, has_large:
 def _faults(
     rng: Random, workers: Sequence[WorkerPlan], clients: Sequence[ClientPlan], horizon: float
 ) -> list[FaultPlan]:
-    count = rng.choice((7, 8, 10, 14))
-    kinds = rng.choices([*KINDS], [*KINDS.values()], k=count - 1)
-    faults: list[FaultPlan] = []
     begins = [job.at for client in clients for job in client.jobs]
-    for kind in ("crash", *kinds):
-        at = rng.uniform(0.0, 1.1 * horizon)
-        if rng.random() < 0.6:  # soon after a job began: there it finds most to break
-            at = rng.choice(begins) + rng.uniform(0.0, rng.choice((0.01, 0.1, 0.5, 2.0)))
-        faults += _fault(rng, kind, at, workers, clients)
+    faults: list[FaultPlan] = []
+    while len(faults) < 5 or len({fault.kind for fault in faults}) < 3:
+        faults = []
+        for kind in ("crash", *rng.choices([*KINDS], [*KINDS.values()], k=rng.choice((6, 7, 9, 13)))):
+            at = rng.uniform(0.0, 1.1 * horizon)
+            if rng.random() < 0.6:  # soon after a job began: there it finds most to break
+                at = rng.choice(begins) + rng.uniform(0.0, rng.choice((0.01, 0.1, 0.5, 2.0)))
+            faults += _fault(rng, kind, at, workers, clients)
     return sorted((replace(fault, at=max(0.0, fault.at)) for fault in faults), key=lambda fault: fault.at)
 
 
@@ -160,6 +164,9 @@ def _fault(
             return [FaultPlan(at, kind, rng.choice(workers[1:]).name, rng.choice((0.0, 0.1, 2.0)))]
         case "client dies":
             return [FaultPlan(at, kind, rng.choice(clients[1:]).name)] if len(clients) > 1 else []
+        case "power":
+            mortal = [*(worker.name for worker in workers[1:]), *(client.name for client in clients[1:])]
+            return [FaultPlan(at, kind, rng.choice(("master", rng.choice(mortal))), rng.choice((0.5, 5.0, 20.0)))]
         case "stop":
             return [FaultPlan(at, kind, rng.choice(("master", rng.choice(names))), rng.choice((0.3, 2.0, 7.0, 18.0)))]
         case "clock":

@@ -230,6 +230,8 @@ class Ledger:
                 task.leases.add(number)
                 task.was_dispatched = True
                 task.doubled = job.doubled = True
+                # One of them may be a copy that an earlier life sent out.
+                task.copied = task.copied or job.options.speculate
                 task.is_due_again = False
                 task.due = 0.0
             job.out += len(lease.open)
@@ -396,7 +398,7 @@ class Ledger:
         task = job.tasks[index]
         if len(task.leases) > 1 or worker in {self.leases[number].worker for number in task.leases}:
             raise Violation(f"copied though it is out under lease {task.leases}", job.number, index)
-        if any(each.outcome is None and not each.leases for each in job.tasks):
+        if any(each.outcome is None and not each.leases for each in job.tasks[: job.count]):
             raise Violation("copied while others wait", job.number, index)
         self.counts["copies"] += 1
         task.copied = task.is_due_again = True
@@ -468,6 +470,7 @@ class Ledger:
             self._story.tell("charged with the loss", job=job, spans=[(index, index + 1)])
             task = self.jobs[job].tasks[index]
             task.losses += 1
+            task.losses_ever += 1
             task.attempts += 1
 
     def _end(self, number: int, client: int, spans: Iterable[Span], outcome: str) -> list[tuple[TaskRecord, int]]:

@@ -153,14 +153,14 @@ MUTANTS = (
         "manyhands.master.scheduler",
         "            self._planner.lease_again(worker, job, number, wanted, now)\n",
         "",
-        "late:1",
+        "crash:0",
     ),
     Mutant(
         "what a worker comes back with stays in the queue",
         "manyhands.master.scheduler",
         "            self._pool.withdraw(job, list(wanted))\n",
         "",
-        "late:1",
+        "crash:0",
     ),
     Mutant(
         "a worker that comes back says nothing of what its slots hold",
@@ -191,7 +191,7 @@ MUTANTS = (
         "manyhands.master.pool",
         "        worker.revokes[self._revoke] = lease.number\n",
         "",
-        "seed:4",
+        "seed:7",
     ),
     Mutant(
         "an answered revoke stays",
@@ -212,7 +212,7 @@ MUTANTS = (
         "manyhands.master.planner",
         "        if worker.draining:\n            return\n        self._touched",
         "        self._touched",
-        "seed:1",
+        "seed:15",
     ),
     Mutant(
         "a draining agent keeps what it has not started",
@@ -226,14 +226,14 @@ MUTANTS = (
         "manyhands.master.planner",
         "                self.recheck_at = now + config.revoke_pause\n",
         "                pass\n",
-        "seed:1",
+        "seed:3",
     ),
     Mutant(
         "the agent does not answer when its cut is done",
         "manyhands.worker.core",
         "        for revoke in self._revokes.settled(slot.number):\n            self._answer(revoke, now, out)\n",
         "        self._revokes.settled(slot.number)\n",
-        "seed:19",
+        "seed:20",
     ),
     Mutant(
         "the agent loses what a cut brings back",
@@ -255,7 +255,7 @@ MUTANTS = (
         "manyhands.master.scheduler",
         "stop=not event.spare_running",
         "stop=True",
-        "seed:0",
+        "seed:6",
     ),
     Mutant(
         "nobody sees whether an interrupt was heeded",
@@ -269,7 +269,7 @@ MUTANTS = (
         "manyhands.worker.cutting",
         "cut = max(slot.cut.limit, self._above_started(slot))",
         "cut = slot.cut.limit",
-        "seed:15",
+        "seed:20",
     ),
     # ------------------------------------------------------------ outcomes
     Mutant(
@@ -397,7 +397,7 @@ MUTANTS = (
         "            record.client.send(body, receipt=receipt)\n"
         "            if self._journal is not None:\n"
         "                self._journal.delivered([receipt])\n",
-        "crash:2",
+        "crash:19",
     ),
     Mutant(
         "outcomes are not forgotten when they are delivered",
@@ -449,11 +449,25 @@ MUTANTS = (
         "crash:0",
     ),
     Mutant(
+        "what was done before is forgotten when its rows are joined",
+        "manyhands.master.journal",
+        "            change.done_anew = list(book.done)\n",
+        "            change.done_anew = list(spans)\n",
+        "crash:0",
+    ),
+    Mutant(
+        "definitions that are needed are swept away",
+        "manyhands.master.journal",
+        "if not self.is_needed(hash)]",
+        "if self.is_needed(hash)]",
+        "crash:0",
+    ),
+    Mutant(
         "a batch goes on changing while it is written",
         "manyhands.master.journal_batch",
         "                change.counters = replace(change.counters)\n",
         "                pass\n",
-        "crash:0",
+        "crash:1",
     ),
     Mutant(
         "what a worker comes back with is ignored",
@@ -481,7 +495,7 @@ MUTANTS = (
         "manyhands.master.journal",
         "        self._batch.job(job).tries[task] = Tries(",
         "        Tries(",
-        "crash:0",
+        "crash:2",
     ),
     Mutant(
         "definitions are not written down",
@@ -502,7 +516,7 @@ MUTANTS = (
         "manyhands.master.journal",
         "        self._batch.job(job).inbox[self._inbox_position] = body\n",
         "",
-        "crash:17",
+        "crash:25",
     ),
     Mutant(
         "what waited for a definition stays in the journal",

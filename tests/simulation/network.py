@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from contextvars import Context, copy_context
 from dataclasses import dataclass
@@ -72,8 +73,8 @@ class LinkEnd:
 
     def arrival(self, at: float, *, in_order: bool) -> float:
         """When something that would arrive at `at` arrives, as later things must not overtake it."""
-        if in_order:
-            at = self._last_arrival = max(self._last_arrival, at)
+        if in_order:  # strictly: a loop need not keep the order of timers for the same time
+            at = self._last_arrival = max(math.nextafter(self._last_arrival, math.inf), at)
         return at
 
 
@@ -194,11 +195,26 @@ class Network:
             else:
                 pipe.break_down("connection reset")
 
-    def listener_ended(self) -> None:
-        """The same for the master."""
+    def host_ended(self, name: str) -> None:
+        """Nobody is told that there is nobody any more."""
+        pipe = self._pipes.pop(name, None)
+        if pipe is not None:
+            pipe.dialer.closed = pipe.mute = True
+
+    def listener_ended(self, *, silently: bool) -> None:
+        """The same for the master, or its host."""
         for pipe in self._pipes.values():
             pipe.acceptor.closed = True
-            pipe.break_down("connection reset")
+            if silently:
+                pipe.mute = True
+            else:
+                pipe.break_down("connection reset")
+
+    def listener_begins(self) -> None:
+        """Its host knows nothing of the connections that another life of it had, and says so."""
+        for pipe in self._pipes.values():
+            if pipe.acceptor.closed:
+                pipe.break_down("connection reset")
 
     def break_link(self, name: str) -> None:
         if name in self._pipes:

@@ -24,7 +24,7 @@ class Party:
         self.name = name
         self.is_dead = False
         self._stopped = False
-        self._missed: list[Step] = []
+        self._missed: list[Step | TimedStep] = []
         self.runners: list[asyncio.Task[Any]] = []
         self.context = copy_context()
         self.context.run(_CURRENT.set, self)
@@ -53,10 +53,10 @@ class Party:
         """What came in meanwhile is seen first, then the timers: as a real loop does it."""
         self._stopped = False
         missed, self._missed = self._missed, []
-        for step in sorted(missed, key=lambda step: not step.is_input):
-            step.again()
+        for step in sorted(missed, key=lambda step: not getattr(step._callback, "is_input", False)):
+            step._loop._ready.append(step)
 
-    def admits(self, step: Step) -> bool:
+    def admits(self, step: Step | TimedStep) -> bool:
         """Whether a step may be taken now."""
         if self.is_dead:
             return False
@@ -74,28 +74,47 @@ class Party:
                     coroutine.throw(_Buried())  # again where it awaits something on its way out
 
 
-class Step:
+class Step(asyncio.Handle):
     """A callback of a party."""
 
-    __slots__ = ("_args", "_callback", "_loop", "_party", "handle", "is_input")
+    __slots__ = ("_party",)
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, party: Party, callback: Callable[..., object], args: tuple[object, ...]
+        self,
+        callback: Callable[..., object],
+        args: tuple[object, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: Context,
+        party: Party,
     ) -> None:
-        self._loop = loop
+        super().__init__(callback, args, loop, context)
         self._party = party
-        self._callback = callback
-        self._args = args
-        self.is_input = getattr(callback, "is_input", False)
-        self.handle: asyncio.Handle
 
-    def __call__(self) -> None:
-        if not self.handle.cancelled() and self._party.admits(self):
-            self._callback(*self._args)
+    def _run(self) -> None:
+        if self._party.admits(self):
+            asyncio.Handle._run(self)
 
-    def again(self) -> None:
-        """Take the step now that the party goes on."""
-        asyncio.BaseEventLoop.call_soon(self._loop, self, context=self._party.context.copy())  # type: ignore[arg-type]
+
+class TimedStep(asyncio.TimerHandle):
+    """A timer of a party."""
+
+    __slots__ = ("_party",)
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[object, ...],
+        loop: asyncio.AbstractEventLoop,
+        context: Context,
+        party: Party,
+    ) -> None:
+        super().__init__(when, callback, args, loop, context)
+        self._party = party
+
+    def _run(self) -> None:
+        if self._party.admits(self):
+            asyncio.Handle._run(self)
 
 
 def current() -> Party | None:

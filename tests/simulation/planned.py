@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from tests.simulation.network import LinkFaults
 from tests.simulation.scenario import (
@@ -130,6 +131,21 @@ def death() -> Iterator[Scenario]:
         yield _day((job,), FaultPlan(0.25, "client dies", "c1"), FaultPlan(at, "crash", "master", 0.2), leaves_at=50.0)
 
 
+def forgotten() -> Iterator[Scenario]:
+    """The master keeps no journal, and its end is the end of all jobs: everybody begins anew, and nobody hangs."""
+    for at in (0.1, 0.3):
+        job = _job([Fate(0.1)] * 100)
+        yield replace(_day((job,), FaultPlan(at, "crash", "master", 0.2), leaves_at=60.0), journal=False)
+
+
+def power() -> Iterator[Scenario]:
+    """Hosts lose their power: what they leave behind looks like silence."""
+    job = _job([Fate(0.1)] * 100)
+    for name in ("master", "w1", "c1"):
+        yield _day((job,), FaultPlan(0.3, "power", name, 4.0), leaves_at=200.0)
+
+
 DAYS: dict[str, Callable[[], Iterator[Scenario]]] = {
-    each.__name__: each for each in (clock, deadlines, large, cancel, spare, goodbye, full, away, drain, death)
+    each.__name__: each
+    for each in (clock, deadlines, large, cancel, spare, goodbye, full, away, drain, death, forgotten, power)
 }

@@ -10,8 +10,9 @@ from manyhands.master.expiry import LATENESS
 
 @dataclass(slots=True)
 class TaskRecord:
-    """One accepted task; `outcome` None while the master has not delivered one. `dispatches`, `starts` and `leases`
-    are never forgotten; the rest begins anew where a master was killed before it was durable.
+    """One accepted task; `outcome` None while the master has not delivered one.
+
+    What happened is never forgotten; the rest begins anew where a master was killed before it was durable.
     """
 
     outcome: str | None = None
@@ -32,6 +33,10 @@ class TaskRecord:
     crashes: int = 0
     #: How often it was charged with the loss of its worker.
     losses: int = 0
+    losses_ever: int = 0
+    #: How often it did so in a slot, whatever the master may have heard of that.
+    crashed: int = 0
+    failed: int = 0
     dispatches: int = 0
     starts: int = 0
     due: float = 0.0

@@ -96,6 +96,7 @@ FaultKind = Literal[
     "restart",
     "client dies",
     "crash",
+    "power",
     "stop",
     "disk full",
     "disk slow",
@@ -108,11 +109,11 @@ class FaultPlan:
     """What happens to whom; `name` may also be "master".
 
     break: the link breaks. partition: and cannot be made again for `seconds`. mute: it carries nothing more, silently.
-    stall: nothing for so long. kill: the worker is gone. leave: it drains for up to `seconds` and says
-    goodbye first. restart: it is gone, and comes
-    again as a new process after so long. client dies: without a word. crash: the master is killed, at this `moment`,
-    and begins again after so long. stop: SIGSTOP, and SIGCONT so much later. disk full, disk slow: for so long.
-    clock: wall time jumps by so much.
+    stall: nothing for so long. kill: the worker is gone. leave: it drains for up to `seconds` and says goodbye first.
+    restart: it is gone, and comes again as a new process after so long. client dies: without a word. crash: the master
+    is killed, at this `moment`, and begins again after so long. power: a host is without it, and nobody is told; the
+    master's comes back. stop: SIGSTOP, and SIGCONT so much later. disk full, disk slow: for so long. clock: wall time
+    jumps by so much.
     """
 
     at: float
@@ -135,6 +136,9 @@ class Scenario:
     #: The master keeps a journal, and this share of its commits is compared with its state.
     journal: bool = False
     replay_share: float = 0.0
+    #: See `journal.DONE_ROWS` and `SWEEP_AFTER`: small numbers let happen what otherwise takes long jobs.
+    done_rows: int = 500
+    sweep_after: int = 100
     #: Invariants are checked at every so many events.
     check_every: int = 1
     #: Virtual seconds within which everything must have its end.
@@ -196,7 +200,7 @@ def from_seed(seed: int, *, workers: int | None = None) -> Scenario:
 
 
 def _command(seed: int) -> str:
-    return f"./scripts/simulate --first-seed {seed} --seeds 1"
+    return f"./scripts/simulate --first {seed} --seeds 1"
 
 
 def late_results(seed: int) -> Scenario:

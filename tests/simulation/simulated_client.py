@@ -71,6 +71,8 @@ class SimulatedClient:
         self.finished = asyncio.Event()
         self.finished_at = 0.0
         self.left = False
+        #: The master has forgotten it.
+        self.is_lost = False
         self.is_closed = False
         self._definitions = dict(definition(plan.name, function) for function in range(2))
         self.dialer = Dialer(
@@ -171,11 +173,14 @@ class SimulatedClient:
         """At the very end, as its party."""
         await self._leave(0.0)
 
-    def kill(self) -> None:
-        """It is gone without a goodbye."""
+    def kill(self, *, silently: bool = False) -> None:
+        """It is gone without a goodbye; `silently`: and so is its host."""
         self.left = self.is_closed = True
         self.party.kill()
-        self._network.process_ended(self.plan.name)
+        if silently:
+            self._network.host_ended(self.plan.name)
+        else:
+            self._network.process_ended(self.plan.name)
         self._look()
 
     async def _read(self, job: JobView) -> None:
@@ -199,6 +204,10 @@ class SimulatedClient:
     def _on_session_lost(self, reason: str, known: bool) -> None:
         if self.left:
             return  # its goodbye was heard, and the answer lost
+        if not known and not self._world.scenario.journal:
+            self.is_lost = True  # the client fails all that it had submitted
+            self._look()
+            return
         with self._world.guard():
             raise Violation(f"{self.plan.name} has lost its session: {reason}")
 
@@ -259,7 +268,7 @@ class SimulatedClient:
         return Violation(f"client {self.plan.name}, its job {job.number}, task {index}: {sentence}")
 
     def _look(self) -> None:
-        if not self.finished.is_set() and (self.left or all(job.is_over for job in self.jobs.values())):
+        if not self.finished.is_set() and (self.left or self.is_lost or all(job.is_over for job in self.jobs.values())):
             self.finished_at = asyncio.get_running_loop().time()
             self.finished.set()
 
@@ -290,7 +299,7 @@ class SimulatedClient:
 
     def check_rest(self, max_crashes: int) -> None:
         """Every task came to what its fate says."""
-        if self.left:
+        if self.left or self.is_lost:
             return
         for job in self.jobs.values():
             if job.cancelled:
@@ -308,11 +317,14 @@ class SimulatedClient:
                     continue
                 if outcome == "refused" and self._world.may_refuse:
                     continue
-                record = self._world.record(self.plan.name, job.number, index)
-                if outcome == "crashed" and record is not None and fate.crashes + record.losses >= max_crashes:
+                # What a restarted master has forgotten comes again, as does what happens to two attempts at once.
+                records = self._world.records(self.plan.name, job.number, index)
+                crashes = sum(record.crashed + record.losses_ever for record in records)
+                failures = sum(record.failed for record in records)
+                if outcome == "crashed" and crashes >= max_crashes:
                     continue
-                if (fate.crashes or fate.failures) and record is not None and record.doubled:
-                    continue  # two attempts at once may come to less than one after the other
+                if outcome == "failed" and failures > job.plan.options.retry.retries:
+                    continue
                 # A cancelled task may end as ever, or fail where it would have been tried again.
                 if index not in job.cancel_asked or (outcome != "cancelled" and not fate.failures):
                     raise self._violation(job, index, f"came to {outcome}, should have {expected}")

@@ -51,19 +51,20 @@ class SimulatedMaster:
         with self._world.guard():
             party.run(self._live)
         self.party = party
+        self._network.listener_begins()
 
     def _live(self) -> None:
         world, config, disk = self._world, self._scenario.config, self.disk
         rng = Random(self._rng.random())
         if disk is None:
-            self.life = Life(config, rng, 1, b"simulated")
+            self.life = Life(config, rng, self.lives, b"simulated %d" % self.lives)
             self._watch()
             return
         identity, epoch, kept = disk.begin()
         world.story.tell("life %d of the master begins", epoch)
         self.life = Life(config, rng, epoch, identity, Journal(disk, on_broken=world.fail))
         self._watch()
-        world.survival.master_begins(kept)
+        world.survival.master_begins(kept, self._promises())
         self.life.restore(kept)
         world.survival.master_lives(kept)
 
@@ -81,24 +82,25 @@ class SimulatedMaster:
 
     def crash_at(self, moment: Moment, downtime: float) -> None:
         """Killed now or around the next commit; see `crash`."""
-        if self.party is not None and self.disk is not None:
-            if moment == "now":
-                self.crash(downtime)
-            else:
-                self.disk.crash_at(moment, partial(self.crash, downtime))
+        if moment == "now" or self.disk is None:
+            self.crash(downtime)
+        else:
+            self.disk.crash_at(moment, partial(self.crash, downtime))
 
-    def crash(self, downtime: float) -> None:
-        """Killed at once; another life begins after `downtime` seconds."""
+    def crash(self, downtime: float, *, silently: bool = False) -> None:
+        """Killed at once, or its host is; another life begins after `downtime` seconds."""
         party, self.party = self.party, None
         if party is None:
             return
-        assert self.disk is not None
         self._world.story.tell("the master is killed")
         party.kill()
-        self._network.listener_ended()
+        self._network.listener_ended(silently=silently)
         with self._world.guard():
-            self._world.survival.master_died(self._promises())
-            self.disk.cut_off()
+            self._world.ledger.master_died()
+            if self.disk is None:
+                self._world.survival.master_forgot()
+            else:
+                self.disk.cut_off()
         self._loop.call_later(downtime, self.begin, context=self._world.context)
 
     # ------------------------------------------------------------ replay equals live state

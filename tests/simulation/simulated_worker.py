@@ -99,12 +99,15 @@ class SimulatedWorker:
             self._timer.cancel()
         await self.dialer.close()
 
-    def kill(self) -> None:
-        """The whole worker is gone, unsent words and all."""
+    def kill(self, *, silently: bool = False) -> None:
+        """The whole worker is gone, unsent words and all; `silently`: and so is its host."""
         self.gone = True
         self._world.ledger.unheard.pop(self.name, None)
         self.party.kill()
-        self._network.process_ended(self.plan.name)
+        if silently:
+            self._network.host_ended(self.plan.name)
+        else:
+            self._network.process_ended(self.plan.name)
 
     def unacknowledged(self) -> set[tuple[int, int]]:
         """What it has reported and the master has not acknowledged, as (lease, task)."""
@@ -140,6 +143,8 @@ class SimulatedWorker:
                 for body in self._recent:
                     self.dialer.send(body)
             self._recent.clear()
+            if not known:
+                self._world.ledger.unheard.pop(self.name, None)
             now = self._loop.time()
             self._do(self.core.reattach(now) if known else self.core.reset(now))
 
@@ -180,7 +185,9 @@ class SimulatedWorker:
         with self._world.guard():
             lease = feed.piece.lease
             fate, turn = self._world.begin_task(self.name, lease, index, feed.piece.attempt, item)
-            return replace(fate, seconds=fate.seconds * self.plan.slowness), turn
+            if self.plan.slowness != 1.0:
+                fate = replace(fate, seconds=fate.seconds * self.plan.slowness)
+            return fate, turn
 
     # ------------------------------------------------------------ what is decided
 

@@ -20,8 +20,10 @@ from tests.simulation.survival import JobPromise, Promises
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.simulation.world import World
 
+from manyhands.master import journal
+
 #: Virtual seconds after the last outcome within which everything must have come to rest.
-REST_LIMIT = 120.0
+REST_LIMIT = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,12 @@ class Simulation:
                 self.clients[name].kill()
             case "crash" if master.party is not None:
                 master.crash_at(fault.moment, seconds)
+            case "power" if name == "master" and master.party is not None:
+                master.crash(seconds, silently=True)
+            case "power" if worker is not None:
+                worker.kill(silently=True)
+            case "power" if name in self.clients and not self.clients[name].left:
+                self.clients[name].kill(silently=True)
             case "stop":
                 self._stop(self._party_of(name), seconds)
             case "disk full" if master.disk is not None:
@@ -279,7 +287,10 @@ def simulate(scenario: Scenario) -> Outcome:
         return await simulation.run()
 
     try:
-        with patch("os.urandom", Random(scenario.seed).randbytes):  # the names of sessions
+        with (
+            patch("os.urandom", Random(scenario.seed).randbytes),  # the names of sessions
+            patch.multiple(journal, DONE_ROWS=scenario.done_rows, SWEEP_AFTER=scenario.sweep_after),
+        ):
             return loop.run_until_complete(main())
     except Exception as error:
         raise SimulationFailed(_report(scenario, simulation, error)) from error

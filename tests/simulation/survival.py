@@ -40,7 +40,7 @@ class Promises:
 
 
 class Survival:
-    """`plans`: see World. Between `master_died` and `master_lives` it is told of each job that is `recovered`."""
+    """`plans`: see World. Between `master_begins` and `master_lives` it is told of each job that is `recovered`."""
 
     def __init__(self, story: Story, ledger: Ledger, plans: Mapping[int, tuple[str, int, JobPlan]]) -> None:
         self._story = story
@@ -54,20 +54,21 @@ class Survival:
         #: Messages of each job that wait for a definition: acknowledged, and not taken in.
         self._inbox: dict[int, list[pb.Body]] = {}
 
-    def master_died(self, promises: Promises) -> None:
-        """Before anybody notices."""
-        self._promises = promises
-        self._recovered = {}
-        self._ledger.master_died()
-        for worker, reports in promises.unacknowledged.items():
-            self._ledger.unheard.setdefault(worker, set()).update(reports)
-
     def _promise(self, job: int) -> JobPromise | None:
         client, number, _ = self._plans[job]
         return self._promises.jobs.get((client, number))
 
-    def master_begins(self, kept: Kept) -> None:
-        """Another life of it has read what was `kept`, and will take it over."""
+    def master_forgot(self) -> None:
+        """It has no journal: everything ends with it."""
+        for job in self._ledger.jobs.values():
+            job.closed = job.cancelled = True
+
+    def master_begins(self, kept: Kept, promises: Promises) -> None:
+        """Another life of it has read what was `kept`, and will take it over; before anybody connects."""
+        self._promises = promises
+        for worker, reports in promises.unacknowledged.items():
+            self._ledger.unheard.setdefault(worker, set()).update(reports)
+        self._recovered = {}
         self._inbox = {}
         self._spared = {job.job: job.marks["cancel unless running"] for job in kept.jobs}
         for number, _, body in kept.inbox:

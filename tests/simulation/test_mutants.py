@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,17 +20,30 @@ def test_without_a_fault_the_check_passes(check):
     checks.run(check)
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_a_fault_is_found(mutant):
-    done = subprocess.run(
+@pytest.fixture(scope="module")
+def searches(request):
+    """One for each fault that is asked for, as many at once as there are cores."""
+    asked = [item.callspec.params["mutant"] for item in request.session.items if "searches" in item.fixturenames]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {mutant.name: pool.submit(_search, mutant) for mutant in asked}
+        pool.shutdown(cancel_futures=True)  # when the first failure ends it all
+
+
+def _search(mutant):
+    return subprocess.run(
         [sys.executable, "-m", "tests.simulation.mutated", mutant.name],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": "0"},
         capture_output=True,
         text=True,
-        timeout=58,
+        timeout=50,
         check=False,
     )
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_a_fault_is_found(mutant, searches):
+    done = searches[mutant.name].result()
     assert done.returncode == FOUND, done.stdout + done.stderr
 
 

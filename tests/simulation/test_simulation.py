@@ -1,12 +1,17 @@
 """The whole cluster but its processes, on virtual time, under trouble from a seed; see `simulation.py`."""
 
-import time
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
 from dataclasses import replace
-from random import SystemRandom
+from pathlib import Path
 
 import pytest
-from tests.simulation.checks import LIMIT, SEEDS
+from tests.simulation.checks import LIMIT
 from tests.simulation.disasters import disasters
+from tests.simulation.mutants import MUTANTS
 from tests.simulation.planned import DAYS
 from tests.simulation.scenario import (
     ClientPlan,
@@ -18,6 +23,7 @@ from tests.simulation.scenario import (
     plain_job,
 )
 from tests.simulation.simulation import SimulationFailed, simulate
+from tests.simulation.totals import qualifies
 
 #: Those that once failed, and what they found.
 FOUND = (
@@ -26,25 +32,35 @@ FOUND = (
 FOUND_LATE = (
     1013,  # a task that failed at two workers was tried again when the first one's delay was over
 )
-FOUND_CRASH: tuple[int, ...] = ()  # what it found first is planned now: `full`, `away` and `drain` in `planned.py`
+FOUND_CRASH = (  # what it found first is planned now: `full`, `away` and `drain` in `planned.py`
+    20000851,  # the simulation's own fault: at the very same instant frames overtook a handshake, again and again
+)
 
-#: Seconds for seeds that nobody has seen before.
-BUDGET = 8.0
+#: Seconds for seeds that nobody has seen before, on all cores.
+BUDGET = 15.0
+
+ROOT = Path(__file__).parents[2]
 
 
-# More seeds with `./scripts/simulate`. These are also those that mutants are looked for with.
-@pytest.mark.parametrize("seed", [*range(SEEDS["seed"]), *FOUND])
+def _seeds(kind, count, found):
+    """The first, those that once failed, and those that mutants are found with: they pass without a mutant."""
+    checks = (mutant.check.partition(":") for mutant in MUTANTS)
+    return sorted({*range(count), *found, *(int(seed) for name, _, seed in checks if name == kind)})
+
+
+# More seeds with `./scripts/simulate`.
+@pytest.mark.parametrize("seed", _seeds("seed", 24, FOUND))
 def test_every_task_has_its_end_whatever_goes_wrong(seed):
     simulate(replace(from_seed(seed), limit=LIMIT))
 
 
-@pytest.mark.parametrize("seed", [*range(SEEDS["late"]), *FOUND_LATE])
+@pytest.mark.parametrize("seed", _seeds("late", 8, FOUND_LATE))
 def test_results_that_come_when_their_tasks_run_elsewhere(seed):
     outcome = simulate(replace(late_results(seed), limit=LIMIT))
     assert outcome.counts["late"]
 
 
-@pytest.mark.parametrize("seed", [*range(8), *FOUND_CRASH])
+@pytest.mark.parametrize("seed", _seeds("crash", 8, FOUND_CRASH))
 def test_nothing_is_lost_on_the_worst_day(seed):
     outcome = simulate(disasters(seed))
     assert outcome.counts["lives"] > 1
@@ -56,13 +72,10 @@ def test_nothing_is_lost_on_a_day_planned_to_be_bad(name):
         simulate(scenario)
 
 
-def test_a_day_is_bad_enough():
+def test_a_day_is_planned_to_be_bad_enough():
     for seed in range(300):
         scenario = disasters(seed)
-        assert len(scenario.workers) >= 3
-        assert scenario.task_count >= 200
-        assert len(scenario.faults) >= 5
-        assert len({fault.kind for fault in scenario.faults}) >= 3
+        assert qualifies(scenario, Counter(fault.kind for fault in scenario.faults))
 
 
 def test_a_link_that_is_back_within_the_reconnect_timeout_restarts_nothing():
@@ -74,13 +87,25 @@ def test_a_link_that_is_back_within_the_reconnect_timeout_restarts_nothing():
         assert bool(outcome.counts["lost"]) == restarted
 
 
-def test_seeds_that_nobody_has_seen():
-    until = time.perf_counter() + BUDGET
-    seeds = []
-    while time.perf_counter() < until:
-        seeds.append(SystemRandom().randrange(1 << 20, 1 << 31))
-        simulate(disasters(seeds[-1]))
-    print(f"in {BUDGET:g} s: {seeds}")
+def test_seeds_that_nobody_has_seen(tmp_path):
+    """As `./scripts/chaos --simulated` runs them. The base seed is in what it prints."""
+    totals = tmp_path / "totals.json"
+    command = [sys.executable, "-m", "tests.simulation", "--crashes", "--seeds=10000", f"--seconds={BUDGET}"]
+    done = subprocess.run(
+        [*command, f"--json={totals}"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=58,
+        check=False,
+    )
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout
+    found = json.loads(totals.read_text())
+    assert found["histories"] > 0
+    assert found["qualify"] > 0.8 * found["histories"], "a day is to be bad enough"
 
 
 def test_a_thousand_workers():
@@ -99,4 +124,4 @@ def test_a_failure_tells_the_story_and_how_to_see_it_again():
     story = str(caught.value)
     assert "The story of task" in story
     assert "The last events:" in story
-    assert "./scripts/simulate --first-seed 4 --seeds 1" in story
+    assert "./scripts/simulate --first 4 --seeds 1" in story

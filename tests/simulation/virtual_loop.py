@@ -6,11 +6,12 @@ Callbacks belong to parties, which may be stopped or killed; see `party.py`.
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any
 
-from tests.simulation.party import Step, current, party_of
+from tests.simulation.party import Step, TimedStep, current, party_of
 
 #: Turns of the loop without any time passing, after which two callbacks must be calling each other for ever.
 TURNS_MAX = 100_000
@@ -39,9 +40,9 @@ class VirtualLoop(asyncio.BaseEventLoop):
         party = party_of(context)
         if party is None:
             return super().call_soon(callback, *args, context=context)
-        step = Step(self, party, callback, args)
-        step.handle = super().call_soon(step, context=context)
-        return step.handle
+        step = Step(callback, args, self, context, party)
+        self._ready.append(step)
+        return step
 
     def call_at(
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
@@ -50,9 +51,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
         party = party_of(context)
         if party is None:
             return super().call_at(when, callback, *args, context=context)
-        step = Step(self, party, callback, args)
-        step.handle = handle = super().call_at(when, step, context=context)
-        return handle
+        timer = TimedStep(when, callback, args, self, context, party)
+        heapq.heappush(self._scheduled, timer)
+        timer._scheduled = True
+        return timer
 
     def create_task(
         self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: Context | None = None

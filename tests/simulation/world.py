@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from contextvars import copy_context
 from functools import cache
 
@@ -22,6 +21,18 @@ from manyhands.wire.handshake import make_hello
 from manyhands.worker.pieces import Lease
 
 
+class _Guard:
+    def __init__(self, fail: Callable[[BaseException], None]) -> None:
+        self._fail = fail
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if error is not None and not isinstance(error, asyncio.CancelledError):
+            self._fail(error)
+
+
 class World:
     """Lives inside the running loop."""
 
@@ -34,6 +45,7 @@ class World:
         self.ledger = Ledger(self.story, scenario.config.scheduler.max_crashes)
         #: Resolves with the first thing that went wrong.
         self.failed: asyncio.Future[BaseException] = self._loop.create_future()
+        self._guard = _Guard(self.fail)
         #: The master's numbers for the jobs -> whose they are.
         self.plans: dict[int, tuple[str, int, JobPlan]] = {}
         #: There was no room for new work at some time.
@@ -54,15 +66,9 @@ class World:
         if not self.failed.done():
             self.failed.set_result(error)
 
-    @contextmanager
-    def guard(self) -> Iterator[None]:
+    def guard(self) -> _Guard:
         """What is raised inside ends the simulation, whoever may catch it on the way."""
-        try:
-            yield
-        except BaseException as error:
-            if not isinstance(error, asyncio.CancelledError):
-                self.fail(error)
-            raise
+        return self._guard
 
     def spawn(self, runner: Coroutine[object, object, None], party: Party | None = None) -> asyncio.Task[None]:
         """Run something beside, as the current party or another; its failure is the simulation's."""
@@ -106,15 +112,18 @@ class World:
         fate = plan.fates[index]
         # By what the master has counted, not by how often it ran: what is lost was never heard of.
         if record.crashes < fate.crashes:
+            record.crashed += 1
             return fate, "crashes"
         if record.failures < fate.failures:
+            record.failed += 1
             return fate, "fails finally" if fate.final else "fails"
         return fate, "succeeds"
 
-    def record(self, client: str, number: int, index: int) -> TaskRecord | None:
-        """A client's task, as the master had it last."""
+    def records(self, client: str, number: int, index: int) -> list[TaskRecord]:
+        """A client's task, once for each number that the master had for its job."""
         jobs = [job for job, (theirs, its, _) in self.plans.items() if (theirs, its) == (client, number)]
-        return self.ledger.jobs[jobs[-1]].tasks[index] if jobs else None
+        tasks = [self.ledger.jobs[job].tasks for job in jobs]
+        return [each[index] for each in tasks if index < len(each)]
 
     def hello(self, role: pb.Role, name: str, slots: int = 0) -> pb.Hello:
         """As `make_hello`, without asking this process's surroundings a thousand times."""
