@@ -52,7 +52,8 @@ def test_twice_and_in_two_threads(client: Client) -> None:
 
 
 def test_cancel_futures_spares_what_runs(client: Client, master: FakeMaster) -> None:
-    running = [client.submit(time.sleep, 0.6) for _ in range(2)]
+    master.run_count = 1  # so that a slot takes one each, should both come in one block
+    running = [client.submit(time.sleep, 0.4) for _ in range(2)]
     waiting = [client.submit(abs, n) for n in range(5)]
     results = client.map(abs, range(3))
     wait_until(lambda: sum(hi - lo for job in master.jobs.values() for lo, hi in job.started) == 2, 5)
