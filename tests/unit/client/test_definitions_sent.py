@@ -12,6 +12,7 @@ from manyhands import Client
 from manyhands.client import connection as connection_module
 from manyhands.client.encoding import Encoding
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire import definitions
 
 TABLE = np.zeros(1 << 17)
 
@@ -77,6 +78,8 @@ def test_a_cancelled_map_does_not_take_its_definition_along(client: Client, mast
 
 def test_several_threads_define_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Functions of several megabytes, made in several threads, that push one another out of the registry."""
+    # Each new one makes itself the process's: the clients of later tests want theirs back.
+    monkeypatch.setattr(definitions, "_process_wide", definitions._process_wide)
     encoding, errors = Encoding(), []
     monkeypatch.setattr(encoding._registry._blobs, "_max_bytes", 1 << 20)
 
