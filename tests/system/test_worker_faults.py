@@ -175,7 +175,7 @@ def test_a_task_that_holds_the_interpreters_lock_costs_nobody_a_heartbeat(addres
             silent = max(silent, silent_now)
             time.sleep(0.05)
         assert held.result() >= seconds
-        assert silent < HEARTBEAT_TIMEOUT / 2
+        assert silent < HEARTBEAT_TIMEOUT * 0.75
         assert "lost" not in busy.output
 
 
