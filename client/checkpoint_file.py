@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def open_file(directory: str, *, is_checked: bool = False) -> sqlite3.Connection
         try:
             if not is_checked:
                 _check(connection, path)
-            connection.execute("PRAGMA journal_mode = WAL")
+            _write_ahead(connection)
             # A killed process loses nothing with that; a power failure perhaps the latest results, but never the file.
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
@@ -103,6 +104,20 @@ def _check(connection: sqlite3.Connection, path: str) -> None:
     if trouble != "ok":
         sentence = " ".join(trouble.split())
         raise CheckpointError(path, f"is damaged: {sentence}", "move it away to begin anew")
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """SQLite itself does not wait here: of several that make the file at once, all but one would be turned away."""
+    deadline = time.monotonic() + BUSY_TIMEOUT
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _value(connection: sqlite3.Connection, statement: str) -> Any:

@@ -11,6 +11,9 @@ from hypothesis import settings
 settings.register_profile("manyhands", deadline=None, print_blob=True)
 settings.load_profile("manyhands")
 
+# Tests start hundreds of interpreters: if none may write bytecode, each compiles the project anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 
 @pytest.fixture(autouse=True, scope="session")
 def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

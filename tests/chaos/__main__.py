@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.chaos.plan import Kind
+from tests.chaos.plan import HEARTBEAT_TIMEOUT, Kind
 from tests.chaos.report import as_text, make_report
 from tests.chaos.run import Run, Settings
 from tests.chaos.small_disk import SmallDisk
@@ -28,6 +28,7 @@ def main() -> int:
         workers=arguments.workers,
         slots=arguments.slots,
         clients=arguments.clients,
+        heartbeat_timeout=arguments.heartbeat_timeout,
     )
     folder = Path(tempfile.mkdtemp(prefix="manyhands-chaos-"))
     print(f"seed {settings.seed}, logs in {folder}", flush=True)
@@ -60,6 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", type=int, default=3, help="default: %(default)s")
     parser.add_argument("--slots", type=int, default=2, help="of each worker (default: %(default)s)")
     parser.add_argument("--clients", type=int, default=4, help="default: %(default)s")
+    parser.add_argument(
+        "--heartbeat-timeout", type=float, default=HEARTBEAT_TIMEOUT, metavar="SECONDS",
+        help="after which master, workers and clients give each other up (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--output", type=Path, metavar="FILE", help="the report as JSON")
     parser.add_argument("--keep", action="store_true", help="the logs, also of a run without violations")
     return parser

@@ -114,7 +114,17 @@ def _die_with_harness() -> None:
 class Cluster:
     """A master, workers and clients; each of the latter has a link of its own to the master."""
 
-    def __init__(self, folder: Path, seed: int, *, workers: int, slots: int, clients: int, data_dir: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        *,
+        workers: int,
+        slots: int,
+        clients: int,
+        data_dir: Path,
+        heartbeat_timeout: float,
+    ) -> None:
         self.folder = folder
         self.histories = folder / "histories"
         self.starts = folder / "starts"
@@ -123,6 +133,7 @@ class Cluster:
         self.port = lasting_port()
         self._seed = seed
         self.data_dir = data_dir
+        self._heartbeat_timeout = heartbeat_timeout
         self.workers = {f"worker-{n}": self._worker(f"worker-{n}", slots) for n in range(workers)}
         self.clients = {f"client-{n}": self._client(f"client-{n}") for n in range(clients)}
         self.links = {name: Link(name, lambda: ("127.0.0.1", self.port)) for name in (*self.workers, *self.clients)}
@@ -137,7 +148,7 @@ class Cluster:
     def _master_command(self, _: int) -> Sequence[str | Path]:
         return (
             *DAEMON, "master", "--tcp-only", "-v", "--port", str(self.port),
-            "--data-dir", self.data_dir,
+            "--data-dir", self.data_dir, "--heartbeat-timeout", str(self._heartbeat_timeout),
         )  # fmt: skip
 
     def _worker(self, name: str, slots: int) -> Managed:

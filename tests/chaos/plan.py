@@ -10,7 +10,7 @@ from random import Random
 #: In each stretch of so many seconds every kind of fault strikes once: 22 of each in 5 minutes; a few find no victim.
 ROUND = 14.0
 
-#: After so long a silence master, worker and client give each other up: some pauses are longer.
+#: After so long a silence master, worker and client give each other up, by default: some pauses are longer.
 HEARTBEAT_TIMEOUT = 15.0
 
 
@@ -72,7 +72,12 @@ class Fault:
 
 
 def make_plan(
-    seed: int, seconds: float, workers: Sequence[str], clients: Sequence[str], kinds: Sequence[Kind]
+    seed: int,
+    seconds: float,
+    workers: Sequence[str],
+    clients: Sequence[str],
+    kinds: Sequence[Kind],
+    heartbeat_timeout: float = HEARTBEAT_TIMEOUT,
 ) -> list[Fault]:
     """The faults that begin within `seconds`, in order: each kind once in each ROUND, a last short one included."""
     rng = Random(seed)
@@ -83,7 +88,8 @@ def make_plan(
         for kind in kinds:
             target = rng.choice(_targets(kind, workers, clients))
             at = begun + rng.uniform(0, length)
-            faults.append(Fault(at, kind, target, _duration(kind, rng), rng.choice(DIRECTIONS), rng.random()))
+            duration = _duration(kind, rng, heartbeat_timeout)
+            faults.append(Fault(at, kind, target, duration, rng.choice(DIRECTIONS), rng.random()))
         begun += length
     return sorted(faults, key=lambda fault: fault.at)
 
@@ -98,9 +104,9 @@ def _targets(kind: Kind, workers: Sequence[str], clients: Sequence[str]) -> Sequ
     return ("master",)
 
 
-def _duration(kind: Kind, rng: Random) -> float:
+def _duration(kind: Kind, rng: Random, heartbeat_timeout: float) -> float:
     if kind in _SHORT:
         return rng.uniform(0.1, 1.0)
     if kind in _SOMETIMES_LONG and rng.random() < 1 / 5:
-        return rng.uniform(1.1, 1.3) * HEARTBEAT_TIMEOUT
+        return rng.uniform(1.1, 1.3) * heartbeat_timeout
     return rng.uniform(0.2, 4.0)

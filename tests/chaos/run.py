@@ -44,6 +44,7 @@ class Settings:
     workers: int = 3
     slots: int = 2
     clients: int = 4
+    heartbeat_timeout: float = HEARTBEAT_TIMEOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,7 @@ class Run:
         self._disk = SmallDisk(folder / "disk") if Kind.FULL_DISK in settings.kinds else None
         self._cluster = Cluster(
             folder, settings.seed, workers=settings.workers, slots=settings.slots, clients=settings.clients,
-            data_dir=folder / "disk" / "state",
+            data_dir=folder / "disk" / "state", heartbeat_timeout=settings.heartbeat_timeout,
         )  # fmt: skip
         self._progress = Progress(self._cluster.histories)
         self._monkey = Monkey(self._cluster, self._disk, self._progress.forget)
@@ -83,7 +84,10 @@ class Run:
 
     async def run(self) -> Record:
         settings, cluster = self._settings, self._cluster
-        plan = make_plan(settings.seed, settings.seconds, [*cluster.workers], [*cluster.clients], settings.kinds)
+        plan = make_plan(
+            settings.seed, settings.seconds, [*cluster.workers], [*cluster.clients], settings.kinds,
+            settings.heartbeat_timeout,
+        )  # fmt: skip
         with self._mounted():
             try:
                 await cluster.start()
@@ -206,7 +210,7 @@ class Run:
             if each.fault.kind in MASTER_DEATHS
             else each.fault.target == client
             and each.fault.kind in LINK_FAULTS
-            and each.began < killed_at < each.healed + HEARTBEAT_TIMEOUT
+            and each.began < killed_at < each.healed + self._settings.heartbeat_timeout
             for each in self._monkey.struck
         )
 

@@ -1,11 +1,13 @@
 """The command line for tests: run to its end, its exit code and output at hand."""
 
-import json
 import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from manyhands.status import fetch_status
 
 MODULE = (sys.executable, "-P", "-m", "manyhands")
 
@@ -15,10 +17,9 @@ def run_cli(*arguments: str | Path, command: Sequence[str] = MODULE, timeout: fl
     return done.returncode, done.stdout + done.stderr
 
 
-def status(address: str) -> dict:
-    code, output = run_cli("status", address, "--json")
-    assert code == 0, output
-    return json.loads(output)
+def status(address: str) -> dict[str, Any]:
+    """What `manyhands status --json` shows, without its process."""
+    return fetch_status(address)
 
 
 def free_port() -> int:

@@ -1,5 +1,6 @@
 """The command line with real processes: what it accepts, what it says, and what it says when that fails."""
 
+import json
 import os
 import re
 import socket
@@ -114,7 +115,9 @@ def test_status_for_programs_and_for_people() -> None:
         with Client(address) as client:
             results = client.with_options(name="halves").map(lambda x: x / 2, range(100))
             assert len(list(results)) == 100
-            found = status(address)
+            code, output = run_cli("status", address, "--json")
+            assert code == 0
+            found = json.loads(output)
             assert found["clients"] == 1
             assert [(w["name"], w["slots"], w["completed"]) for w in found["workers"]] == [("local-0", 1, 100)]
             code, output = run_cli("status", address)

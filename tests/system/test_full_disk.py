@@ -22,6 +22,10 @@ def disk(tmp_path: Path) -> Iterator[SmallDisk]:
     disk.unmount()
 
 
+#: Tasks of 10 ms: some are left when the disk is full and work is seen to go on.
+COUNT = 600
+
+
 def slow(index: int) -> int:
     time.sleep(0.01)
     return index
@@ -33,7 +37,7 @@ def test_intake_stops_with_a_reason_and_what_was_acknowledged_survives_even_a_de
     port = address.rpartition(":")[2]
     with Client(address) as client, Daemon("worker", address, "--name", "w", "--slots", "1"):
         urgent = client.with_options(priority=1)
-        accepted = [client.submit(slow, index) for index in range(1000)]
+        accepted = [client.submit(slow, index) for index in range(COUNT)]
         assert accepted[0].result(timeout=20) == 0
         time.sleep(0.3)  # acknowledged by now
         disk.fill()
@@ -55,7 +59,7 @@ def test_intake_stops_with_a_reason_and_what_was_acknowledged_survives_even_a_de
         master.stop()
         with Daemon("master", "--port", port, *arguments) as again:
             again.wait_for("serves at")
-            assert [future.result(timeout=60) for future in accepted] == list(range(1000))
+            assert [future.result(timeout=60) for future in accepted] == list(range(COUNT))
             disk.free()
 
             def is_taken() -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TASKS = 200_000
+TASKS = 100_000
 
 
 @pytest.mark.timeout(180)

@@ -96,9 +96,9 @@ def test_on_another_worker_and_after_a_restart_of_the_master(tmp_path: Path) -> 
     port = address.rpartition(":")[2]
     with Client(address) as client:
         first = Daemon("worker", address, "--name", "first", "--slots", "1")
-        future = client.submit(count_up, str(tmp_path), 40, 99, "", 0.05)
+        future = client.submit(count_up, str(tmp_path), 40, 99, "", 0.02)
         wait_until(lambda: story(tmp_path))
-        time.sleep(1.0)
+        time.sleep(0.4)
         first.kill()
         first.stop()
         master.kill()

@@ -89,7 +89,7 @@ def test_waiting_for_a_slot(client: Client) -> None:
     def echo(n: int) -> int:
         return n
 
-    running = client.with_options(queue_timeout=0.5).submit(time.sleep, 2.0)
+    running = client.with_options(queue_timeout=0.5).submit(time.sleep, 1.2)
     impatient = client.with_options(queue_timeout=0.5, priority=-1)
     waiting = [impatient.submit(echo, n) for n in range(20)]
     outcomes = list(impatient.map(echo, range(1000), return_exceptions=True))
@@ -109,28 +109,28 @@ def test_who_says_that_he_gets_on(client: Client) -> None:
             time.sleep(0.1)
         return task.name
 
-    limited = client.with_options(progress_timeout=1.0, name="steps")
-    assert limited.submit(work, 20).result(20) == "steps"
+    limited = client.with_options(progress_timeout=0.6, name="steps")
+    assert limited.submit(work, 10).result(20) == "steps"
 
     def get_stuck() -> None:
         current_task().progress("the first half")
         time.sleep(60)
 
     with pytest.raises(
-        TaskTimeout, match=r"nothing of its progress for 1 s since 'the first half' .* was stopped"
+        TaskTimeout, match=r"nothing of its progress for 0\.6 s since 'the first half' .* was stopped"
     ) as caught:
         limited.submit(get_stuck).result(20)
     assert caught.value.limit == "progress_timeout"
-    with pytest.raises(TaskTimeout, match=r"nothing of its progress for 1 s (on worker .* )?and was"):
+    with pytest.raises(TaskTimeout, match=r"nothing of its progress for 0\.6 s (on worker .* )?and was"):
         limited.submit(time.sleep, 60).result(20)
 
 
 def test_a_sign_of_progress_costs_little(client: Client) -> None:
     def measure() -> float:
         progress = current_task().progress
-        began = time.perf_counter()
+        began = time.process_time()  # of a busy machine others have their share
         for _ in range(10_000):
             progress(0.5)
-        return (time.perf_counter() - began) / 10_000
+        return (time.process_time() - began) / 10_000
 
     assert min(client.submit(measure).result(20) for _ in range(5)) < 5e-6, "really below 1e-6, on an idle machine"

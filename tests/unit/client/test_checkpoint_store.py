@@ -4,7 +4,9 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +100,20 @@ def test_two_stores_see_what_the_other_adds(tmp_path: Path) -> None:
         assert store.find_blob(b"other") is None
         assert store.classes() == [StoredClass("t", "m", "n", b"c")]
         store.close()
+
+
+def test_several_make_the_file_at_once(tmp_path: Path) -> None:
+    for number in range(30):
+        folder = tmp_path / str(number)
+        at_once = threading.Barrier(4)
+
+        def make(folder: Path = folder, at_once: threading.Barrier = at_once) -> None:
+            at_once.wait(20)
+            CheckpointStore(str(folder)).close()
+
+        with ThreadPoolExecutor(4) as threads:
+            for made in [threads.submit(make) for _ in range(4)]:
+                made.result(30)
 
 
 WRITING = """
