@@ -7,6 +7,7 @@ and misbehaves with several (grpc#25364), so all clients, synchronous or not, sh
 from __future__ import annotations
 
 import asyncio
+import atexit
 import concurrent.futures
 import logging
 import os
@@ -23,6 +24,9 @@ Action = Callable[[], None]
 
 logger = logging.getLogger("manyhands.client")
 
+#: Seconds that the loop's thread may take to stand still at the interpreter's end.
+END_TIMEOUT = 1.0
+
 
 class Background:
     """The loop thread and how other threads reach it. Get it from `background()`, never construct it."""
@@ -34,6 +38,8 @@ class Background:
         #: Called on the loop's thread with the cause, should the loop itself die.
         self.on_death: set[Callable[[BaseException], None]] = set()
         self._death: BaseException | None = None
+        self._ending = False
+        self._stands_still = threading.Event()
         self._thread = threading.Thread(target=self._run, name="manyhands-loop", daemon=True)
         self._thread.start()
         self._calls: SimpleQueue[Action] = SimpleQueue()
@@ -45,7 +51,10 @@ class Background:
         """Have `action` run soon on the loop's thread, after what was posted before; cheap, from any thread.
 
         Takes no lock, because finalizers call it too. An exception of `action` ends everything: catch your own.
+        At the interpreter's end nothing is run any more.
         """
+        if self._ending:
+            return
         self._posted.append(action)
         if not self._woken:
             self._woken = True
@@ -76,6 +85,9 @@ class Background:
         self.loop.set_exception_handler(self._on_exception)
         try:
             self.loop.run_forever()
+            if self._ending:
+                self._stands_still.set()
+                threading.Event().wait()  # for ever: what this thread holds is not to be torn down before it
             self._death = RuntimeError("manyhands' background loop was stopped")
         except BaseException as error:  # noqa: BLE001 - whatever ends this thread, those who wait must be told
             self._death = error
@@ -93,6 +105,18 @@ class Background:
         if error is not None and "task" not in context and "future" not in context:
             for told in list(self.on_death):
                 told(error)
+
+    def end(self) -> None:
+        """At the interpreter's end: let the loop stand still.
+
+        Finalizers run then that would wake it, and uvloop would call into an interpreter that is no more: a segfault.
+        """
+        self._ending = True
+        try:
+            self.loop.call_soon_threadsafe(self.loop.stop)
+        except RuntimeError:
+            return  # it died before
+        self._stands_still.wait(END_TIMEOUT)
 
     @property
     def is_current(self) -> bool:
@@ -142,5 +166,11 @@ def _forget() -> None:
     _starting = threading.Lock()
 
 
+def _end() -> None:
+    if _background is not None:
+        _background.end()
+
+
+atexit.register(_end)  # before users register theirs: so it comes after them
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)

@@ -47,3 +47,16 @@ def test_a_loop_that_died_says_so_to_whoever_posts() -> None:
     assert len(told) == 1
     with pytest.raises(RuntimeError, match="was stopped"):
         back.post(fault)
+
+
+def test_at_the_end_it_stands_still() -> None:
+    """What finalizers post then must wake nobody."""
+    back, ran = Background(), threading.Event()
+    back.post(ran.set)
+    assert ran.wait(5)
+    ran.clear()
+    back.end()
+    assert not back.loop.is_running()
+    back.post(ran.set)
+    assert not back._posted
+    assert not ran.is_set()
