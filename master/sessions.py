@@ -24,6 +24,9 @@ log = logging.getLogger("manyhands.master")
 #: Definitions that are remembered as sent. When there are more, all are forgotten: some are then sent again.
 MAX_TOLD = 10_000
 
+#: Seconds by which a timer that comes later shows that this process did not run.
+OVERSLEPT = 1.0
+
 
 class Peer:
     """A worker or client and its session, connected or not."""
@@ -318,9 +321,21 @@ class Sessions:
 
     def _wait_for(self, peer: Peer, grace: float, reason: str) -> None:
         log.info("%s disconnected (%s); it may resume for %g s", peer, reason, grace)
+        peer.lost_at = asyncio.get_running_loop().time()
+        self._begin_grace(peer, grace, reason)
+
+    def _begin_grace(self, peer: Peer, grace: float, reason: str) -> None:
         loop = asyncio.get_running_loop()
-        peer.lost_at = loop.time()
-        peer.grace = loop.call_later(grace, self._forget, peer, reason)
+        due = loop.time() + grace
+
+        def over() -> None:
+            # If we did not run for a while ourselves (stopped, a suspended laptop), it may have tried all the while.
+            if loop.time() - due > OVERSLEPT:
+                self._begin_grace(peer, grace, reason)
+            else:
+                self._forget(peer, reason)
+
+        peer.grace = loop.call_at(due, over)
 
     def _forget(self, peer: Peer, reason: str) -> None:
         if self._peers.pop(peer.hello.session, None) is not None:
