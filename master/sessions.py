@@ -24,8 +24,9 @@ log = logging.getLogger("manyhands.master")
 #: Definitions that are remembered as sent. When there are more, all are forgotten: some are then sent again.
 MAX_TOLD = 10_000
 
-#: Seconds by which a timer that comes later shows that this process did not run.
-OVERSLEPT = 1.0
+#: An absent peer's time is counted in steps of so many seconds; one that comes later than that shows that this
+#: process did not run.
+GRACE_STEP, OVERSLEPT = 1.0, 1.0
 
 
 class Peer:
@@ -324,14 +325,19 @@ class Sessions:
         peer.lost_at = asyncio.get_running_loop().time()
         self._begin_grace(peer, grace, reason)
 
-    def _begin_grace(self, peer: Peer, grace: float, reason: str) -> None:
+    def _begin_grace(self, peer: Peer, left: float, reason: str) -> None:
+        """Wait in steps, and count none in which we did not run ourselves: it may have tried all the while to return.
+
+        So it is with a process that was stopped, or a laptop that was suspended.
+        """
         loop = asyncio.get_running_loop()
-        due = loop.time() + grace
+        step = min(left, GRACE_STEP)
+        due = loop.time() + step
 
         def over() -> None:
-            # If we did not run for a while ourselves (stopped, a suspended laptop), it may have tried all the while.
-            if loop.time() - due > OVERSLEPT:
-                self._begin_grace(peer, grace, reason)
+            remaining = left if loop.time() - due > OVERSLEPT else left - step
+            if remaining > 0.0:
+                self._begin_grace(peer, remaining, reason)
             else:
                 self._forget(peer, reason)
 

@@ -35,6 +35,7 @@ FOUND_LATE = (
 FOUND_CRASH = (  # what it found first is planned now: `full`, `away` and `drain` in `planned.py`
     20000851,  # the simulation's own fault: at the very same instant frames overtook a handshake, again and again
     1545575908,  # a master that was stopped gave up, as it went on, a client that had been trying to come back
+    1545577496,  # or soon after
 )
 
 #: Seconds for seeds that nobody has seen before, on all cores.
