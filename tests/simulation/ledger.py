@@ -40,7 +40,7 @@ class Ledger:
         self.unheard: dict[str, set[tuple[int, int]]] = {}
         self.revokes: dict[int, int] = {}  # unanswered -> worker
         self._chargeable: set[tuple[int, int]] = set()  # with the loss that has just been told
-        self._asked: dict[tuple[int, int], int] = {}  # (job, index) -> the last revoke that asked for it
+        self._asked: dict[tuple[int, int], int] = {}  # (lease, task) -> the last revoke that asked for it
         self._last_lease = 0
         #: Wall time has jumped; and when the living master began.
         self.clock_was_set = False
@@ -418,11 +418,11 @@ class Ledger:
                 if index not in lease.open:
                     raise Violation("asked back though it was reported", command.job, index)
                 task = lease.job.tasks[index]
-                before = self._asked.get((command.job, index), 0)
+                before = self._asked.get((command.lease, index), 0)
                 is_over = lease.job.closed or task.outcome is not None
                 if before in self.revokes and not (is_over or task.cancel_asked or task.copied):
                     raise Violation(f"asked back again before revoke {before} was answered", command.job, index)
-                self._asked[command.job, index] = command.revoke
+                self._asked[command.lease, index] = command.revoke
                 if command.stop and not (lease is unwanted or is_over or task.stop_asked or task.copied):
                     raise Violation("to be stopped unasked", command.job, index)
         self.revokes[command.revoke] = command.worker
@@ -455,6 +455,8 @@ class Ledger:
             raise Violation("failed for want of room, though it had been taken", command.job, message.index)
         ((task, index),) = self._end(command.job, command.client, [(message.index, message.index + 1)], "failed")
         crashed = message.kind == pb.Failure.KIND_CRASHED
+        if (command.job, index) in self._chargeable:
+            task.reported_by = "", 0  # the master tells of it, and no worker
         if crashed:
             self._charge(command.job, index)
         if crashed and not task.crashes + task.losses == len(message.crashes) == self._max_crashes:

@@ -124,6 +124,15 @@ def drain() -> Iterator[Scenario]:
         yield _day((job,), leave, FaultPlan(0.35, "partition", "w1", 1.2))
 
 
+def twice() -> Iterator[Scenario]:
+    """A worker comes back to another life of the master when its tasks run elsewhere, and fails some."""
+    options = JobOptions(speculate=True, retry=RetryOptions(2, delay=0.1))
+    job = _job([Fate(2.0, failures=1)] * 4, options=options)
+    for seconds in (0.6, 1.0):
+        away = [FaultPlan(0.45, "partition", name, seconds) for name in ("w0", "w1")]
+        yield _day((job,), *away, FaultPlan(0.5, "crash", "master", 0.05))
+
+
 def death() -> Iterator[Scenario]:
     """A client dies with work under way, and the master before it has noticed, or after."""
     job = _job([Fate(0.05)] * 60)
@@ -147,5 +156,5 @@ def power() -> Iterator[Scenario]:
 
 DAYS: dict[str, Callable[[], Iterator[Scenario]]] = {
     each.__name__: each
-    for each in (clock, deadlines, large, cancel, spare, goodbye, full, away, drain, death, forgotten, power)
+    for each in (clock, deadlines, large, cancel, spare, goodbye, full, away, drain, twice, death, forgotten, power)
 }

@@ -36,6 +36,9 @@ FOUND_CRASH = (  # what it found first is planned now: `full`, `away` and `drain
     20000851,  # the simulation's own fault: at the very same instant frames overtook a handshake, again and again
     1545575908,  # a master that was stopped gave up, as it went on, a client that had been trying to come back
     1545577496,  # or soon after
+    1545575713,  # the ledger's: what crashed while it was asked back may be asked back from where it runs next
+    36,  # the ledger's: a failure for the loss of workers is in no worker's report
+    1539496527,  # the ledger's, and `twice` in `planned.py` now: a copy may be of an earlier life
 )
 
 #: Seconds for seeds that nobody has seen before, on all cores.
