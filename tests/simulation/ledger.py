@@ -198,7 +198,9 @@ class Ledger:
         if unwanted is not None:
             given = [index for index in given if unwanted.open.pop(index, None) is None]
         if lease is None:
-            if given:
+            # What it stopped before it said what it holds says nothing to a master that has just begun.
+            speaks = (0, 0) not in self.unheard.get(self.names[event.worker], ())
+            if given and speaks:
                 raise Violation(f"worker {event.worker} gave back tasks of lease {event.lease}, which is not open")
             return
         self._story.tell("worker %d gives back", event.worker, job=lease.job.number, spans=event.spans)
