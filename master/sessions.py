@@ -170,8 +170,10 @@ class Sessions:
         session = Session.restored(client.received, client.fragments)
         peer = self._peers[client.session] = Peer(self._last_number, client.hello, session)
         self._note_down(peer)
-        grace = self._config.client_timeout if self._config.clients_return else 0.0
-        if client.ended_at and self._config.clients_return:  # it was gone before we were
+        grace = self._config.client_timeout
+        if not self._config.clients_return:
+            grace = 0.0
+        elif client.ended_at:  # it was gone before we were
             # Counted anew: it may have tried to come back all the while we were gone.
             grace = self._config.client_end_timeout
             peer.has_ended = True

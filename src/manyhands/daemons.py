@@ -44,6 +44,7 @@ class _Stop(asyncio.Event):
         super().__init__()
         #: Do not wait for tasks any more.
         self.now = asyncio.Event()
+        self._broken: Exception | None = None
         #: What the process then ends with: as a shell reports an interrupt, so that scripts stop there.
         self.exit_code = 0
         loop = asyncio.get_running_loop()
@@ -58,6 +59,21 @@ class _Stop(asyncio.Event):
         if self.is_set():
             self.now.set()
         self.set()
+
+    def on_broken_journal(self, error: Exception) -> None:
+        """See Master: nothing can be promised any more."""
+        self._broken = error
+        self.set()
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether it is the journal that ends the daemon."""
+        return self._broken is not None
+
+    def check_journal(self, data_dir: Path | None) -> None:
+        """Raises OSError if the journal there has broken."""
+        if self._broken is not None:
+            raise OSError(f"the journal in {data_dir} cannot be written any more: {self._broken}") from self._broken
 
     async def drain(
         self, running: Callable[[], int], drain: Callable[[float], Awaitable[object]], timeout: float
@@ -103,21 +119,14 @@ async def serve_master(
 ) -> int:
     """`manyhands master`."""
     stop = _Stop()
-    broken: list[Exception] = []
-
-    def on_broken(error: Exception) -> None:
-        broken.append(error)
-        stop.set()
-
-    master = Master(config, data_dir=data_dir, on_broken=on_broken)
+    master = Master(config, data_dir=data_dir, on_broken=stop.on_broken_journal)
     port = await _listen(master, host, port, tcp_only=tcp_only)
     print_how_to_join(host, port, data_dir)
     await stop.wait()
-    if not broken:
+    if not stop.is_broken:
         await stop.drain(lambda: master.running, master.drain, drain_timeout)
     stop.leave_in_time()
-    if broken:
-        raise OSError(f"the journal in {data_dir} cannot be written any more: {broken[0]}") from broken[0]
+    stop.check_journal(data_dir)
     await master.close()
     return stop.exit_code
 
@@ -185,14 +194,8 @@ async def serve_embedded(
     stop = _Stop()
     try:
         _watch_parent(parent, directory, stop)
-        broken: list[Exception] = []
-
-        def on_broken(error: Exception) -> None:
-            broken.append(error)
-            stop.set()
-
         try:
-            master = Master(MasterConfig(clients_return=False), data_dir, on_broken)
+            master = Master(MasterConfig(clients_return=False), data_dir, stop.on_broken_journal)
         except JournalFault as error:  # for the client, which waits for a line
             with os.fdopen(ready_fd, "w") as ready:
                 ready.write(json.dumps({"error": str(error)}) + "\n")
@@ -210,8 +213,7 @@ async def serve_embedded(
                 ready.write(json.dumps({"socket": path}) + "\n")
             await stop.wait()
         await master.close(grace=0.2)
-        if broken:
-            raise OSError(f"the journal in {data_dir} cannot be written any more: {broken[0]}") from broken[0]
+        stop.check_journal(data_dir)
         return 0
     finally:
         shutil.rmtree(directory, ignore_errors=True)
