@@ -345,7 +345,7 @@ class Connection:
             await self._settled.wait()
             dialer = self._dialer
             if self._failure is None and dialer is not None:
-                dialer.send(pb.Body(close_session=pb.CloseSession(reason="the client shut down")))
+                dialer.leave("the client shut down")
                 if dialer.is_connected:
                     if not await dialer.flush(CLOSE_TIMEOUT):
                         logger.debug("the master at %s did not acknowledge our end", self.address)

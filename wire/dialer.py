@@ -63,12 +63,19 @@ class Dialer:
         self._epoch = 0
         #: Our session is new, but not what we do.
         self._holds = False
+        #: Once we have said goodbye.
+        self._farewell: pb.Body | None = None
 
     def send(self, body: pb.Body, flow: Flow = None, on_acknowledged: Callable[[], None] | None = None) -> None:
         """Queue `body` for the master; it is kept across connections until acknowledged, which may be told."""
         self._session.send(body, flow, on_acknowledged)
         if self._pump is not None:
             self._pump.wake()
+
+    def leave(self, reason: str) -> None:
+        """Say goodbye, and again in any session that has yet to begin: a master that was restarted has not heard it."""
+        self._farewell = pb.Body(close_session=pb.CloseSession(reason=reason))
+        self.send(self._farewell)
 
     @property
     def pending_bytes(self) -> int:
@@ -156,6 +163,8 @@ class Dialer:
                 if body.WhichOneof("kind") in self._carry:
                     self._session.send(body)
         self._on_session_lost(reason, known)
+        if self._farewell is not None:
+            self._session.send(self._farewell)
 
     async def _serve(self, welcome: pb.Welcome) -> str:
         assert self._link is not None

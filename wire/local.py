@@ -106,6 +106,10 @@ class LocalUplink:
         """Hand `body` to the master."""
         self._end.send(body)
 
+    def leave(self, reason: str) -> None:
+        """Say goodbye to the master."""
+        self.send(pb.Body(close_session=pb.CloseSession(reason=reason)))
+
     async def run(self) -> None:
         """Be the master's worker until either side ends. Raises what either side's engine raised."""
         if not self._ended.done():

@@ -10,7 +10,7 @@ from manyhands.worker.slot_state import Slot
 from manyhands.worker.timers import NEVER
 
 #: What the master must hear even if it has given up the session in which it was said: kinds of bodies.
-REPORTS = frozenset(("results", "failure", "crash", "saved_state", "close_session"))
+REPORTS = frozenset(("results", "failure", "crash", "saved_state"))
 
 #: Seconds between reports while busy, until the master's first Tuning.
 FLUSH_INTERVAL = 0.005

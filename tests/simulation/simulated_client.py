@@ -164,7 +164,7 @@ class SimulatedClient:
         await asyncio.sleep(at)
         self.left = True
         self._look()
-        self.dialer.send(pb.Body(close_session=pb.CloseSession(reason="the client was closed")))
+        self.dialer.leave("the client was closed")
         await self.dialer.flush(1.0)
         await self.dialer.close()
         self.is_closed = True

@@ -87,7 +87,7 @@ class SimulatedWorker:
                 await asyncio.wait_for(self._drained.wait(), drain_timeout)
         if self.gone:
             return
-        self.dialer.send(pb.Body(close_session=pb.CloseSession(reason="the worker was stopped")))
+        self.dialer.leave("the worker was stopped")
         if self.dialer.is_connected and await self.dialer.flush(1.0):
             self._world.ledger.left.add(self.name)
         self.gone = True

@@ -39,6 +39,7 @@ FOUND_CRASH = (  # what it found first is planned now: `full`, `away` and `drain
     1545575713,  # the ledger's: what crashed while it was asked back may be asked back from where it runs next
     36,  # the ledger's: a failure for the loss of workers is in no worker's report
     1067298058,  # likewise: a worker that comes to a new life of the master has just stopped a cancelled task
+    1067299475,  # a worker's goodbye, heard by a master that died then, was not said again to the next
     1539496527,  # the ledger's, and `twice` in `planned.py` now: a copy may be of an earlier life
 )
 
