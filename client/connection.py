@@ -23,6 +23,7 @@ from manyhands.wire.dialer import Dialer
 from manyhands.wire.errors import NoWorkers, Refused, SessionLost
 from manyhands.wire.handshake import make_hello
 from manyhands.wire.links import OpenLink
+from manyhands.wire.told import Told
 
 #: Whoever submits waits while the master has not acknowledged so much.
 UNACKNOWLEDGED_BYTES = 256 << 20
@@ -32,8 +33,6 @@ CLOSE_TIMEOUT = 2.0
 EXIT_TIMEOUT = 5.0
 #: Seconds that `hand_over` waits at most.
 HAND_OVER_TIMEOUT = 0.0005
-#: Definitions that are remembered as sent. When there are more, all are forgotten: some are then sent again.
-MAX_DEFINED = 10_000
 
 logger = logging.getLogger("manyhands.client")
 
@@ -62,7 +61,7 @@ class Connection:
         self._numbers = itertools.count(1)
         self._jobs: dict[int, Job] = {}
         self.incoming = Incoming(self, self._jobs)
-        self._defined: set[bytes] = set()
+        self._told = Told()
         self._unsent_bytes = 0  # in blocks posted to the loop's thread, but not with the dialer yet
         self._unsent_lock = threading.Lock()
         self._outage: asyncio.TimerHandle | None = None
@@ -208,10 +207,7 @@ class Connection:
         """Send what this session has not been sent, so that it arrives before what refers to it."""
         for digest, blob in blobs:
             job.blobs[digest] = blob
-            if digest not in self._defined:
-                if len(self._defined) >= MAX_DEFINED:
-                    self._defined.clear()
-                self._defined.add(digest)
+            if self._told.add(digest):
                 self._send(pb.Body(define=pb.Define(hash=digest, blob=blob)), job.number)
 
     def send(self, job: Job, body: pb.Body) -> None:
@@ -281,7 +277,7 @@ class Connection:
 
     def _on_session_lost(self, reason: str, known: bool) -> None:
         """The master knows nothing of our jobs; what is submitted from now on belongs to a new session."""
-        self._defined.clear()
+        self._told.clear()
         self._fail_jobs(SessionLost(f"the master at {self.address} no longer knows this client: {reason}"))
 
     # ------------------------------------------------------------ counting

@@ -28,6 +28,7 @@ from manyhands.wire.errors import (
 from manyhands.wire.exception_codec import decode_exception
 from manyhands.wire.pickling import EncodedItems, Encoder, Feed
 from manyhands.wire.registry import DefinitionRegistry, is_definable
+from manyhands.wire.told import MAX_TOLD
 
 _PLACE = "the client"
 #: Callables that get no definition travel with each item.
@@ -70,7 +71,7 @@ class Encoding:
     def __init__(self) -> None:
         self._registry = DefinitionRegistry()
         self._origin = _Origin(self._registry)
-        self._loaded = LoadedDefinitions(_PLACE, origin=self._origin)
+        self._loaded = LoadedDefinitions(_PLACE, 2 * MAX_TOLD, self._origin)
         self._loaded.use()
         self._local = threading.local()
         self._targets: WeakValueDictionary[tuple[bytes, int], Target] = WeakValueDictionary()

@@ -18,11 +18,12 @@ from manyhands.wire.links import Link, LinkLost
 from manyhands.wire.local import LocalEnd
 from manyhands.wire.pump import Pump
 from manyhands.wire.session import Flow, ProtocolError, Session
+from manyhands.wire.told import Told
 
 log = logging.getLogger("manyhands.master")
 
-#: Definitions that are remembered as sent. When there are more, all are forgotten: some are then sent again.
-MAX_TOLD = 10_000
+#: A worker that is back within the reconnect timeout may notice, dial and shake hands so much later, in seconds.
+RETURN_TIME = 0.25
 
 #: An absent peer's time is counted in steps of so many seconds; one that comes later than that shows that this
 #: process did not run.
@@ -46,7 +47,7 @@ class Peer:
         #: It said goodbye: the end of its connection is the end of its session.
         self.leaving = False
         #: Definitions it was sent.
-        self.told: set[bytes] = set()
+        self.told = Told()
         #: Clients: their numbers for their jobs -> the master's.
         self.jobs: dict[int, int] = {}
         self.completed = 0
@@ -65,10 +66,7 @@ class Peer:
 
     def define(self, hash: bytes, blob: bytes, flow: Flow) -> None:
         """Send a definition, unless it was."""
-        if hash not in self.told:
-            if len(self.told) >= MAX_TOLD:
-                self.told.clear()
-            self.told.add(hash)
+        if self.told.add(hash):
             self.send(pb.Body(define=pb.Define(hash=hash, blob=blob)), flow)
 
     def acknowledge(self) -> None:
@@ -314,7 +312,7 @@ class Sessions:
             if silent:  # it was waited for already
                 self._forget(peer, reason)
             else:
-                self._wait_for(peer, config.reconnect_timeout, reason)
+                self._wait_for(peer, config.reconnect_timeout + RETURN_TIME, reason)
         else:
             # A laptop that sleeps is silent; a connection that ends most often ends with its process.
             if not silent and self._journal is not None:

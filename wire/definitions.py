@@ -106,6 +106,8 @@ class LoadedDefinitions:
         with self._lock:
             if hash not in self._definitions:
                 self._definitions[hash] = _Definition(hash, blob)
+            else:
+                self._definitions.move_to_end(hash)
             while len(self._definitions) > self._max_count:
                 oldest, definition = next(iter(self._definitions.items()))
                 if definition.is_used:

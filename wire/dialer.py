@@ -20,7 +20,7 @@ RECONNECT_DELAY = 0.05
 RECONNECT_DELAY_MAX = 5.0
 #: At first they stay so short, for so long: who is back soon loses nothing.
 PROMPT_DELAY = 0.1
-PROMPT_TIMEOUT = 1.0
+PROMPT_TIMEOUT = 1.25
 #: A master that accepts the connection but does not answer the handshake for so long is given up.
 HANDSHAKE_TIMEOUT = 10.0
 

@@ -9,10 +9,10 @@ import pytest
 from tests.support.fake_master import FakeMaster, make_client
 
 from manyhands import Client
-from manyhands.client import connection as connection_module
 from manyhands.client.encoding import Encoding
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.definitions import LoadedDefinitions
+from manyhands.wire.told import Told
 
 TABLE = np.zeros(1 << 17)
 
@@ -101,10 +101,8 @@ def test_several_threads_define_at_once(monkeypatch: pytest.MonkeyPatch) -> None
     assert not errors
 
 
-def test_what_was_sent_is_not_remembered_without_end(
-    client: Client, master: FakeMaster, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(connection_module, "MAX_DEFINED", 3)
+def test_what_was_sent_is_not_remembered_without_end(client: Client, master: FakeMaster) -> None:
+    client.session.connection._told = Told(3)
 
     def add(change: int) -> Callable[[int], int]:
         return lambda x: x + change
@@ -112,5 +110,5 @@ def test_what_was_sent_is_not_remembered_without_end(
     functions = [add(change) for change in range(10)]
     for _ in range(2):
         assert [client.submit(function, 1).result(5) for function in functions] == list(range(1, 11))
-        assert len(client.session.connection._defined) <= 3
+        assert len(client.session.connection._told) <= 3
     assert len(defined(master)) == 20
