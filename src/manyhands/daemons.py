@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from manyhands import idle_memory
 from manyhands.addresses import host_port, why_not_listening
 from manyhands.master.config import MasterConfig
 from manyhands.master.journal_file import JournalFault
@@ -34,7 +35,17 @@ _ORPHANED_TIMEOUT = 1.0
 def run_daemon(main: Coroutine[Any, Any, int]) -> int:
     """Run a daemon's coroutine to its exit code."""
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(main)
+        return runner.run(_frugally(main))
+
+
+async def _frugally(main: Coroutine[Any, Any, int]) -> int:
+    trim = idle_memory.allocator()
+    frugal = None if trim is None else asyncio.create_task(idle_memory.give_back_at_rest(trim), name="idle-memory")
+    try:
+        return await main
+    finally:
+        if frugal is not None:
+            frugal.cancel()
 
 
 class _Stop(asyncio.Event):

@@ -15,6 +15,7 @@ from tests.soak.memory import private_bytes
 from tests.soak.report import HEADER, Remains, Report, Sample, as_line
 
 from manyhands.errors import MasterUnreachable
+from manyhands.idle_memory import INTERVAL
 
 #: Samples, at equal distances.
 SAMPLES = 10
@@ -24,6 +25,8 @@ SHORT_SHARE, SHORT_TASKS, KILLED_CLIENTS = 0.3, 15_000, 6
 REPLACE_EVERY, REPLACE_INTERVAL = 30_000, 2.0
 #: Seconds without an outcome after which it is over.
 STUCK_TIMEOUT = 90.0
+#: Seconds of rest until memory is measured: by then daemons have given back what they do not need.
+IDLE = 4 * INTERVAL
 #: Seconds that all may take to come to rest; and for killed clients to be forgotten besides.
 REST_TIMEOUT, FORGET_TIMEOUT = 30.0, 75.0
 SAY_INTERVAL = 5.0
@@ -110,6 +113,7 @@ class Run:
                 time.sleep(0.02)
             seconds = time.monotonic() - begun
             self._rest()
+            time.sleep(IDLE)
             self._sample(self._done, (self._done - before) / seconds)
 
     def _drive_short(self, due: int) -> None:
