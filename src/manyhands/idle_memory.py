@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 #: Seconds between looks.
 INTERVAL = 1.0
-#: Who used a smaller part of a core since the last look is at rest.
-RESTING = 0.2
+#: Who used a smaller part of a core since the last look is at rest. It must be: what is given back under load is soon
+#: needed again, and comes back in pieces that fit less well.
+RESTING = 0.02
 #: Processor seconds after which there may be something to give back.
 WORTHWHILE = 0.05
 

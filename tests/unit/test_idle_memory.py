@@ -3,7 +3,7 @@
 from manyhands.idle_memory import INTERVAL, RESTING, WORTHWHILE, Rest
 
 BUSY = 1.1 * RESTING * INTERVAL
-QUIET = 0.6 * WORTHWHILE
+QUIET = 0.6 * RESTING * INTERVAL
 
 
 def test_who_works_is_left_alone_and_who_stops_gives_back_once():
@@ -27,4 +27,5 @@ def test_who_has_done_next_to_nothing_has_nothing_to_give_back():
 def test_what_little_an_idle_daemon_does_adds_up():
     rest = Rest(used=0.0)
     looks = [rest.is_due(QUIET * look) for look in range(1, 101)]
-    assert looks == [False, True] * 50
+    between = int(WORTHWHILE / QUIET)
+    assert looks == ([False] * between + [True]) * (100 // (between + 1))
