@@ -38,23 +38,38 @@ class HeldBlock(Block):
 
 
 class DefinitionStore:
-    """All definitions that somebody holds, and the most recently used others up to `limit_bytes`."""
+    """All definitions that somebody holds, and the most recently used others up to `limit_bytes`.
+
+    Those others go with the last of the clients that sent them: a class by value has another definition in each
+    process, and nobody would ask for it again.
+    """
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
         self._all: WeakValueDictionary[bytes, Definition] = WeakValueDictionary()
         self._recent: OrderedDict[bytes, Definition] = OrderedDict()
         self._recent_bytes = 0
+        #: Of recent ones: the clients that have sent them.
+        self._senders: dict[bytes, set[int]] = {}
 
-    def add(self, hash: bytes, blob: bytes) -> Definition:
-        """Take in a blob. Raises ValueError if the hash is not its own."""
+    def add(self, hash: bytes, blob: bytes, sender: int | None = None) -> Definition:
+        """Take in a blob; `sender`: the client's number. Raises ValueError if the hash is not its own."""
         if blake2b(blob, digest_size=HASH_BYTES).digest() != hash:
             raise ValueError(f"the definition sent as {hash.hex()} is not what that hash names")
         definition = self._all.get(hash)
         if definition is None:
             definition = self._all[hash] = Definition(hash, blob)
         self._use(definition)
+        if sender is not None:
+            self._senders.setdefault(hash, set()).add(sender)
         return definition
+
+    def left(self, sender: int) -> None:
+        """A client is gone."""
+        for hash, senders in list(self._senders.items()):
+            senders.discard(sender)
+            if not senders:
+                self._drop(hash)
 
     def get(self, hash: bytes) -> Definition | None:
         """The definition, if it is here."""
@@ -75,5 +90,8 @@ class DefinitionStore:
         recent[definition.hash] = definition
         self._recent_bytes += len(definition.blob) + OVERHEAD_BYTES
         while self._recent_bytes > self._limit_bytes and len(recent) > 1:
-            _, dropped = recent.popitem(last=False)
-            self._recent_bytes -= len(dropped.blob) + OVERHEAD_BYTES
+            self._drop(next(iter(recent)))
+
+    def _drop(self, hash: bytes) -> None:
+        self._recent_bytes -= len(self._recent.pop(hash).blob) + OVERHEAD_BYTES
+        self._senders.pop(hash, None)

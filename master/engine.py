@@ -122,6 +122,7 @@ class Engine:
                 self._delivery.forget(job)
             if self._detached is not None:
                 self._detached.left(peer)
+            self._definitions.left(peer.number)
             if self._journal is not None:
                 self._journal.client_left(peer.hello.session)
 

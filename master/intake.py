@@ -47,7 +47,7 @@ class Intake:
     def define(self, peer: Peer, body: pb.Body) -> None:
         """A definition has come: jobs that waited for it go on."""
         try:
-            self._definitions.add(body.define.hash, body.define.blob)
+            self._definitions.add(body.define.hash, body.define.blob, peer.number)
         except ValueError as error:
             raise ProtocolError(str(error)) from error
         for job in list(peer.jobs.values()):

@@ -33,6 +33,9 @@ NAME = "journal.sqlite"
 #: Bytes: the write-ahead log is cut back to so much whenever it has been worked in.
 WAL_BYTES = 16 << 20
 
+#: KiB of pages that SQLite keeps in memory: what is written is seldom read, and soon deleted.
+CACHE_KIB = 1024
+
 #: Pages that nothing uses are given back to the system once they make up half of the file, and so many at least.
 SPARE_PAGES = 1024
 #: So many at once, as commits wait meanwhile.
@@ -271,6 +274,7 @@ def _prepare(db: sqlite3.Connection, path: Path) -> None:
     db.execute("PRAGMA journal_mode = WAL").fetchall()
     # Every commit is on the disk when it returns: acknowledgements promise just that.
     db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     db.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}").fetchall()
     (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":

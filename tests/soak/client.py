@@ -29,7 +29,7 @@ TELL_INTERVAL = 0.2
 def main(address: str, seed: int) -> None:
     with Client(address, connect_timeout=60) as client:
         load = Load(client, Random(seed))
-        done, told_at = 0, 0.0
+        done, told_at = load.warm_up(), 0.0
         for line in sys.stdin:
             due = done + int(line)
             while done < due:

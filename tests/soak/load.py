@@ -12,6 +12,7 @@ from typing import Any
 from tests.soak.tasks import Deliberate, failing, filled, flaky, label, nap, same
 
 from manyhands import Client
+from manyhands.client.session import MAX_STREAMS
 
 
 class WrongOutcome(AssertionError):
@@ -44,6 +45,10 @@ class Load:
             (self._rename, 2.5, 10),
             (self._detach, 0.10, 1_000),
         ]
+
+    def warm_up(self) -> int:
+        """Fill what is kept by intent and is bounded by count; how many tasks it was. Raises WrongOutcome."""
+        return sum(self._rename(10) for _ in range(MAX_STREAMS))
 
     def piece(self) -> int:
         """Do one, whole; how many tasks it was. Raises WrongOutcome."""

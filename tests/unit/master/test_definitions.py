@@ -36,3 +36,35 @@ def test_a_blob_under_a_hash_that_is_not_its_own_is_refused() -> None:
     store = DefinitionStore(limit_bytes=1000)
     with pytest.raises(ValueError, match="not what that hash names"):
         store.add(b"?" * HASH_BYTES, b"blob")
+
+
+def test_what_nobody_holds_goes_with_the_last_client_that_sent_it() -> None:
+    store = DefinitionStore(limit_bytes=100 * OVERHEAD_BYTES)
+    held = store.add(*named(0), sender=1)
+    alone, shared, restored = (store.add(*named(number), sender=1).hash for number in (1, 2, 3))
+    store.add(*named(2), sender=2)
+    nobodys = store.add(*named(4)).hash
+    gc.collect()
+    store.left(1)
+    assert [store.is_held(each) for each in (held.hash, alone, shared, restored, nobodys)] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+    ]
+    store.left(2)
+    assert not store.is_held(shared)
+    store.left(3)
+    assert store.is_held(nobodys)
+
+
+def test_who_sent_what_was_pushed_out_is_forgotten() -> None:
+    store = DefinitionStore(limit_bytes=3 * OVERHEAD_BYTES)
+    for number in range(10):
+        store.add(*named(number), sender=1)
+    store.left(1)
+    assert not any(store.is_held(named(number)[0]) for number in range(10))
+    store.add(*named(0), sender=2)
+    store.left(1)
+    assert store.is_held(named(0)[0])
