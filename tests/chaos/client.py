@@ -29,6 +29,8 @@ from manyhands.client.futures import Future
 WINDOW = 300
 #: Seconds between two submits, on average; and after an error that nobody ordered.
 PACE, PAUSE = 0.015, 0.2
+#: Seconds between looks for signals.
+WAKE_INTERVAL = 0.2
 #: Of the submits, so many are cancelled again, after 0 to `CANCEL_DELAY` seconds.
 CANCELLED_SHARE, CANCEL_DELAY = 0.08, 0.3
 
@@ -51,7 +53,9 @@ class Load:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join()
+            while thread.is_alive():
+                # A signal right after a SIGCONT is another thread's, and does not wake this one to handle it.
+                thread.join(WAKE_INTERVAL)
         if self._failures:
             raise ExceptionGroup("threads failed", self._failures)
 
