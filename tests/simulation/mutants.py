@@ -167,7 +167,7 @@ MUTANTS = (
         "manyhands.worker.intake",
         "                    spans[fed.piece.lease].add(fed.lo, fed.lo + fed.count)\n",
         "                    pass\n",
-        "late:1",
+        "crash:0",
     ),
     Mutant(
         "what was not acknowledged is left behind with the session",
