@@ -39,13 +39,11 @@ def run_daemon(main: Coroutine[Any, Any, int]) -> int:
 
 
 async def _frugally(main: Coroutine[Any, Any, int]) -> int:
-    trim = idle_memory.allocator()
-    frugal = None if trim is None else asyncio.create_task(idle_memory.give_back_at_rest(trim), name="idle-memory")
+    frugal = asyncio.create_task(idle_memory.give_back_at_rest(), name="idle-memory")
     try:
         return await main
     finally:
-        if frugal is not None:
-            frugal.cancel()
+        frugal.cancel()
 
 
 class _Stop(asyncio.Event):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import time
-from collections.abc import Callable
 
 #: Seconds between looks.
 INTERVAL = 1.0
@@ -16,16 +15,15 @@ RESTING = 0.02
 WORTHWHILE = 0.05
 
 
-def allocator() -> Callable[[int], object] | None:
-    """The allocator's function that gives back all but so many bytes of what is free; only glibc has one.
+def give_back() -> None:
+    """Give back what is free, where the allocator can be asked to: glibc's.
 
-    glibc by itself gives back only what is free at its heap's end, and after large blocks less and less of that:
-    see mallopt(3), M_TRIM_THRESHOLD.
+    By itself it gives back only what is free at its heap's end, and after large blocks less and less of that: see
+    mallopt(3), M_TRIM_THRESHOLD.
     """
-    try:
-        return ctypes.CDLL(None).malloc_trim
-    except (AttributeError, OSError):
-        return None
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class Rest:
@@ -43,10 +41,10 @@ class Rest:
         return True
 
 
-async def give_back_at_rest(trim: Callable[[int], object]) -> None:
+async def give_back_at_rest() -> None:
     """For as long as the daemon lives."""
     rest = Rest(time.process_time())
     while True:
         await asyncio.sleep(INTERVAL)
         if rest.is_due(time.process_time()):
-            trim(0)
+            give_back()

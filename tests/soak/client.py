@@ -18,7 +18,7 @@ from random import Random
 from tests.soak.load import Load
 
 from manyhands import Client
-from manyhands.idle_memory import allocator
+from manyhands.idle_memory import give_back
 
 #: Seconds that the master may take to confirm the end of a map that was dropped half read.
 CONFIRM_TIMEOUT = 10.0
@@ -37,20 +37,13 @@ def main(address: str, seed: int) -> None:
                 if time.monotonic() - told_at >= TELL_INTERVAL:
                     told_at = time.monotonic()
                     tell(done=done, resting=False)
-            give_back()
+            give_back()  # as daemons do by themselves: what the allocator keeps of it is not what is measured
             tell(done=done, resting=True)
         stats = client.session.connection.stats
         deadline = time.monotonic() + CONFIRM_TIMEOUT
         while stats.open and time.monotonic() < deadline:
             time.sleep(0.01)
         tell(done=done, resting=True, open_futures=open_futures(), open_tasks=stats.open)
-
-
-def give_back() -> None:
-    """As daemons do by themselves: what the allocator keeps of freed memory is not what is measured."""
-    trim = allocator()
-    if trim is not None:
-        trim(0)
 
 
 def open_futures() -> int:
