@@ -9,8 +9,8 @@ from manyhands.master import commands as cmd
 from manyhands.master.definitions import HeldBlock
 from manyhands.master.detached import Detached
 from manyhands.master.journal import WHOLE_JOB, Journal
+from manyhands.master.peers import Peer
 from manyhands.master.records import JobRecord
-from manyhands.master.sessions import Peer
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import results_slice
 from manyhands.wire.spans import Span

@@ -12,7 +12,7 @@ from typing import cast
 from manyhands.master.definitions import Definition
 from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import KeptJob
-from manyhands.master.sessions import Peer
+from manyhands.master.peers import Peer
 from manyhands.protos import manyhands_pb2 as pb
 
 log = logging.getLogger("manyhands.master")

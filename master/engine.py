@@ -16,9 +16,9 @@ from manyhands.master.detached import Detached
 from manyhands.master.intake import Intake
 from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import Kept
+from manyhands.master.peers import Peer
 from manyhands.master.records import JobRecord
 from manyhands.master.scheduler import Scheduler
-from manyhands.master.sessions import Peer
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import end_at
 from manyhands.wire.session import ProtocolError

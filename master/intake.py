@@ -12,9 +12,9 @@ from manyhands.master.detached import Detached
 from manyhands.master.journal import Journal
 from manyhands.master.journal_batch import Mark
 from manyhands.master.journal_schema import Kept, KeptJob
+from manyhands.master.peers import Peer
 from manyhands.master.records import JobRecord
 from manyhands.master.recovery import job_options, recovered
-from manyhands.master.sessions import Peer
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import BlockError, read_block
 from manyhands.wire.session import ProtocolError

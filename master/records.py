@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from manyhands.master.definitions import Definition
-from manyhands.master.sessions import Peer
+from manyhands.master.peers import Peer
 from manyhands.protos import manyhands_pb2 as pb
 
 

@@ -1,4 +1,4 @@
-"""Who is connected: handshake, resumption, and the grace given to broken connections."""
+"""Who comes and goes: handshake, resumption, and the grace given to broken connections."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Protocol
 from manyhands.master.config import MasterConfig
 from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import KeptClient
+from manyhands.master.peers import LocalPeer, Peer
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.handshake import refusal, skew
 from manyhands.wire.links import Link, LinkLost
 from manyhands.wire.local import LocalEnd
 from manyhands.wire.pump import Pump
-from manyhands.wire.session import Flow, ProtocolError, Session
-from manyhands.wire.told import Told
+from manyhands.wire.session import ProtocolError, Session
 
 log = logging.getLogger("manyhands.master")
 
@@ -28,99 +28,6 @@ RETURN_TIME = 0.25
 #: An absent peer's time is counted in steps of so many seconds; one that comes later than that shows that this
 #: process did not run.
 GRACE_STEP, OVERSLEPT = 1.0, 1.0
-
-
-class Peer:
-    """A worker or client and its session, connected or not."""
-
-    #: Whether it is still there when the master starts again.
-    outlives_master = True
-
-    def __init__(self, number: int, hello: pb.Hello, session: Session | None = None) -> None:
-        self.number = number
-        self.hello = hello
-        self.role = hello.role
-        self.name = hello.name or f"{hello.host}-{hello.pid}"
-        self.session = session or Session()
-        self.pump: Pump | None = None
-        self.grace: asyncio.TimerHandle | None = None
-        #: It said goodbye: the end of its connection is the end of its session.
-        self.leaving = False
-        #: Definitions it was sent.
-        self.told = Told()
-        #: Clients: their numbers for their jobs -> the master's.
-        self.jobs: dict[int, int] = {}
-        self.completed = 0
-        #: Its connection was closed, and that is written down.
-        self.has_ended = False
-        self.lost_at = 0.0
-
-    def __str__(self) -> str:
-        return f"{'worker' if self.role == pb.ROLE_WORKER else 'client'} {self.name}"
-
-    def send(self, body: pb.Body, flow: Flow = None, receipt: object = None) -> None:
-        """Queue `body`; it arrives exactly once unless the session ends. `receipt`: see Session.on_receipts."""
-        self.session.send(body, flow, receipt)
-        if self.pump is not None:
-            self.pump.wake()
-
-    def define(self, hash: bytes, blob: bytes, flow: Flow) -> None:
-        """Send a definition, unless it was."""
-        if self.told.add(hash):
-            self.send(pb.Body(define=pb.Define(hash=hash, blob=blob)), flow)
-
-    def acknowledge(self) -> None:
-        """Confirm at once what was received so far."""
-        if self.pump is not None:
-            self.session.applied()
-            self.pump.acknowledge()
-
-    def durable(self, sequence: int) -> None:
-        """See journal.Watcher."""
-        self.session.applied(sequence)
-        if self.pump is not None:
-            if self.leaving:
-                self.pump.acknowledge()
-            else:
-                self.pump.settled()
-
-    def acknowledge_rarely(self, delay: float) -> None:
-        """Acknowledgements may wait `delay` seconds for content to travel with."""
-        if self.pump is not None:
-            self.pump.ack_delay = max(self.pump.ack_delay, delay)
-
-    def silent(self, now: float) -> float:
-        """Seconds since the last sign of life."""
-        return self.pump.liveness.silent(now) if self.pump is not None else now - self.lost_at
-
-    async def disconnect(self, reason: str) -> None:
-        """End its connection."""
-        if self.grace is not None:
-            self.grace.cancel()
-        if self.pump is not None:
-            await self.pump.end(reason)
-
-
-class LocalPeer(Peer):
-    """A worker in this very process: no session, no connection that could break."""
-
-    outlives_master = False
-
-    def __init__(self, number: int, hello: pb.Hello, end: LocalEnd) -> None:
-        super().__init__(number, hello)
-        self._end = end
-
-    def send(self, body: pb.Body, flow: Flow = None, receipt: object = None) -> None:
-        """Hand `body` over."""
-        self._end.send(body)
-
-    def silent(self, now: float) -> float:
-        """It lives as long as we do."""
-        return 0.0
-
-    async def disconnect(self, reason: str) -> None:
-        """Let it go."""
-        self._end.close()
 
 
 class PeerEvents(Protocol):

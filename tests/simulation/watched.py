@@ -10,8 +10,8 @@ from tests.simulation.world import World
 from manyhands.master import commands as cmd
 from manyhands.master import events as ev
 from manyhands.master.engine import Engine
+from manyhands.master.peers import Peer
 from manyhands.master.scheduler import Scheduler
-from manyhands.master.sessions import Peer
 from manyhands.protos import manyhands_pb2 as pb
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from manyhands.master.config import MasterConfig
 from manyhands.master.engine import Engine
-from manyhands.master.sessions import Peer
+from manyhands.master.peers import Peer
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import pack_ends
 

@@ -1,6 +1,6 @@
 """What a peer is sent, once."""
 
-from manyhands.master.sessions import Peer
+from manyhands.master.peers import Peer
 from manyhands.protos import manyhands_pb2 as pb
 
 
