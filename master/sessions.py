@@ -13,7 +13,9 @@ from manyhands.master.config import MasterConfig
 from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import KeptClient
 from manyhands.master.peers import LocalPeer, Peer
+from manyhands.master.validation import check_hello
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.bounds import printable
 from manyhands.wire.handshake import refusal, skew
 from manyhands.wire.links import Link, LinkLost
 from manyhands.wire.local import LocalEnd
@@ -97,7 +99,7 @@ class Sessions:
         if hello is None:
             await link.close()
             return
-        sentence = refusal(hello, platform.python_version())
+        sentence = _invalid(hello) or refusal(hello, platform.python_version())
         peer = self._peers.get(hello.session)
         # Whoever has a session, or had one, is still served: results that it brings count.
         is_new = peer is None and not hello.resume and not hello.holds
@@ -118,7 +120,8 @@ class Sessions:
                 # Whoever comes back to a master that knows him no more begins a new session: nothing to worry about.
                 expected = sentence.code == pb.Refusal.CODE_UNKNOWN_SESSION
                 level = logging.INFO if expected else logging.WARNING
-                log.log(level, "refused %s (%s): %s", hello.name or "a peer", hello.host, sentence.sentence)
+                name, host = printable(hello.name) or "a peer", printable(hello.host)
+                log.log(level, "refused %s (%s): %s", name, host, sentence.sentence)
                 await link.write(pb.Frame(refusal=sentence))
             else:
                 await self._serve(link, hello, peer)
@@ -135,7 +138,11 @@ class Sessions:
             frame = await link.read()
         finally:
             overdue.cancel()
-        if frame is None or frame.WhichOneof("handshake") != "hello":
+        if frame is None:
+            return None
+        if frame.WhichOneof("handshake") != "hello":
+            sentence = "a connection begins with a hello: this is a master of manyhands"
+            link.refuse(pb.Refusal(code=pb.Refusal.CODE_INVALID, sentence=sentence))
             return None
         return frame.hello
 
@@ -264,3 +271,12 @@ class Sessions:
         self._closing = True
         for peer in list(self._peers.values()):
             await peer.disconnect("the master is shutting down")
+
+
+def _invalid(hello: pb.Hello) -> pb.Refusal | None:
+    """Why a hello makes no sense, if so."""
+    try:
+        check_hello(hello)
+    except ProtocolError as error:
+        return pb.Refusal(code=pb.Refusal.CODE_INVALID, sentence=str(error))
+    return None
