@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from manyhands.wire.pinning import SERVER_NAME, fingerprint
+from manyhands.wire.pinning import SERVER_NAME, Identity, fingerprint
 
-__all__ = ["fingerprint", "make", "subject_of"]
+__all__ = ["ServerIdentity", "fingerprint", "make", "subject_of"]
 
 #: Nobody checks its dates for us: a token is void once the master has another certificate.
 _VALID = timedelta(days=30 * 365)
 #: The clock of a machine that joins may be behind.
 _VALID_SINCE = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIdentity(Identity):
+    """What the master shows; client_ca_pem: if given, every peer has to show what that authority has signed."""
+
+    client_ca_pem: bytes | None = None
 
 
 def make() -> tuple[bytes, bytes]:
