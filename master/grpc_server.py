@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from manyhands.master.certificate import ServerIdentity
 from manyhands.master.engine import Engine
 from manyhands.master.sessions import Sessions
 from manyhands.master.status import snapshot
@@ -24,10 +25,13 @@ class GrpcServer:
         self._server = grpc.aio.server(options=SERVER_OPTIONS)
         pb_grpc.add_MasterServicer_to_server(Servicer(sessions, engine), self._server)
 
-    async def start(self, address: str) -> int:
-        """Serve at "host:port" (port 0: any); return the port. Raises AddressInUse."""
+    async def start(self, address: str, identity: ServerIdentity | None = None) -> int:
+        """Serve at "host:port" (port 0: any), in plain text unless `identity`; return the port. Raises AddressInUse."""
         try:
-            port = self._server.add_insecure_port(address)
+            if identity is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, _credentials(identity))
         except RuntimeError as error:
             raise AddressInUse(f"cannot listen on {address}: is another master running there?") from error
         if not port:
@@ -38,6 +42,14 @@ class GrpcServer:
     async def stop(self, grace: float) -> None:
         """Stop serving; open calls may take `grace` seconds to end."""
         await self._server.stop(grace)
+
+
+def _credentials(identity: ServerIdentity) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials(
+        [(identity.key_pem, identity.certificate_pem)],
+        root_certificates=identity.client_ca_pem,
+        require_client_auth=identity.client_ca_pem is not None,
+    )
 
 
 class Servicer(pb_grpc.MasterServicer):

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from manyhands.master.certificate import ServerIdentity
 from manyhands.master.config import MasterConfig
 from manyhands.master.journal import Journal
 from manyhands.master.journal_file import JournalFile
@@ -65,15 +66,15 @@ class Master:
             log.warning("going on with %d jobs from the journal", len(kept.jobs))
         life.restore(kept)
 
-    async def listen(self, address: str, *, tcp_only: bool = False) -> int:
-        """Serve at "host:port" (port 0: any); return the port. Raises AddressInUse.
+    async def listen(self, address: str, *, tcp_only: bool = False, identity: ServerIdentity | None = None) -> int:
+        """Serve at "host:port" (port 0: any); without `identity`, in plain text. Return the port. Raises AddressInUse.
 
         Unless `tcp_only`, processes of this user on this machine that dial the address are served a shorter way.
         """
         from manyhands.master.grpc_server import GrpcServer
 
         self._grpc = GrpcServer(self._sessions, self.engine)
-        port = await self._grpc.start(address)
+        port = await self._grpc.start(address, identity)
         if not tcp_only:
             await self._same_host.start(address.rpartition(":")[0], port)
         return port

@@ -10,14 +10,14 @@ from manyhands.notices import counted
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.errors import MasterUnreachable
 from manyhands.wire.grpc_core import grpc, pb_grpc
-from manyhands.wire.grpc_links import CHANNEL_OPTIONS, reason_of
+from manyhands.wire.grpc_links import open_channel, reason_of
 
 _TIMEOUT = 5.0
 
 
 def fetch_status(address: str) -> dict[str, Any]:
     """The master's status as plain values. Raises MasterUnreachable."""
-    with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+    with open_channel(address) as channel:
         stub = pb_grpc.MasterStub(channel)
         try:
             reply = stub.GetStatus(pb.StatusRequest(), timeout=_TIMEOUT)
