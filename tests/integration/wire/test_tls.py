@@ -4,22 +4,21 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import pytest
 from tests.support.certificates import Authority
+from tests.support.grpc_answering import answer, serving
 from tests.support.tls_listener import TlsListener
 
 from manyhands.master import certificate
 from manyhands.master.certificate import ServerIdentity
-from manyhands.master.grpc_server import GrpcServer
 from manyhands.master.server import Master
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.eventloop import loop_factory
 from manyhands.wire.grpc_core import pb_grpc
-from manyhands.wire.grpc_links import AcceptedLink, dial, open_channel
+from manyhands.wire.grpc_links import open_channel
 from manyhands.wire.links import LinkLost
 from manyhands.wire.pinning import SERVER_NAME, Trust
 
@@ -30,44 +29,6 @@ TRUST = Trust(OURS.certificate_pem, SERVER_NAME)
 def run(test: Callable[[], Awaitable[Any]]) -> Any:
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         return runner.run(test())  # type: ignore[arg-type]
-
-
-class Answering:
-    """In the place of the master's sessions: answers each link's first frame, and keeps what certificate it had."""
-
-    def __init__(self) -> None:
-        self.certificates: list[bytes | None] = []
-
-    async def accept(self, link: AcceptedLink) -> None:
-        self.certificates.append(link.certificate)
-        frame = await link.read()
-        if frame is not None:
-            await link.write(frame)
-        await link.close()
-
-
-@asynccontextmanager
-async def serving(identity: ServerIdentity | None = OURS) -> AsyncIterator[tuple[int, Answering]]:
-    sessions = Answering()
-    server = GrpcServer(cast("Any", sessions), cast("Any", None))
-    port = await server.start("127.0.0.1:0", identity)
-    try:
-        yield port, sessions
-    finally:
-        await server.stop(0)
-
-
-async def answer(port: int, trust: Trust | None) -> int:
-    """What comes back of a frame numbered 7. Raises LinkLost."""
-    link = await dial(f"127.0.0.1:{port}", trust)
-    try:
-        await link.write(pb.Frame(sequence=7))
-        frame = await link.read()
-        if frame is None:
-            raise LinkLost(link.reason)
-        return frame.sequence
-    finally:
-        await link.close()
 
 
 def shake_hands(port: int, context: ssl.SSLContext) -> tuple[str | None, str | None]:
@@ -86,7 +47,7 @@ def strict_context() -> ssl.SSLContext:
 
 def test_the_server_speaks_tls_1_3_and_its_certificate_holds_elsewhere_too() -> None:
     async def scenario() -> None:
-        async with serving() as (port, _):
+        async with serving(OURS) as (port, _):
             assert await asyncio.to_thread(shake_hands, port, strict_context()) == ("TLSv1.3", "h2")
 
     run(scenario)
@@ -98,7 +59,7 @@ def test_the_server_refuses_older_versions() -> None:
     context.set_ciphers("ALL:@SECLEVEL=0")
 
     async def scenario() -> None:
-        async with serving() as (port, _):
+        async with serving(OURS) as (port, _):
             with pytest.raises(OSError):  # it hangs up
                 await asyncio.to_thread(shake_hands, port, context)
             assert await answer(port, TRUST) == 7
@@ -125,7 +86,7 @@ def test_the_users_processes_choose_their_ciphers_themselves() -> None:
 
 def test_whom_we_trust_answers() -> None:
     async def scenario() -> None:
-        async with serving() as (port, sessions):
+        async with serving(OURS) as (port, sessions):
             assert await answer(port, TRUST) == 7
             assert sessions.certificates == [None]
 
@@ -134,7 +95,7 @@ def test_whom_we_trust_answers() -> None:
 
 def test_nobody_else_does() -> None:
     async def scenario() -> None:
-        async with serving() as (port, sessions):
+        async with serving(OURS) as (port, sessions):
             with pytest.raises(LinkLost, match=r"(?i)handshake|verify"):
                 await answer(port, Trust(certificate.make()[0], SERVER_NAME))
             with pytest.raises(LinkLost):  # the right certificate, but not made out to this address
@@ -150,7 +111,7 @@ def test_plain_text_and_tls_do_not_mix() -> None:
             with pytest.raises(LinkLost):
                 await answer(port, TRUST)
             assert not sessions.certificates
-        async with serving() as (port, sessions):
+        async with serving(OURS) as (port, sessions):
             with pytest.raises(LinkLost):
                 await answer(port, None)
             assert not sessions.certificates
