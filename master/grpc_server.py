@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+import sys
 from typing import Any
 
 from manyhands.master.access import Denied
 from manyhands.master.certificate import ServerIdentity
+from manyhands.master.connection_limits import ConnectionLimits
 from manyhands.master.door import TooMany
 from manyhands.master.engine import Engine
 from manyhands.master.sessions import Sessions
@@ -23,8 +26,16 @@ class AddressInUse(OSError):
 class GrpcServer:
     """What serves one address."""
 
-    def __init__(self, sessions: Sessions, engine: Engine) -> None:
-        self._server = grpc.aio.server(options=SERVER_OPTIONS)
+    def __init__(
+        self,
+        sessions: Sessions,
+        engine: Engine,
+        limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - frozen
+    ) -> None:
+        open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if open_files == resource.RLIM_INFINITY:
+            open_files = sys.maxsize
+        self._server = grpc.aio.server(options=(*SERVER_OPTIONS, *limits.options(open_files)))
         pb_grpc.add_MasterServicer_to_server(Servicer(sessions, engine), self._server)
 
     async def start(self, address: str, identity: ServerIdentity | None = None) -> int:
