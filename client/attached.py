@@ -17,6 +17,7 @@ from manyhands.client.partial_results import as_result
 from manyhands.client.reading import Reader
 from manyhands.client.session import Session
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.bounds import name_fault
 
 
 def promise() -> concurrent.futures.Future[Any]:
@@ -33,6 +34,8 @@ class Attached(OrderedMapJob):
 
     def __init__(self, connection: Connection, name: str) -> None:
         super().__init__(connection)
+        if (fault := name_fault(name)) is not None:
+            raise ValueError(f"the name of a job {fault}")
         self._name = name
 
     def attach(self) -> pb.Body:

@@ -9,6 +9,7 @@ from typing import Protocol
 from manyhands.client.gathering import Blob
 from manyhands.client.options import Options
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.bounds import printable
 from manyhands.wire.errors import TaskMemoryExceeded, TaskTimeout
 from manyhands.wire.spans import Span
 
@@ -110,7 +111,7 @@ def open_job(
     return pb.Body(
         open_job=pb.OpenJob(
             job=number,
-            name=options.name or name,
+            name=options.name or printable(name),
             priority=options.priority,
             max_parallel=options.max_parallel or 0,
             retry=pb.Retry(

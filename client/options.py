@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from manyhands.client.checkpoint_path import checkpoint_directory
+from manyhands.wire.bounds import SECONDS_MAX, name_fault
 from manyhands.wire.sizes import parse_bytes
 
 _INT32_MAX = (1 << 31) - 1
@@ -65,6 +66,8 @@ class Options:
         _check_flag("speculate", self.speculate)
         if self.name is not None and not isinstance(self.name, str):
             raise TypeError(f"name must be a string, not {self.name!r}")
+        if self.name is not None and (fault := name_fault(self.name)) is not None:
+            raise ValueError(f"name {fault}")
         object.__setattr__(self, "retry_on", _exception_classes(self.retry_on))
         if self.checkpoint is not None:
             object.__setattr__(self, "checkpoint", checkpoint_directory(self.checkpoint))
@@ -98,8 +101,8 @@ def _check_whole(name: str, value: Any, lowest: int) -> None:
 def _check_seconds(name: str, value: Any) -> None:
     if not isinstance(value, (int, float)) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not (math.isfinite(value) and value >= 0):
-        raise ValueError(f"{name} must be a finite number of seconds, at least 0, not {value}")
+    if not 0 <= value <= SECONDS_MAX:
+        raise ValueError(f"{name} must lie between 0 and {SECONDS_MAX:g} seconds, not at {value}")
 
 
 def _check_limit(name: str, value: Any) -> None:

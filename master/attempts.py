@@ -2,61 +2,69 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
+from itertools import pairwise
+
 from manyhands.wire.spans import Span, SpanSet
 
 
 class Counts:
     """A count for each task index, zero by default.
 
-    Level k holds the indices whose count exceeds k, so losing a worker with 100 000 tasks costs one range.
+    Kept as maximal runs of equal count, so losing a worker with 100 000 tasks costs one run, and a task that was tried
+    a million times no more than one that was tried once.
     """
 
-    __slots__ = ("_levels",)
+    __slots__ = ("_counts", "_starts")
+
+    # Run k begins at _starts[k], ends where the next one begins, and has _counts[k]; before the first, and in the last,
+    # all counts are zero. Neighbours differ.
 
     def __init__(self) -> None:
-        self._levels: list[SpanSet] = []
+        self._starts: list[int] = []
+        self._counts: list[int] = []
 
     def __bool__(self) -> bool:
-        return bool(self._levels)
+        return bool(self._starts)
 
-    def bump(self, lo: int, hi: int) -> None:
-        """Count [lo, hi) once more."""
-        carried: list[Span] = [(lo, hi)]
-        for level in self._levels:
-            beyond = [part for a, b in carried for part in level.overlap(a, b)]
-            for a, b in carried:
-                level.add(a, b)
-            carried = beyond
-            if not carried:
-                return
-        self._levels.append(SpanSet(carried))
+    def bump(self, lo: int, hi: int, times: int = 1) -> None:
+        """Count [lo, hi) once more, or `times` more."""
+        self._replace([(a, b, count + times) for a, b, count in self.split(lo, hi)])
 
     def counted(self) -> list[Span]:
         """Those whose count is not zero."""
-        return list(self._levels[0]) if self._levels else []
+        runs = zip(pairwise(self._starts), self._counts, strict=False)  # the last one has no end, and counts nothing
+        return list(SpanSet(span for span, count in runs if count))
 
     def of(self, index: int) -> int:
         """The count of one index."""
-        return sum(1 for level in self._levels if index in level)
+        at = bisect_right(self._starts, index) - 1
+        return self._counts[at] if at >= 0 else 0
 
     def split(self, lo: int, hi: int) -> list[tuple[int, int, int]]:
         """[lo, hi) as (lo, hi, count) runs of equal count."""
-        runs = [(lo, hi, 0)]
-        for depth, level in enumerate(self._levels):
-            finer: list[tuple[int, int, int]] = []
-            for a, b, count in runs:
-                if count < depth:
-                    finer.append((a, b, count))
-                    continue
-                finer += [(c, d, count + 1) for c, d in level.overlap(a, b)]
-                finer += [(c, d, count) for c, d in level.missing(a, b)]
-            runs = finer
-        runs.sort()
-        return runs
+        starts = self._starts
+        cuts = [lo, *starts[bisect_right(starts, lo) : bisect_left(starts, hi)], hi]
+        return [(a, b, self.of(a)) for a, b in pairwise(cuts) if a < b]
 
     def forget(self, lo: int, hi: int) -> None:
         """Set [lo, hi) back to zero: those tasks have their outcome."""
-        for level in self._levels:
-            level.remove(lo, hi)
-        while self._levels and not self._levels[-1]:
-            self._levels.pop()
+        if lo < hi:
+            self._replace([(lo, hi, 0)])
+
+    def _replace(self, runs: list[tuple[int, int, int]]) -> None:
+        """Put adjoining `runs` in place of what is there, and join those that are equal."""
+        if not runs:
+            return
+        lo, hi = runs[0][0], runs[-1][1]
+        before, after = self.of(lo - 1), self.of(hi)
+        starts, counts = [], []
+        last = before
+        for start, count in [*((a, count) for a, _, count in runs), (hi, after)]:
+            if count != last:
+                starts.append(start)
+                counts.append(count)
+                last = count
+        i, j = bisect_left(self._starts, lo), bisect_right(self._starts, hi)
+        self._starts[i:j] = starts
+        self._counts[i:j] = counts

@@ -128,7 +128,7 @@ class Delivery:
         if record is None:
             return
         if record.client is not None:
-            record.client.jobs.pop(record.number, None)
+            record.client.close_job(record.number, job)
         if self._journal is not None:
             self._journal.finished(job)
             if self._detached is not None:
@@ -141,7 +141,7 @@ class Delivery:
         """Nobody wants to hear of the job any more."""
         record = self._records.pop(job, None)
         if record is not None and record.client is not None:
-            record.client.jobs.pop(record.number, None)
+            record.client.close_job(record.number, job)
         if self._detached is not None:
             self._detached.remove(job, "the job was cancelled")
         if self._journal is not None:

@@ -143,7 +143,11 @@ class Door:
             frame = await link.read()
         finally:
             overdue.cancel()
-        if frame is None or frame.WhichOneof("handshake") != "hello":
+        if frame is None:
+            return None
+        if frame.WhichOneof("handshake") != "hello":
+            sentence = "a connection begins with a hello: this is a master of manyhands"
+            link.refuse(pb.Refusal(code=pb.Refusal.CODE_INVALID, sentence=sentence))
             return None
         return frame.hello
 

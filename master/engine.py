@@ -19,8 +19,8 @@ from manyhands.master.journal_schema import Kept
 from manyhands.master.peers import Peer
 from manyhands.master.records import JobRecord
 from manyhands.master.scheduler import Scheduler
+from manyhands.master.validation import check
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire.blocks import end_at
 from manyhands.wire.session import ProtocolError
 
 log = logging.getLogger("manyhands.master")
@@ -170,20 +170,19 @@ class Engine:
     # ------------------------------------------------------------ what peers send
 
     def received(self, peer: Peer, bodies: Sequence[pb.Body]) -> None:
-        """Content from a peer, in order. Raises ProtocolError if it has no right to say that."""
+        """Content from a peer, in order. Raises ProtocolError if it has no right to say that, or it cannot be true."""
         handlers = self._from_worker if peer.role == pb.ROLE_WORKER else self._from_client
         for body in bodies:
-            kind = body.WhichOneof("kind")
-            handler = handlers.get(kind or "")
+            kind = body.WhichOneof("kind") or ""
+            handler = handlers.get(kind)
             if handler is None:
                 raise ProtocolError(f"{peer} sent {kind or 'a message of unknown kind'}")
+            check(kind, body)
             handler(peer, body)
 
     def _on_results(self, peer: Peer, body: pb.Body) -> None:
         message = body.results
         count = len(message.ends) // 4
-        if not count or end_at(message.ends, count - 1) - message.base != len(message.payload):
-            raise ProtocolError(f"{peer} sent results whose offsets do not fit their payload")
         peer.completed += count
         self._handle(
             ev.RunSucceeded(peer.number, message.job, message.lease, message.first, count, message.seconds, message)
@@ -208,8 +207,9 @@ class Engine:
         leases = tuple(
             (held.lease, held.job, tuple((span.lo, span.hi) for span in held.ranges)) for held in body.held.leases
         )
-        if peer.number not in self.scheduler.workers:
-            self._count_in(peer)
+        if peer.number in self.scheduler.workers:
+            raise ProtocolError(f"{peer} says what it holds, but has been sent more since")
+        self._count_in(peer)
         self._handle(ev.LeasesHeld(peer.number, leases))
         self._missing_workers -= 1
         if self._missing_workers <= 0:

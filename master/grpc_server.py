@@ -18,6 +18,16 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.grpc_core import grpc, pb_grpc
 from manyhands.wire.grpc_links import SERVER_OPTIONS, AcceptedLink
 
+#: With which status a call ends that was refused.
+_STATUS = {
+    pb.Refusal.CODE_VERSION: grpc.StatusCode.FAILED_PRECONDITION,
+    pb.Refusal.CODE_UNKNOWN_SESSION: grpc.StatusCode.NOT_FOUND,
+    pb.Refusal.CODE_INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    pb.Refusal.CODE_SHUTTING_DOWN: grpc.StatusCode.UNAVAILABLE,
+    pb.Refusal.CODE_ACCESS: grpc.StatusCode.UNAUTHENTICATED,
+    pb.Refusal.CODE_TOO_MANY: grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+
 
 class AddressInUse(OSError):
     """The master cannot listen where it was told to."""
@@ -82,6 +92,8 @@ class Servicer(pb_grpc.MasterServicer):
         serving.add_done_callback(self._serving.discard)
         # A pending read must not be cancelled (that leaks in gRPC): returning ends the call, and that the read.
         await link.wait_closed()
+        if link.refusal is not None:
+            await context.abort(_STATUS.get(link.refusal.code, grpc.StatusCode.UNKNOWN), link.refusal.sentence)
 
     async def GetStatus(self, request: pb.StatusRequest, context: Any) -> pb.StatusReply:
         """For `manyhands status`: everybody with a token may look."""

@@ -16,7 +16,7 @@ from manyhands.master.peers import Peer
 from manyhands.master.records import JobRecord
 from manyhands.master.recovery import job_options, recovered
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire.blocks import BlockError, read_block
+from manyhands.wire.blocks import block_of, read_block
 from manyhands.wire.session import ProtocolError
 from manyhands.wire.spans import Span
 
@@ -101,7 +101,7 @@ class Intake:
 
     def _work_off(self, job: int, record: JobRecord, *, ask: bool) -> None:
         """Deal with a job's inbox until something lacks a definition; `ask` for what the last one lacks."""
-        while record.inbox:
+        while record.inbox and job in self._records:  # a message may end the job, and more wait behind it
             body, position = record.inbox[0]
             hashes = _needed(body)
             found = [(wanted, self._definitions.get(wanted)) for wanted in hashes]
@@ -126,13 +126,7 @@ class Intake:
                     count = len(body.block.ends) // 4
                     self._handle(ev.BlockRefused(job, body.block.first, count, self._journal.trouble))
                     continue
-                try:
-                    block = read_block(body.block)
-                except BlockError as error:
-                    self._delivery.reject(job, str(error))
-                    self._handle(ev.CancelRequested(job, None))
-                    return
-                self._handle(ev.BlockArrived(job, HeldBlock.of(block, held)))
+                self._handle(ev.BlockArrived(job, HeldBlock.of(block_of(body.block), held)))
             elif body.HasField("cancel"):
                 self._handle(ev.CancelRequested(job, _spans(body.cancel), body.cancel.spare_running))
             else:
@@ -158,6 +152,8 @@ class Intake:
     def attach(self, peer: Peer, body: pb.Body) -> None:
         """A client takes part in a detached job."""
         message = body.attach_job
+        if message.job in peer.jobs:
+            raise ProtocolError(f"{peer} attaches its job {message.job}, which it has opened")
         if self._detached is not None:
             self._detached.attach(peer, message)
         else:

@@ -170,10 +170,8 @@ class Job:
                 self.blocks.append(block, left)
         for tries in event.tries:
             if tries.index not in self.done:
-                for _ in range(tries.attempts):
-                    self.attempts.bump(tries.index, tries.index + 1)
-                for _ in range(tries.failures):
-                    self.failure_counts.bump(tries.index, tries.index + 1)
+                self.attempts.bump(tries.index, tries.index + 1, tries.attempts)
+                self.failure_counts.bump(tries.index, tries.index + 1, tries.failures)
                 if tries.crashes:
                     self.crash_reports[tries.index] = list(tries.crashes)
         self.states = {index: (0, state) for index, state in event.states if index not in self.done}

@@ -60,6 +60,11 @@ class Peer:
         if self.told.add(hash):
             self.send(pb.Body(define=pb.Define(hash=hash, blob=blob)), flow)
 
+    def close_job(self, number: int, job: int) -> None:
+        """A client's number no longer means `job`; by now it may mean another, as that of a detached one is free."""
+        if self.jobs.get(number) == job:
+            del self.jobs[number]
+
     def acknowledge(self) -> None:
         """Confirm at once what was received so far."""
         if self.pump is not None:

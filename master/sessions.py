@@ -15,7 +15,9 @@ from manyhands.master.door import Door, Open, TooMany
 from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import KeptClient
 from manyhands.master.peers import LocalPeer, Peer
+from manyhands.master.validation import check_hello
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.bounds import printable
 from manyhands.wire.handshake import refusal, skew
 from manyhands.wire.links import Link, LinkLost
 from manyhands.wire.local import LocalEnd
@@ -149,7 +151,7 @@ class Sessions:
 
     def _why_not(self, hello: pb.Hello, peer: Peer | None) -> pb.Refusal | None:
         """Why somebody whose token is good cannot come in."""
-        sentence = refusal(hello, platform.python_version())
+        sentence = _invalid(hello) or refusal(hello, platform.python_version())
         # Whoever has a session, or had one, is still served: results that it brings count.
         is_new = peer is None and not hello.resume and not hello.holds
         if sentence is None and (self._closing or (self._draining and is_new)):
@@ -178,8 +180,9 @@ class Sessions:
         # Whoever comes back to a master that knows him no more begins a new session: nothing to worry about.
         expected = sentence.code == pb.Refusal.CODE_UNKNOWN_SESSION
         level = logging.INFO if expected else logging.WARNING
-        who, where = (hello.name or "a peer", hello.host) if hello is not None else ("a peer", "")
-        log.log(level, "refused %s (%s): %s", who, link.address or where, sentence.sentence)
+        name = printable(hello.name) if hello is not None else ""
+        where = link.address or (printable(hello.host) if hello is not None else "this machine")
+        log.log(level, "refused %s (%s): %s", name or "a peer", where, sentence.sentence)
         await link.write(pb.Frame(refusal=sentence))
 
     def check_grants(self) -> None:
@@ -334,3 +337,12 @@ class Sessions:
         self._closing = True
         for peer in list(self._peers.values()):
             await peer.disconnect("the master is shutting down")
+
+
+def _invalid(hello: pb.Hello) -> pb.Refusal | None:
+    """Why a hello makes no sense, if so."""
+    try:
+        check_hello(hello)
+    except ProtocolError as error:
+        return pb.Refusal(code=pb.Refusal.CODE_INVALID, sentence=str(error))
+    return None

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
+from google.protobuf.message import DecodeError
+
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.grpc_core import grpc, pb_grpc
 from manyhands.wire.links import LinkLost
@@ -109,6 +111,9 @@ class DialledLink(_GrpcLink):
         connecting.result()
         self._connected = True
 
+    def refuse(self, refusal: pb.Refusal) -> None:
+        """See Link. Who dialled has no way but to hang up."""
+
     async def close(self) -> None:
         """See Link."""
         if self._closed:
@@ -152,12 +157,13 @@ def _options(trust: Trust) -> tuple[tuple[str, int | str], ...]:
 class AcceptedLink(_GrpcLink):
     """The master's end of a gRPC connection: lives inside the RPC's handler."""
 
-    reason = "the connection was lost"
-
     def __init__(self, context: Any) -> None:  # grpc.aio.ServicerContext, which has no usable stubs
+        self.reason = "the connection was lost"
         self._context = context
         self.address = _host_of(context.peer())
         self._over = asyncio.Event()
+        #: Why the call is to end with a status that says so.
+        self.refusal: pb.Refusal | None = None
 
     @property
     def certificate(self) -> bytes | None:
@@ -171,16 +177,26 @@ class AcceptedLink(_GrpcLink):
             frame = await self._context.read()
         except (grpc.aio.AioRpcError, grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError):
             return None
+        except DecodeError as error:
+            self.reason = f"a frame could not be read: {error}"
+            self.refuse(pb.Refusal(code=pb.Refusal.CODE_INVALID, sentence=self.reason))
+            return None
         return None if frame is grpc.aio.EOF else frame
 
     async def write(self, frame: pb.Frame) -> None:
         """See Link."""
         if self._over.is_set():
             raise LinkLost("the connection was closed")
+        if frame.HasField("refusal"):
+            self.refusal = frame.refusal
         try:
             await self._context.write(frame)
         except (grpc.aio.AioRpcError, grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError) as error:
             raise LinkLost(str(error) or "the connection was closed") from error
+
+    def refuse(self, refusal: pb.Refusal) -> None:
+        """See Link: it is the call's status."""
+        self.refusal = refusal
 
     async def close(self) -> None:
         """Let the handler return, which ends the call."""

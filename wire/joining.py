@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from manyhands.wire import access_file, private_file, same_host
+from manyhands.wire import access_file, given_certificates, private_file, same_host
 from manyhands.wire.credential import Credential
 from manyhands.wire.errors import AccessDenied
 from manyhands.wire.links import Link, LinkLost
@@ -32,8 +32,11 @@ class OwnCertificates:
     authority: Path
 
     def trust(self) -> Trust:
-        """Raises OSError if one cannot be read."""
-        return Trust(self.authority.read_bytes(), None, Identity(self.certificate.read_bytes(), self.key.read_bytes()))
+        """Raises OSError if one cannot be read, CertificateFault if it is of no use."""
+        identity = Identity(self.certificate.read_bytes(), self.key.read_bytes())
+        authority = self.authority.read_bytes()
+        given_certificates.check(identity, authority)
+        return Trust(authority, None, identity)
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,7 +48,7 @@ class Keys:
     certificates: OwnCertificates | None = None
 
     def __post_init__(self) -> None:
-        """Raises TokenFault, or OSError, for what can be seen to be wrong at once."""
+        """Raises KeysFault, TokenFault, CertificateFault or OSError for what can be seen to be wrong at once."""
         given = [bool(self.token), bool(self.token_file), self.certificates is not None]
         if sum(given) > 1:
             raise KeysFault("give only one of these: a token, a token file, own certificates")
@@ -70,7 +73,7 @@ def make_keys(
     tls_key: str | os.PathLike[str] = "",
     tls_ca: str | os.PathLike[str] = "",
 ) -> Keys:
-    """As users give them; empty: not given. Raises KeysFault, TokenFault, and OSError for files that cannot be read."""
+    """As users give them; empty: not given. Raises as `Keys` does."""
     return Keys(token, token_file, own_certificates(tls_cert, tls_key, tls_ca))
 
 

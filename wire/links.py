@@ -39,6 +39,10 @@ class Link(Protocol):
         """Hand `frame` to the transport. Raises LinkLost."""
         ...
 
+    def refuse(self, refusal: pb.Refusal) -> None:
+        """Tell the other side why the connection is about to be closed, as far as there is a way; never waits."""
+        ...
+
     async def close(self) -> None:
         """End the connection; a pending `read` then returns None."""
         ...
@@ -128,6 +132,11 @@ class MemoryLink:
         if self._peer is None:
             raise LinkLost(self.reason)
         self._peer._inbox.put(frame)  # noqa: SLF001 - the other end of the same thing
+
+    def refuse(self, refusal: pb.Refusal) -> None:
+        """See Link."""
+        if self._peer is not None:
+            self._peer._inbox.put(pb.Frame(refusal=refusal))  # noqa: SLF001 - likewise
 
     async def close(self) -> None:
         """See Link."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.links import Link, LinkLost
 from manyhands.wire.liveness import Liveness
-from manyhands.wire.session import Session
+from manyhands.wire.session import ProtocolError, Session
 
 #: Seconds that an acknowledgement waits for content to travel with. It only holds memory at the sender
 #: meanwhile, so it need not be short; whoever wants one at once calls `acknowledge`.
@@ -74,6 +74,9 @@ class Pump:
         try:
             await self._link.read_all(self._on_frame)
             return self._ending or self._link.reason
+        except ProtocolError as error:
+            self._link.refuse(pb.Refusal(code=pb.Refusal.CODE_INVALID, sentence=str(error)))
+            raise
         finally:
             self._lost("the connection was closed")
             self.wake()
@@ -87,6 +90,8 @@ class Pump:
         session = self._session
         self.liveness.heard(self._loop.time())
         bodies = session.receive(frame)
+        if not frame.sequence and frame.HasField("refusal"):
+            self._lost(frame.refusal.sentence)
         if bodies:
             self._on_bodies(bodies)
         # Also without bodies: fragments of a body beyond the window must be acknowledged one by one.

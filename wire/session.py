@@ -16,7 +16,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from google.protobuf.message import DecodeError
+
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.bounds import COUNT_MAX
 
 #: No frame's content exceeds this many bytes: at 100 Mbit/s a frame then delays another by 20 ms.
 FRAME_BYTES = 256 << 10
@@ -256,6 +259,8 @@ class Session:
         self._untold_bytes += _OVERHEAD_BYTES
         if frame.HasField("fragment"):
             fragment = frame.fragment
+            if fragment.id > COUNT_MAX:
+                raise ProtocolError(f"a fragment has the number {fragment.id}")
             if self.on_fragment is not None:
                 self.on_fragment(fragment)
             parts = self._assembling.setdefault(fragment.id, [])
@@ -263,7 +268,7 @@ class Session:
             self._untold_bytes += len(fragment.data)
             if fragment.last:
                 del self._assembling[fragment.id]
-                bodies.append(pb.Body.FromString(b"".join(parts)))
+                bodies.append(_joined(parts))
         if bodies:
             self._untold_bytes += frame.ByteSize()
         return bodies
@@ -344,3 +349,10 @@ class Session:
         assert sequences == list(range(self._next_sequence - len(sequences), self._next_sequence))
         assert self._told <= self._applied <= self._received
         assert all(line.waiting or line.cut for line in self._flows.values())
+
+
+def _joined(parts: list[bytes]) -> pb.Body:
+    try:
+        return pb.Body.FromString(b"".join(parts))
+    except DecodeError as error:
+        raise ProtocolError(f"fragments that make no message: {error}") from None

@@ -104,6 +104,12 @@ class SocketLink(asyncio.Protocol):
         data = frame.SerializeToString()
         self._transport.write(_LENGTH.pack(len(data)) + data)
 
+    def refuse(self, refusal: pb.Refusal) -> None:
+        """See Link."""
+        if self._transport is not None and not self._transport.is_closing():
+            data = pb.Frame(refusal=refusal).SerializeToString()
+            self._transport.write(_LENGTH.pack(len(data)) + data)
+
     async def close(self) -> None:
         """See Link. What was written before is still delivered."""
         if self._transport is not None:

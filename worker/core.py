@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.bounds import SECONDS_MAX
 from manyhands.wire.spans import SpanSet
 from manyhands.worker.commands import Command, Send, Spawn
 from manyhands.worker.cutting import Cutting
@@ -264,7 +265,7 @@ class AgentCore:
     # ------------------------------------------------------------ what slots finished
 
     def _done(self, slot: Slot, report: Done) -> None:
-        fed, first = self._roster.pop(slot, report.position, report.count)
+        fed, first = self._roster.pop_run(slot, report)
         piece = fed.piece
         self._measure(fed, report.count, report.seconds)
         if not piece.lease.dead:
@@ -332,13 +333,14 @@ class AgentCore:
         if slot.excused:
             self._put_back(at, out, next_of=None if self._draining else slot)
             return True
+        seconds = min(max(0.0, now - since), SECONDS_MAX)  # whatever user code wrote over the page
         for fed in at:
             lease = fed.piece.lease
             verdict = slot.verdicts.get(started)
             if not lease.dead and (verdict is not None or lease.wants_stopped(fed.lo)):
-                self._stopped(fed.piece, fed.lo, verdict, now - since)
+                self._stopped(fed.piece, fed.lo, verdict, seconds)
             elif not lease.dead:
-                report.seconds = max(0.0, now - since)
+                report.seconds = seconds
                 crash = pb.Crash(
                     job=lease.job, lease=lease.number, index=fed.lo, report=report, attempt=fed.piece.attempt
                 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from manyhands.wire.blocks import BlockError, check_offsets
+from manyhands.worker.reports import Done
 from manyhands.worker.slot_state import Fed, Slot, SlotFault
 from manyhands.worker.timers import NEVER
 
@@ -72,6 +74,14 @@ class Roster:
         slot.completed += count
         self._forget(slot, fed.each, count)
         return fed, first
+
+    def pop_run(self, slot: Slot, report: Done) -> tuple[Fed, int]:
+        """The same for results, which must be what they say they are: user code can write to the slot's pipe."""
+        try:
+            check_offsets(report.base, report.ends, len(report.payload))
+        except BlockError as error:
+            raise SlotFault(f"slot {slot.number} reported results that cannot be cut apart: {error}") from None
+        return self.pop(slot, report.position, report.count)
 
     def settle(self, slot: Slot) -> None:
         """The slot has nothing left: its seconds are exactly zero, whatever rounding left of them."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from struct import Struct
 from struct import error as struct_error
 
+from manyhands.wire.bounds import SECONDS_MAX
 from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Saved, Wanted
 
 # Agent -> slot.
@@ -282,12 +283,14 @@ def read_report(kind: int, body: memoryview) -> Report:
             stop = _DONE.size + 4 * count
             if stop > len(body):
                 raise FrameError(f"{count} results do not fit into {len(body)} bytes")
-            return Done(position, count, base, bytes(body[_DONE.size : stop]), bytes(body[stop:]), seconds)
+            ends, payload = bytes(body[_DONE.size : stop]), bytes(body[stop:])
+            return Done(position, count, base, ends, payload, _checked(seconds))
         if kind == FAILED:
             position, retryable, seconds = _FAILED.unpack_from(body)
-            return Failed(position, bytes(body[_FAILED.size :]), retryable, seconds)
+            return Failed(position, bytes(body[_FAILED.size :]), retryable, _checked(seconds))
         if kind == INTERRUPTED:
-            return Interrupted(*_INTERRUPTED.unpack(body))
+            position, seconds = _INTERRUPTED.unpack(body)
+            return Interrupted(position, _checked(seconds))
         if kind == SAVED:
             return Saved(_POSITION.unpack_from(body)[0], bytes(body[_POSITION.size :]))
         if kind == WANTED:
@@ -300,3 +303,9 @@ def read_report(kind: int, body: memoryview) -> Report:
     except struct_error as error:
         raise FrameError(f"frame of kind {kind} with {len(body)} bytes: {error}") from error
     raise FrameError(f"frames of kind {kind} are unknown")
+
+
+def _checked(seconds: float) -> float:
+    if not 0.0 <= seconds <= SECONDS_MAX:
+        raise FrameError(f"no task takes {seconds} seconds")
+    return seconds

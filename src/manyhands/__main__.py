@@ -42,10 +42,11 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         # Loaded only now: `--help` should not wait for gRPC.
         from manyhands.wire.errors import ManyhandsError
+        from manyhands.wire.given_certificates import CertificateFault
         from manyhands.wire.joining import KeysFault
         from manyhands.wire.tokens import TokenFault
 
-        if isinstance(error, (ManyhandsError, OSError, KeysFault, TokenFault)):
+        if isinstance(error, (ManyhandsError, OSError, KeysFault, TokenFault, CertificateFault)):
             print(f"manyhands: {error}", file=sys.stderr)
             return 1
         raise

@@ -87,8 +87,10 @@ def no_keys() -> MasterKeys:
 
 
 def own_certificates(files: OwnCertificates) -> MasterKeys:
-    """Mutual TLS. Raises OSError if a file cannot be read."""
-    identity = ServerIdentity(files.certificate.read_bytes(), files.key.read_bytes(), files.authority.read_bytes())
+    """Mutual TLS. Raises as `OwnCertificates.trust`."""
+    trust = files.trust()
+    assert trust.identity is not None
+    identity = ServerIdentity(trust.identity.certificate_pem, trust.identity.key_pem, trust.root_pem)
     return MasterKeys(identity, Certificates(certificate.subject_of))
 
 

@@ -52,6 +52,10 @@ class LinkEnd:
             raise LinkLost(self.reason)
         self._pipe.carry(self, frame)
 
+    def refuse(self, refusal: pb.Refusal) -> None:
+        if not self.closed:
+            self._pipe.carry(self, pb.Frame(refusal=refusal))
+
     async def close(self) -> None:
         if not self.closed:
             self.end(self.reason)

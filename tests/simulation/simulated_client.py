@@ -17,7 +17,7 @@ from tests.support.builders import items_of, packed
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.dialer import Dialer
-from manyhands.wire.spans import Span
+from manyhands.wire.spans import Span, SpanSet
 
 #: Seconds until a metered job's reader has read what has come.
 READ_DELAY = 0.003
@@ -149,11 +149,9 @@ class SimulatedClient:
         if plan.spans is None:
             job.cancelled = True
         else:
-            for lo, hi in plan.spans:
-                end = min(hi, len(job.items))
-                if lo < end:
-                    message.ranges.add(lo=lo, hi=end)
-                    job.cancel_asked.update(range(lo, end))
+            for lo, hi in SpanSet((lo, min(hi, len(job.items))) for lo, hi in plan.spans):
+                message.ranges.add(lo=lo, hi=hi)
+                job.cancel_asked.update(range(lo, hi))
             if not message.ranges:
                 return
             job.cancels_sent.append([(span.lo, span.hi) for span in message.ranges])

@@ -13,7 +13,7 @@ from manyhands.client.options import Options
         ({"retries": -1}, ValueError, "retries must lie between 0 and"),
         ({"retries": 1.5}, TypeError, "retries must be a whole number, not 1.5"),
         ({"retries": True}, TypeError, "retries must be a whole number"),
-        ({"retry_delay": -0.1}, ValueError, "retry_delay must be a finite number of seconds"),
+        ({"retry_delay": -0.1}, ValueError, "retry_delay must lie between 0 and"),
         ({"retry_delay": float("nan")}, ValueError, "retry_delay"),
         ({"retry_delay": "1"}, TypeError, "retry_delay must be a number of seconds, not '1'"),
         ({"retry_backoff": 0.5}, ValueError, "retry_backoff must be a finite factor of at least 1"),

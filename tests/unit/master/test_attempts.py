@@ -26,6 +26,7 @@ def test_follows_a_counter(steps, lo, hi):
             for index in range(a, b):
                 del model[index]
         assert bool(counts) == any(model.values())
+        assert [index for lo, hi in counts.counted() for index in range(lo, hi)] == sorted(+model)
         assert [counts.of(index) for index in range(BOUND)] == [model[index] for index in range(BOUND)]
     if lo < hi:
         runs = counts.split(lo, hi)
@@ -38,4 +39,14 @@ def test_losing_a_range_costs_one_range():
     for _ in range(3):
         counts.bump(0, 100_000)
     assert counts.split(0, 100_000) == [(0, 100_000, 3)]
-    assert sum(level.span_count for level in counts._levels) == 3
+    assert len(counts._starts) == 2
+
+
+def test_a_task_that_is_tried_a_million_times_costs_no_more():
+    counts = Counts()
+    counts.bump(4, 5, 1_000_000)
+    for _ in range(3):
+        counts.bump(4, 5)
+    assert counts.split(0, 9) == [(0, 4, 0), (4, 5, 1_000_003), (5, 9, 0)]
+    assert counts.counted() == [(4, 5)]
+    assert len(counts._starts) == 2

@@ -15,6 +15,7 @@ from manyhands.master.engine import Engine
 from manyhands.master.peers import Peer
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import pack_ends
+from manyhands.wire.session import ProtocolError
 
 BLOB = b"a pickled function"
 HASH = blake2b(BLOB, digest_size=16).digest()
@@ -93,3 +94,33 @@ def test_a_cancelled_job_does_not_come_back_with_its_definition(say: Callable[..
         engine = say(opening, BLOCK, cancel(), DEFINE)
         assert not list(engine.scheduler.jobs)
         assert not engine.records
+
+
+def block(first: int, job: int = JOB) -> pb.Body:
+    return pb.Body(block=pb.Block(job=job, first=first, ends=b"\1\0\0\0", payload=b"a", call=pb.CALL_APPLY))
+
+
+def test_what_waits_behind_the_end_of_its_job_is_dropped(say: Callable[..., Engine]) -> None:
+    late = pb.Body(open_job=pb.OpenJob(job=JOB, retry=pb.Retry(retry_on=HASH)))
+    seal = pb.Body(seal_job=pb.SealJob(job=JOB))
+    engine = say(late, seal, block(0), seal, cancel((0, 1)), DEFINE)
+    assert not list(engine.scheduler.jobs)
+    assert not engine.records
+
+
+def test_a_protocol_fault_is_said_of_whoever_broke_a_rule(say: Callable[..., Engine]) -> None:
+    for bodies in (
+        [OPEN, OPEN],
+        [pb.Body()],
+        [pb.Body(results=pb.Results())],
+        [OPEN, pb.Body(attach_job=pb.AttachJob(job=JOB, name="n"))],
+        [OPEN, cancel((3, 2))],
+    ):
+        with pytest.raises(ProtocolError):
+            say(*bodies)
+
+
+def test_offsets_are_looked_at_before_anything_else(say: Callable[..., Engine]) -> None:
+    backwards = pb.Block(job=JOB, ends=pack_ends(array("I", [2, 1, 3])), payload=b"abc", function=HASH, call=1)
+    with pytest.raises(ProtocolError, match="backwards"):
+        say(OPEN, pb.Body(block=backwards))

@@ -286,3 +286,10 @@ def test_a_resume_sends_again_what_the_other_side_has_not_applied_and_no_more():
         again.append(frame.sequence)
     assert again == [4, 5]
     assert [n for f in frames[3:] for n in map(number_of, other.receive(f))] == [5]
+
+
+def test_fragments_that_make_no_message_are_a_fault():
+    for fragment in (pb.Fragment(id=1, data=b"\xff\xff", last=True), pb.Fragment(id=1 << 63, data=b"")):
+        one, _ = pair()
+        with pytest.raises(ProtocolError, match="fragment"):
+            one.receive(pb.Frame(sequence=1, fragment=fragment))

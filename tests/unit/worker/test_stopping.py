@@ -71,7 +71,7 @@ def test_one_that_begins_before_the_cut_is_interrupted_as_well() -> None:
     stage.stop(0, 9)
     stage.sights.see(0, started=3, since=1.001)
     assert Interrupt(0, 3) in stage.tick(1.0021)
-    assert returned(stage.report(Done(2, 1, 1, *DONE), 1.003)) == [], "its result is a result"
+    assert returned(stage.report(Done(2, 1, 0, *DONE), 1.003)) == [], "its result is a result"
     assert returned(stage.report(Interrupted(3, 0.1), 1.1) + stage.tick(1.2)) == [(0, [(2, 3)])]
 
 

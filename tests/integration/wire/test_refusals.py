@@ -1,0 +1,136 @@
+"""Who breaks the rules is told so: over gRPC by the call's status, at a Unix socket by a last frame."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+import pytest
+
+from manyhands.master.config import MasterConfig
+from manyhands.master.server import Master
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire import socket_link
+from manyhands.wire.eventloop import loop_factory
+from manyhands.wire.grpc_core import grpc
+from manyhands.wire.handshake import make_hello
+
+CONFIG = MasterConfig(handshake_timeout=5.0)
+
+
+def run(story: Callable[[], Coroutine[None, None, None]]) -> None:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(asyncio.wait_for(story(), 20))
+
+
+def hello(**changes: object) -> pb.Hello:
+    made = make_hello(pb.ROLE_CLIENT, "broken")
+    made.session = bytes(16)
+    made.MergeFrom(pb.Hello(**changes))  # type: ignore[arg-type]
+    return made
+
+
+async def call(address: str, *messages: bytes) -> tuple[grpc.StatusCode, str, list[pb.Frame]]:
+    """Send these as one stream; how the master ended it, and what it said before."""
+    async with grpc.aio.insecure_channel(address) as channel:
+        connect = channel.stream_stream("/manyhands.v1.Master/Connect")()
+        heard: list[pb.Frame] = []
+        for number, message in enumerate(messages):
+            await connect.write(message)
+            if number == 0 and len(messages) > 1:
+                heard.append(pb.Frame.FromString(await connect.read()))
+        try:
+            while (data := await connect.read()) is not grpc.aio.EOF:
+                heard.append(pb.Frame.FromString(data))
+        except grpc.aio.AioRpcError:
+            pass  # the status, which follows
+        return await connect.code(), await connect.details(), heard
+
+
+def frame(**fields: object) -> bytes:
+    return pb.Frame(**fields).SerializeToString()  # type: ignore[arg-type]
+
+
+INVALID = grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.parametrize(
+    ("messages", "status", "sentence"),
+    [
+        ([frame(sequence=1)], INVALID, "begins with a hello"),
+        ([frame(hello=hello(name="\x1b[2J"))], INVALID, "cannot be printed"),
+        ([frame(hello=hello(protocol=99))], grpc.StatusCode.FAILED_PRECONDITION, "speaks protocol 99"),
+        ([frame(hello=hello(resume=True))], grpc.StatusCode.NOT_FOUND, "does not know this session"),
+        ([frame(hello=hello()), frame(sequence=1, bodies=[pb.Body()])], INVALID, "unknown kind"),
+        ([frame(hello=hello()), frame(acknowledged=1 << 40)], INVALID, "only 1 were sent"),
+        (
+            [frame(hello=hello()), frame(sequence=1, fragment=pb.Fragment(id=1, data=b"\xff\xff", last=True))],
+            INVALID,
+            "fragments that make no message",
+        ),
+        (
+            [frame(hello=hello()), frame(sequence=1, bodies=[pb.Body(consumed=pb.Consumed(bytes=1 << 63))])],
+            INVALID,
+            "consumed.bytes",
+        ),
+    ],
+)
+def test_over_grpc_the_status_says_what_was_wrong(
+    messages: list[bytes], status: grpc.StatusCode, sentence: str
+) -> None:
+    async def story() -> None:
+        master = Master(CONFIG)
+        port = await master.listen("127.0.0.1:0")
+        try:
+            code, details, _ = await call(f"127.0.0.1:{port}", *messages)
+            assert code == status
+            assert sentence in details
+            assert not master.engine.peers, "its session is over"
+        finally:
+            await master.close()
+
+    run(story)
+
+
+@pytest.mark.parametrize("messages", [[b"\xff\xff\xff\xff"], [frame(hello=hello()), b"\xff\xff\xff\xff"]])
+def test_over_grpc_rubbish_ends_the_call_and_is_nobodys_fault_but_its_senders(
+    messages: list[bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def story() -> None:
+        master = Master(CONFIG)
+        port = await master.listen("127.0.0.1:0")
+        try:
+            code, details, _ = await call(f"127.0.0.1:{port}", *messages)
+            assert code == INVALID
+            assert "a frame could not be read" in details
+            code, _, _ = await call(f"127.0.0.1:{port}", frame(sequence=1))
+            assert code == INVALID
+        finally:
+            await master.close()
+
+    run(story)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_at_a_socket_the_last_frame_says_it(tmp_path: Path) -> None:
+    async def story() -> None:
+        master = Master(CONFIG)
+        path = str(tmp_path / "master.sock")
+        await master.listen_locally(path)
+        try:
+            link = await socket_link.dial(path)
+            await link.write(pb.Frame(hello=hello()))
+            welcome = await link.read()
+            assert welcome is not None
+            assert welcome.HasField("welcome")
+            await link.write(pb.Frame(sequence=1, bodies=[pb.Body(results=pb.Results())]))
+            seen = []
+            while (frame := await link.read()) is not None:
+                seen.append(frame)
+            assert seen[-1].refusal.code == pb.Refusal.CODE_INVALID
+            assert "client broken sent results" in seen[-1].refusal.sentence
+        finally:
+            await master.close()
+
+    run(story)
