@@ -42,6 +42,11 @@ class AsyncClient:
         max_workers: int | None = None,
         workers: int = 1,
         data_dir: str | os.PathLike[str] | None = None,
+        token: str = "",
+        token_file: str | os.PathLike[str] = "",
+        tls_cert: str | os.PathLike[str] = "",
+        tls_key: str | os.PathLike[str] = "",
+        tls_ca: str | os.PathLike[str] = "",
         connect_timeout: float = 10.0,
         reconnect_timeout: float = 900.0,
     ) -> None:
@@ -52,6 +57,11 @@ class AsyncClient:
             max_workers=max_workers,
             workers=workers,
             data_dir=data_dir,
+            token=token,
+            token_file=token_file,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            tls_ca=tls_ca,
             connect_timeout=connect_timeout,
             reconnect_timeout=reconnect_timeout,
         )
