@@ -2,15 +2,17 @@
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from struct import Struct
 
 import pytest
 from tests.support.daemons import Daemon, start_master
-from tests.support.other_user import attempt
+from tests.support.other_user import THROUGH, UID, attempt
 
 from manyhands import Client
+from manyhands.errors import TaskCrashed, TaskTimeout
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.handshake import make_hello
 
@@ -70,3 +72,27 @@ def test_he_cannot_read_a_masters_data(folder: Path) -> None:
         assert set(attempt("listing", data).split()) == found
         for path in data.iterdir():
             assert attempt("listing" if path.is_dir() else "read", path) == "PermissionError", path
+
+
+def test_his_worker_needs_a_token(folder: Path) -> None:
+    home = folder / "home"
+    home.mkdir()
+    os.chown(home, UID, UID)
+    homes = dict.fromkeys(("HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "TMPDIR"), str(home))
+    data = folder / "data"
+    with start_master("--data-dir", str(data))[0] as first:
+        token = first.wait_for(r"MANYHANDS_TOKEN=(\S+) manyhands worker")[1]
+    master, address = start_master("--data-dir", str(data), "--verbose")
+    with master, Client(address) as client:
+        with Daemon("worker", address, "--name", "none", env=homes, through=THROUGH) as worker:
+            assert worker.wait() == 1
+            worker.wait_for("it wants a token")
+        with Daemon(
+            "worker", address, "--slots", "1", env={**homes, "MANYHANDS_TOKEN": token}, through=THROUGH
+        ) as worker:
+            worker.wait_for("joined")
+            assert client.submit(os.getuid).result() == UID
+            with pytest.raises(TaskTimeout):
+                client.with_options(timeout=0.2).submit(time.sleep, 60).result()
+            with pytest.raises(TaskCrashed):
+                client.submit(os._exit, 1).result()
