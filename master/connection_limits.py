@@ -20,7 +20,7 @@ class ConnectionLimits:
     connections: int = 4096
     #: Calls open at one time on one connection; more wait at their end. Workers and clients open one.
     streams: int = 8
-    #: All headers of one call. Ours take some 300 bytes; no secret travels there.
+    #: All headers of one call. Ours take some 500 bytes; no secret travels there.
     header_bytes: int = 4096
 
     def options(self, open_files: int) -> tuple[tuple[str, int], ...]:
