@@ -64,13 +64,15 @@ class Client(concurrent.futures.Executor):
         connect_timeout: float = 10.0,
         reconnect_timeout: float = 900.0,
     ) -> None:
+        keys = make_keys(token, token_file, tls_cert, tls_key, tls_ca)
+        del token  # what goes wrong from here on may be reported with its frames' variables
         connection = connect(
             address,
             slots=slots,
             max_workers=max_workers,
             workers=workers,
             data_dir=data_dir,
-            keys=make_keys(token, token_file, tls_cert, tls_key, tls_ca),
+            keys=keys,
             connect_timeout=connect_timeout,
             reconnect_timeout=reconnect_timeout,
         )

@@ -121,17 +121,10 @@ class Dialer:
         if self._closing.is_set():  # `close` came while there was nothing to close
             await link.close()
             return None
-        hello = self._make_hello()
-        hello.session = self._session_id
-        hello.resume = self._welcomed
-        hello.received = self._session.received
-        hello.epoch = self._epoch
-        hello.holds = self._holds
-        hello.secret = self._credential.secret
         # Reads are never cancelled: a handshake that takes too long is ended by closing the link.
         overdue = asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT, lambda: asyncio.ensure_future(link.close()))
         try:
-            await link.write(pb.Frame(hello=hello))
+            await link.write(self._introduction())
             frame = await link.read()
         except LinkLost:
             await link.close()
@@ -153,6 +146,17 @@ class Dialer:
             self._begin_session(refusal.sentence, known=bool(refusal.cluster) and refusal.cluster == self._cluster)
             return None
         raise Refused(refusal.sentence)
+
+    def _introduction(self) -> pb.Frame:
+        """Who we are. It holds the secret, so nobody keeps it: not even a variable, which a traceback may show."""
+        hello = self._make_hello()
+        hello.session = self._session_id
+        hello.resume = self._welcomed
+        hello.received = self._session.received
+        hello.epoch = self._epoch
+        hello.holds = self._holds
+        hello.secret = self._credential.secret
+        return pb.Frame(hello=hello)
 
     @staticmethod
     def _new_session() -> Session:
