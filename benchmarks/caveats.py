@@ -24,8 +24,8 @@ Ray's row with `chunksize=500` is `ray.util.multiprocessing.Pool`; its `map` is 
 A busy-wait task spins on the wall clock: while another process has its core, that time counts as work. So a \
 system whose own processes need a core is charged less than their CPU time.
 p50 and p99 are each the best repetition's, not one repetition's pair.
-Separate daemons on one machine talk over a Unix socket; between hosts they talk gRPC, which is the row "gRPC over \
-TCP" here, without a network's delay.
+Separate daemons on one machine talk over a Unix socket; between hosts they talk gRPC with TLS and a token, which is \
+a row of its own here, without a network's delay. No peer here encrypts what it sends.
 The bare stream is one hop each way between two processes; a task's round trip through a master takes at \
 least two.
 """.splitlines()

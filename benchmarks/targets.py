@@ -118,6 +118,13 @@ def _targets() -> Iterator[Target]:
     for key, what in (("map", "`map` of no-op ints"), ("submit", "`submit()` and gather")):
         off = "manyhands-no-journal"
         yield Target(f"{what}, journal on against off", SEPARATE, key, Bound(0.7, off, key), Bound(0.9, off, key))
+    secure, plain = "manyhands-tcp", "manyhands-plain"
+    for key, what, factor in (
+        ("map", "`map` of no-op ints", 0.85),
+        ("submit", "`submit()` and gather", 0.85),
+        ("round-trip", "submit -> result, p50", 1.3),
+    ):
+        yield Target(f"{what}, TLS and token against neither", secure, key, Bound(factor, plain, key))
     yield Target("kill -9 of the master, 100 000 tasks queued: first result", SEPARATE, "recovery.master", Bound(5))
     yield Target("kill -9 of a worker: its task starts again", SEPARATE, "recovery.worker", Bound(2))
     yield Target("idle cluster", EMBEDDED, "idle", Bound(2), Bound(0.5))

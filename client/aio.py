@@ -18,6 +18,8 @@ from manyhands.client.client import Client
 from manyhands.client.mapping import begin_map, check_map
 from manyhands.client.partial_results import Failed, PartialResults, as_result
 from manyhands.client.progress import Progress
+from manyhands.client.starting import connect
+from manyhands.wire.joining import make_keys
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -42,19 +44,30 @@ class AsyncClient:
         max_workers: int | None = None,
         workers: int = 1,
         data_dir: str | os.PathLike[str] | None = None,
+        token: str = "",
+        token_file: str | os.PathLike[str] = "",
+        tls_cert: str | os.PathLike[str] = "",
+        tls_key: str | os.PathLike[str] = "",
+        tls_ca: str | os.PathLike[str] = "",
         connect_timeout: float = 10.0,
         reconnect_timeout: float = 900.0,
     ) -> None:
-        self._connect = partial(
-            Client,
-            address,
-            slots=slots,
-            max_workers=max_workers,
-            workers=workers,
-            data_dir=data_dir,
-            connect_timeout=connect_timeout,
-            reconnect_timeout=reconnect_timeout,
-        )
+        keys = make_keys(token, token_file, tls_cert, tls_key, tls_ca)
+
+        def connect_client() -> Client:
+            connection = connect(
+                address,
+                slots=slots,
+                max_workers=max_workers,
+                workers=workers,
+                data_dir=data_dir,
+                keys=keys,
+                connect_timeout=connect_timeout,
+                reconnect_timeout=reconnect_timeout,
+            )
+            return Client.over(connection)
+
+        self._connect = connect_client
         self._client: Client | None = None
         self._bridge: Bridge
 

@@ -21,6 +21,7 @@ from manyhands.client.partial_results import Failed, PartialResults, as_result
 from manyhands.client.progress import Progress
 from manyhands.client.session import Session
 from manyhands.client.starting import connect
+from manyhands.wire.joining import make_keys
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,7 +36,11 @@ class Client(concurrent.futures.Executor):
     journal in this directory: detached jobs are there again, and go on, when it is started with it the next time.
     `connect_timeout` and `reconnect_timeout` are seconds without a master after which everything that waits fails.
 
-    Raises MasterUnreachable, Refused or ClusterError if there is no cluster to be had, NestedClient in a task.
+    A master wants a token: `token`, or what is in `token_file` or MANYHANDS_TOKEN, or what a master of this user has
+    left for it; `tls_cert`, `tls_key` and `tls_ca` (PEM files) go to a master with certificates of its own.
+
+    Raises MasterUnreachable, AccessDenied, Refused or ClusterError if there is no cluster to be had, and NestedClient
+    in a task.
     """
 
     __manyhands_unsendable__ = "a Client cannot be sent to a task; return the work and submit it from here"
@@ -51,15 +56,23 @@ class Client(concurrent.futures.Executor):
         max_workers: int | None = None,
         workers: int = 1,
         data_dir: str | os.PathLike[str] | None = None,
+        token: str = "",
+        token_file: str | os.PathLike[str] = "",
+        tls_cert: str | os.PathLike[str] = "",
+        tls_key: str | os.PathLike[str] = "",
+        tls_ca: str | os.PathLike[str] = "",
         connect_timeout: float = 10.0,
         reconnect_timeout: float = 900.0,
     ) -> None:
+        keys = make_keys(token, token_file, tls_cert, tls_key, tls_ca)
+        del token  # what goes wrong from here on may be reported with its frames' variables
         connection = connect(
             address,
             slots=slots,
             max_workers=max_workers,
             workers=workers,
             data_dir=data_dir,
+            keys=keys,
             connect_timeout=connect_timeout,
             reconnect_timeout=reconnect_timeout,
         )

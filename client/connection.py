@@ -22,7 +22,6 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.dialer import Dialer
 from manyhands.wire.errors import NoWorkers, Refused, SessionLost
 from manyhands.wire.handshake import make_hello
-from manyhands.wire.links import OpenLink
 from manyhands.wire.told import Told
 
 #: Whoever submits waits while the master has not acknowledged so much.
@@ -34,13 +33,16 @@ EXIT_TIMEOUT = 5.0
 #: Seconds that `hand_over` waits at most.
 HAND_OVER_TIMEOUT = 0.0005
 
+#: Makes a Dialer that knows the way.
+DialMaster = Callable[..., Dialer]
+
 logger = logging.getLogger("manyhands.client")
 
 
 class Connection:
     """Methods belong to the loop's thread, except where they say "from any thread"."""
 
-    def __init__(self, background: Background, open_link: OpenLink, address: str, *, reconnect_timeout: float) -> None:
+    def __init__(self, background: Background, dial: DialMaster, address: str, *, reconnect_timeout: float) -> None:
         self.background = background
         self.address = address
         self.cluster = ClusterView(background.loop, address)
@@ -55,7 +57,7 @@ class Connection:
         self.closed = threading.Event()
         #: Awaited after the session has ended: stops an embedded cluster.
         self.after_close: Callable[[], Any] | None = None
-        self._open_link = open_link
+        self._dial = dial
         self._reconnect_timeout = reconnect_timeout
         self._dialer: Dialer | None = None
         self._numbers = itertools.count(1)
@@ -84,8 +86,7 @@ class Connection:
         self.background.post(self._start)
 
     def _start(self) -> None:
-        self._dialer = Dialer(
-            self._open_link,
+        self._dialer = self._dial(
             partial(make_hello, pb.ROLE_CLIENT),
             self.incoming.received,
             self._on_welcome,
@@ -103,6 +104,7 @@ class Connection:
         try:
             await dialer.run()
         except Refused as refused:
+            refused.address = self.address
             self.die(refused)
         except Exception as error:
             logger.exception("the connection to the master at %s failed", self.address)

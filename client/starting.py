@@ -11,8 +11,11 @@ from manyhands.client import lifecycle
 from manyhands.client.connection import Connection
 from manyhands.client.embedded import EmbeddedCluster, default_slots
 from manyhands.client.loop import background
-from manyhands.wire import same_host, socket_link
+from manyhands.wire import socket_link
+from manyhands.wire.credential import Credential
+from manyhands.wire.dialer import Dialer
 from manyhands.wire.errors import MasterUnreachable, NestedClient, SessionLost
+from manyhands.wire.joining import Keys, Way
 from manyhands.wire.links import OpenLink
 
 
@@ -23,6 +26,7 @@ def connect(
     max_workers: int | None,
     workers: int,
     data_dir: str | os.PathLike[str] | None,
+    keys: Keys = Keys(),  # noqa: B008 - frozen
     **timeouts: float,
 ) -> Connection:
     """A connection that stands; see `Client` for the arguments and what is raised."""
@@ -44,7 +48,10 @@ def connect(
                 f"data_dir is for a cluster that the client starts, and the master at {address} has its own"
             )
         _check_address(address)
-        return join(partial(same_host.dial, address), address, **timeouts)
+        way = Way(address, "client", keys)
+        return join(way.open_link, address, way.credential, **timeouts)
+    if keys != Keys():
+        raise ValueError("a token or certificates are for a master whose address is given, and there is none")
     journal = None if data_dir is None else Path(data_dir).expanduser().absolute()
     return _join_embedded(EmbeddedCluster(slots or default_slots(), workers, journal), **timeouts)
 
@@ -60,10 +67,16 @@ def _check_address(address: str) -> None:
 
 
 def join(
-    open_link: OpenLink, address: str, *, connect_timeout: float = 10.0, reconnect_timeout: float = 900.0
+    open_link: OpenLink,
+    address: str,
+    credential: Credential | None = None,
+    *,
+    connect_timeout: float = 10.0,
+    reconnect_timeout: float = 900.0,
 ) -> Connection:
     """Connect and wait until the master has answered. Raises MasterUnreachable or Refused."""
-    connection = Connection(background(), open_link, address, reconnect_timeout=reconnect_timeout)
+    dial = partial(Dialer, open_link, credential=credential)
+    connection = Connection(background(), dial, address, reconnect_timeout=reconnect_timeout)
     lifecycle.register(connection)
     connection.start()
     answered = connection.ready.wait(connect_timeout)
@@ -79,7 +92,7 @@ def join(
 
 def _join_embedded(embedded: EmbeddedCluster, **timeouts: float) -> Connection:
     try:
-        connection = join(partial(socket_link.dial, embedded.path), embedded.path, **timeouts)
+        connection = join(partial(socket_link.dial, embedded.path), embedded.path, None, **timeouts)
     except BaseException:
         embedded.kill()
         raise

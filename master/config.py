@@ -27,6 +27,11 @@ class MasterConfig:
     result_timeout: float = 7 * 86400.0
     #: A connection that has not said hello by then is closed.
     handshake_timeout: float = 10.0
+    #: Connections that have not shown a token yet: of all, and of one address.
+    waiting_connections: int = 1024
+    waiting_connections_each: int = 128
+    #: Sessions, connected or not, that one token may have.
+    sessions_each: int = 2048
     #: Definitions kept beyond those that open tasks need.
     definition_bytes: int = 64 << 20
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)

@@ -26,8 +26,11 @@ EXPIRY_INTERVAL = 600.0
 
 @dataclass(slots=True)
 class _Entry:
-    """One detached job; `needs`: what results may refer to, by hash."""
+    """One detached job; `owner`: the name of the token with which it was made; `needs`: what results may refer to, by
+    hash.
+    """
 
+    owner: str
     name: str
     job: int
     needs: dict[bytes, Definition] = field(default_factory=dict)
@@ -53,7 +56,8 @@ class Detached:
     def __init__(self, journal: Journal, result_timeout: float) -> None:
         self._journal = journal
         self._result_timeout = result_timeout
-        self._by_name: dict[str, _Entry] = {}
+        #: By owner and name: nobody is in anybody else's way, or hears of his jobs.
+        self._by_name: dict[tuple[str, str], _Entry] = {}
         self._by_job: dict[int, _Entry] = {}
         #: (peer's number, its number for the job) -> the job, and its reader if it wants results.
         self._attached: dict[tuple[int, int], tuple[_Entry, Peer, _Reader | None]] = {}
@@ -63,11 +67,11 @@ class Detached:
 
     # ------------------------------------------------------------ jobs
 
-    def add(self, name: str, job: int) -> bool:
-        """A job to be known by this name; False if there is one."""
-        if name in self._by_name:
+    def add(self, owner: str, name: str, job: int) -> bool:
+        """A job to be known by this name; False if its owner has one."""
+        if (owner, name) in self._by_name:
             return False
-        self._by_name[name] = self._by_job[job] = _Entry(name, job)
+        self._by_name[owner, name] = self._by_job[job] = _Entry(owner, name, job)
         return True
 
     def needs(self, job: int, held: Iterable[Definition]) -> None:
@@ -80,8 +84,9 @@ class Detached:
 
     def restore(self, job: KeptJob, needs: Iterable[Definition]) -> None:
         """A job of an earlier life."""
-        name = cast("pb.OpenJob", job.opening.message).name
-        self._by_name[name] = self._by_job[job.job] = _Entry(name, job.job, {each.hash: each for each in needs})
+        opening = cast("pb.OpenJob", job.opening.message)
+        entry = _Entry(opening.owner, opening.name, job.job, {each.hash: each for each in needs})
+        self._by_name[entry.owner, entry.name] = self._by_job[job.job] = entry
 
     def finished(self, job: int) -> None:
         """Every task of it has its outcome."""
@@ -94,7 +99,7 @@ class Detached:
         entry = self._by_job.pop(job, None)
         if entry is None:
             return
-        del self._by_name[entry.name]
+        del self._by_name[entry.owner, entry.name]
         for (_, number), (theirs, peer, _) in list(self._attached.items()):
             if theirs is entry:
                 self.leave(peer, number)
@@ -116,13 +121,8 @@ class Detached:
 
     def attach(self, peer: Peer, message: pb.AttachJob) -> None:
         """A client asks for a job by name."""
-        entry = self._by_name.get(message.name)
+        entry = self._find(peer, message)
         if entry is None:
-            names = ", ".join(map(repr, sorted(self._by_name)))
-            others = f"these are there: {names}" if names else "no others are there either"
-            sentence = f"there is no detached job {message.name!r}; {others}"
-            code = pb.JobRejected.CODE_UNKNOWN_NAME
-            peer.send(pb.Body(job_rejected=pb.JobRejected(job=message.job, sentence=sentence, code=code)))
             return
         key = peer.number, message.job
         if key not in self._attached:
@@ -136,6 +136,28 @@ class Detached:
                 reader.sending.add_done_callback(partial(self._on_reader_end, reader))
             self._attached[key] = entry, peer, reader
         self._report(entry, peer, message.job)
+
+    def _find(self, peer: Peer, message: pb.AttachJob) -> _Entry | None:
+        """The job that a peer means: its own, or, for those who may see all, the one of that name; if there is none, it
+        is told so.
+        """
+        entry = self._by_name.get((peer.owner, message.name))
+        if entry is not None:
+            return entry
+        seen = [each for each in self._by_job.values() if peer.grant is not None and peer.grant.may_read(each.owner)]
+        found = [each for each in seen if each.name == message.name]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            owners = ", ".join(repr(each.owner) for each in found)
+            sentence = f"there are several detached jobs {message.name!r}, of {owners}: use the token of one of them"
+        else:
+            names = ", ".join(map(repr, sorted({each.name for each in seen})))
+            others = f"these are there: {names}" if names else "no others are there either"
+            sentence = f"there is no detached job {message.name!r}; {others}"
+        code = pb.JobRejected.CODE_UNKNOWN_NAME
+        peer.send(pb.Body(job_rejected=pb.JobRejected(job=message.job, sentence=sentence, code=code)))
+        return None
 
     def job_of(self, peer: Peer, number: int) -> int | None:
         """The job that a peer is attached to under its number."""

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+import sys
 from typing import Any
 
+from manyhands.master.access import Denied
+from manyhands.master.certificate import ServerIdentity
+from manyhands.master.connection_limits import ConnectionLimits
+from manyhands.master.door import TooMany
 from manyhands.master.engine import Engine
 from manyhands.master.sessions import Sessions
 from manyhands.master.status import snapshot
@@ -30,14 +36,25 @@ class AddressInUse(OSError):
 class GrpcServer:
     """What serves one address."""
 
-    def __init__(self, sessions: Sessions, engine: Engine) -> None:
-        self._server = grpc.aio.server(options=SERVER_OPTIONS)
+    def __init__(
+        self,
+        sessions: Sessions,
+        engine: Engine,
+        limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - frozen
+    ) -> None:
+        open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if open_files == resource.RLIM_INFINITY:
+            open_files = sys.maxsize
+        self._server = grpc.aio.server(options=(*SERVER_OPTIONS, *limits.options(open_files)))
         pb_grpc.add_MasterServicer_to_server(Servicer(sessions, engine), self._server)
 
-    async def start(self, address: str) -> int:
-        """Serve at "host:port" (port 0: any); return the port. Raises AddressInUse."""
+    async def start(self, address: str, identity: ServerIdentity | None = None) -> int:
+        """Serve at "host:port" (port 0: any), in plain text unless `identity`; return the port. Raises AddressInUse."""
         try:
-            port = self._server.add_insecure_port(address)
+            if identity is None:
+                port = self._server.add_insecure_port(address)
+            else:
+                port = self._server.add_secure_port(address, _credentials(identity))
         except RuntimeError as error:
             raise AddressInUse(f"cannot listen on {address}: is another master running there?") from error
         if not port:
@@ -48,6 +65,14 @@ class GrpcServer:
     async def stop(self, grace: float) -> None:
         """Stop serving; open calls may take `grace` seconds to end."""
         await self._server.stop(grace)
+
+
+def _credentials(identity: ServerIdentity) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials(
+        [(identity.key_pem, identity.certificate_pem)],
+        root_certificates=identity.client_ca_pem,
+        require_client_auth=identity.client_ca_pem is not None,
+    )
 
 
 class Servicer(pb_grpc.MasterServicer):
@@ -71,5 +96,13 @@ class Servicer(pb_grpc.MasterServicer):
             await context.abort(_STATUS.get(link.refusal.code, grpc.StatusCode.UNKNOWN), link.refusal.sentence)
 
     async def GetStatus(self, request: pb.StatusRequest, context: Any) -> pb.StatusReply:
-        """For `manyhands status`."""
+        """For `manyhands status`: everybody with a token may look."""
+        link = AcceptedLink(context)
+        try:
+            with self._sessions.door.waiting(link.address):
+                await self._sessions.door.grant(request.secret, link.address, link.certificate, None)
+        except Denied as denied:
+            await context.abort(grpc.StatusCode.UNAUTHENTICATED, str(denied))
+        except TooMany as crowd:
+            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(crowd))
         return snapshot(self._engine, asyncio.get_running_loop().time(), self._started_at)

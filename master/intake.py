@@ -64,10 +64,11 @@ class Intake:
                 raise ProtocolError(f"{peer} opened its job {number} twice")
             self._last_job += 1
             peer.jobs[number] = self._last_job
+            body.open_job.owner = peer.owner
             self._records[self._last_job] = JobRecord(peer, number)
             if self._journal is not None:
                 self._journal.opened(self._last_job, peer.hello.session, number, body.open_job)
-            if body.open_job.detach and not self._detach(self._last_job, body.open_job.name):
+            if body.open_job.detach and not self._detach(self._last_job, peer.owner, body.open_job.name):
                 return
         job = peer.jobs.get(number)
         record = self._records.get(job) if job is not None else None
@@ -75,12 +76,12 @@ class Intake:
             return  # closed meanwhile, by a rejection or a cancel
         self._take_in(job, record, body)
 
-    def _detach(self, job: int, name: str) -> bool:
+    def _detach(self, job: int, owner: str, name: str) -> bool:
         """A job that is to outlive its client; whether it can."""
         if self._detached is None:
             sentence = "this master keeps no journal, so a detached job would end with it: start it with --data-dir"
             self._delivery.reject(job, sentence, pb.JobRejected.CODE_NO_JOURNAL)
-        elif not name or not self._detached.add(name, job):
+        elif not name or not self._detached.add(owner, name, job):
             sentence = (
                 f"there is a detached job {name!r} already: give this one another name, or end that one with "
                 f"client.job({name!r}).cancel()"

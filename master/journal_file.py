@@ -10,6 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from manyhands.master import wal_survey
@@ -191,7 +192,7 @@ class JournalFile:
         """Only while there is plenty of room: it is to help later, not to hurt now."""
         status = os.statvfs(self._path.parent)
         if not self._reserve.exists() and status.f_bavail * status.f_frsize > 4 * RESERVE_BYTES:
-            with self._reserve.open("wb") as file:
+            with open(self._reserve, "wb", opener=partial(os.open, mode=0o600)) as file:
                 os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
 
     def _give_back(self) -> None:
@@ -251,6 +252,7 @@ def _create(path: Path) -> None:
     """Make an empty journal; whole or not at all, whenever we are stopped."""
     fresh = path.with_name(path.name + ".new")
     fresh.unlink(missing_ok=True)
+    fresh.touch(mode=0o600)  # the files that SQLite puts beside it are for the same eyes
     db = sqlite3.connect(fresh, isolation_level=None)
     try:
         db.execute("PRAGMA page_size = 8192")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from manyhands.master.config import MasterConfig
+from manyhands.master.door import Door
 from manyhands.master.engine import Engine
 from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import Kept
@@ -18,11 +19,17 @@ class Life:
     """Begin it inside a running loop. Without a journal there is no other life than this."""
 
     def __init__(
-        self, config: MasterConfig, rng: Random, epoch: int, cluster: bytes, journal: Journal | None = None
+        self,
+        config: MasterConfig,
+        rng: Random,
+        epoch: int,
+        cluster: bytes,
+        journal: Journal | None = None,
+        door: Door | None = None,
     ) -> None:
         self.journal = journal
         self.engine = Engine(config, rng, journal, 1 if journal is None else epoch << _LIFE_BITS)
-        self.sessions = Sessions(config, epoch, cluster, journal)
+        self.sessions = Sessions(config, epoch, cluster, journal, door)
         self.sessions.events = self.engine
 
     def restore(self, kept: Kept) -> None:

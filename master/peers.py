@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from manyhands.master.access import Grant
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.local import LocalEnd
 from manyhands.wire.pump import Pump
@@ -31,6 +32,10 @@ class Peer:
         self.told = Told()
         #: Clients: their numbers for their jobs -> the master's.
         self.jobs: dict[int, int] = {}
+        #: What it may do; None for one of an earlier life, until it is back.
+        self.grant: Grant | None = None
+        #: Of its token: what it was last known to know.
+        self.secret = ""
         self.completed = 0
         #: Its connection was closed, and that is written down.
         self.has_ended = False
@@ -38,6 +43,11 @@ class Peer:
 
     def __str__(self) -> str:
         return f"{'worker' if self.role == pb.ROLE_WORKER else 'client'} {self.name}"
+
+    @property
+    def owner(self) -> str:
+        """The name of its token; empty without access control."""
+        return self.hello.owner
 
     def send(self, body: pb.Body, flow: Flow = None, receipt: object = None) -> None:
         """Queue `body`; it arrives exactly once unless the session ends. `receipt`: see Session.on_receipts."""

@@ -11,7 +11,9 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from manyhands.master.certificate import ServerIdentity
 from manyhands.master.config import MasterConfig
+from manyhands.master.door import Door, Keyring, Open
 from manyhands.master.journal import Journal
 from manyhands.master.journal_file import JournalFile
 from manyhands.master.life import Life
@@ -36,17 +38,20 @@ class Master:
         config: MasterConfig = MasterConfig(),  # noqa: B008 - frozen
         data_dir: Path | None = None,
         on_broken: Callable[[Exception], None] = lambda _: None,
+        keyring: Keyring | None = None,
     ) -> None:
         """With `data_dir` it keeps a journal there, and goes on where an earlier life left off. Raises JournalFault.
 
+        keyring: who may come in; without one, everybody who reaches it.
         on_broken: told when the journal fails for good, after which nothing can be promised.
         """
+        door = Door(config, keyring or Open())
         self._file: JournalFile | None = None
         if data_dir is None:
-            life = Life(config, Random(), int.from_bytes(os.urandom(6), "big"), os.urandom(16))
+            life = Life(config, Random(), int.from_bytes(os.urandom(6), "big"), os.urandom(16), None, door)
         else:
             file = self._file = JournalFile(data_dir)
-            life = Life(config, Random(), file.epoch, file.identity, Journal(file, on_broken=on_broken))
+            life = Life(config, Random(), file.epoch, file.identity, Journal(file, on_broken=on_broken), door)
             self._restore(life, file)
         self.engine, self._sessions, self._journal = life.engine, life.sessions, life.journal
         self._grpc: GrpcServer | None = None
@@ -65,15 +70,15 @@ class Master:
             log.warning("going on with %d jobs from the journal", len(kept.jobs))
         life.restore(kept)
 
-    async def listen(self, address: str, *, tcp_only: bool = False) -> int:
-        """Serve at "host:port" (port 0: any); return the port. Raises AddressInUse.
+    async def listen(self, address: str, *, tcp_only: bool = False, identity: ServerIdentity | None = None) -> int:
+        """Serve at "host:port" (port 0: any); without `identity`, in plain text. Return the port. Raises AddressInUse.
 
         Unless `tcp_only`, processes of this user on this machine that dial the address are served a shorter way.
         """
         from manyhands.master.grpc_server import GrpcServer
 
         self._grpc = GrpcServer(self._sessions, self.engine)
-        port = await self._grpc.start(address)
+        port = await self._grpc.start(address, identity)
         if not tcp_only:
             await self._same_host.start(address.rpartition(":")[0], port)
         return port
@@ -85,6 +90,10 @@ class Master:
     def join(self, hello: pb.Hello, end: LocalEnd) -> None:
         """For a worker in this process; see LocalUplink."""
         self._sessions.join(hello, end)
+
+    def check_grants(self) -> None:
+        """The tokens may have changed: whoever has lost his has to leave."""
+        self._sessions.check_grants()
 
     def _accept(self, link: Link) -> None:
         serving = asyncio.create_task(self._sessions.accept(link), name="local-link")

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
+from manyhands.master.access import Denied, Grant
 from manyhands.master.config import MasterConfig
+from manyhands.master.door import Door, Open, TooMany
 from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import KeptClient
 from manyhands.master.peers import LocalPeer, Peer
@@ -43,9 +45,20 @@ class PeerEvents(Protocol):
 class Sessions:
     """All peers by session id."""
 
-    def __init__(self, config: MasterConfig, epoch: int, cluster: bytes, journal: Journal | None = None) -> None:
-        """`cluster` names this master and every later life of it; without a journal it has no other."""
+    def __init__(
+        self,
+        config: MasterConfig,
+        epoch: int,
+        cluster: bytes,
+        journal: Journal | None = None,
+        door: Door | None = None,
+    ) -> None:
+        """`cluster` names this master and every later life of it; without a journal it has no other.
+
+        Without a `door` everybody may come in.
+        """
         self._config = config
+        self.door = door or Door(config, Open())
         self._epoch = epoch
         self._cluster = cluster
         self._journal = journal
@@ -95,12 +108,50 @@ class Sessions:
 
     async def accept(self, link: Link) -> None:
         """One connection's whole life, from hello to its end."""
-        hello = await self._read_hello(link)
-        if hello is None:
+        try:
+            with self.door.waiting(link.address):
+                admitted = await self._admit(link)
+            if admitted is not None:
+                await self._serve(link, *admitted)
+        except TooMany as crowd:
+            await self._refuse(link, None, pb.Refusal(code=pb.Refusal.CODE_TOO_MANY, sentence=str(crowd)))
+        except LinkLost:
+            pass  # gone during the handshake: it will come again
+        finally:
             await link.close()
-            return
-        sentence = _invalid(hello) or refusal(hello, platform.python_version())
+
+    async def _admit(self, link: Link) -> tuple[pb.Hello, Grant, str, Peer | None] | None:
+        """The hello, what its bearer may do, his secret, and who he is if he comes back; None if he was sent away.
+
+        Raises LinkLost, TooMany.
+        """
+        hello = await self.door.read_hello(link)
+        if hello is None:
+            return None
+        secret = hello.secret
+        hello.ClearField("secret")
         peer = self._peers.get(hello.session)
+        try:
+            owner = peer.owner if peer is not None else None
+            grant = await self.door.grant(secret, link.address, link.certificate, owner)
+            grant.check_join(hello.role)
+            if peer is not None and not grant.may_read(peer.owner):
+                raise Denied(f"this session was begun with another token than {grant.name!r}")
+        except Denied as denied:
+            sentence = pb.Refusal(code=pb.Refusal.CODE_ACCESS, sentence=str(denied))
+        else:
+            hello.owner = grant.name
+            peer = self._peers.get(hello.session)  # looked up again, for that may have taken a while
+            found = self._why_not(hello, peer)
+            if found is None:
+                return hello, grant, secret, peer
+            sentence = found
+        await self._refuse(link, hello, sentence)
+        return None
+
+    def _why_not(self, hello: pb.Hello, peer: Peer | None) -> pb.Refusal | None:
+        """Why somebody whose token is good cannot come in."""
+        sentence = _invalid(hello) or refusal(hello, platform.python_version())
         # Whoever has a session, or had one, is still served: results that it brings count.
         is_new = peer is None and not hello.resume and not hello.holds
         if sentence is None and (self._closing or (self._draining and is_new)):
@@ -115,44 +166,57 @@ class Sessions:
                 sentence="the master does not know this session: it was restarted, or gave it up after a long silence",
                 cluster=self._cluster,
             )
-        try:
-            if sentence is not None:
-                # Whoever comes back to a master that knows him no more begins a new session: nothing to worry about.
-                expected = sentence.code == pb.Refusal.CODE_UNKNOWN_SESSION
-                level = logging.INFO if expected else logging.WARNING
-                name, host = printable(hello.name) or "a peer", printable(hello.host)
-                log.log(level, "refused %s (%s): %s", name, host, sentence.sentence)
-                await link.write(pb.Frame(refusal=sentence))
+        if sentence is None and peer is None:
+            count = sum(other.owner == hello.owner for other in self._peers.values())
+            if count >= self._config.sessions_each:
+                sentence = pb.Refusal(
+                    code=pb.Refusal.CODE_TOO_MANY,
+                    sentence=f"{count} sessions were begun with this token, which is the most that one may have",
+                )
+        return sentence
+
+    @staticmethod
+    async def _refuse(link: Link, hello: pb.Hello | None, sentence: pb.Refusal) -> None:
+        # Whoever comes back to a master that knows him no more begins a new session: nothing to worry about.
+        expected = sentence.code == pb.Refusal.CODE_UNKNOWN_SESSION
+        level = logging.INFO if expected else logging.WARNING
+        name = printable(hello.name) if hello is not None else ""
+        where = link.address or (printable(hello.host) if hello is not None else "this machine")
+        log.log(level, "refused %s (%s): %s", name or "a peer", where, sentence.sentence)
+        await link.write(pb.Frame(refusal=sentence))
+
+    def check_grants(self) -> None:
+        """The tokens have changed: whoever has lost his leaves, and whose secret is new is told it."""
+        for peer in list(self._peers.values()):
+            if peer.grant is None:
+                continue
+            try:
+                self.door.keyring.check_standing(peer.grant)
+            except Denied as denied:
+                log.warning("%s has to leave: %s", peer, denied)
+                peer.leaving = True
+                if peer.pump is None:
+                    self._forget(peer, str(denied))
+                else:
+                    self._parting = asyncio.ensure_future(peer.disconnect(str(denied)))
             else:
-                await self._serve(link, hello, peer)
-        except LinkLost:
-            pass  # gone during the handshake: it will come again
-        finally:
-            await link.close()
+                self._renew(peer)
 
-    async def _read_hello(self, link: Link) -> pb.Hello | None:
-        overdue = asyncio.get_running_loop().call_later(
-            self._config.handshake_timeout, lambda: asyncio.ensure_future(link.close())
-        )
-        try:
-            frame = await link.read()
-        finally:
-            overdue.cancel()
-        if frame is None:
-            return None
-        if frame.WhichOneof("handshake") != "hello":
-            sentence = "a connection begins with a hello: this is a master of manyhands"
-            link.refuse(pb.Refusal(code=pb.Refusal.CODE_INVALID, sentence=sentence))
-            return None
-        return frame.hello
+    def _renew(self, peer: Peer) -> None:
+        """Tell it its token's secret, if it does not know it."""
+        current = self.door.keyring.current_secret(peer.grant) if peer.grant is not None else ""
+        if current and peer.secret and current != peer.secret:
+            peer.secret = current
+            peer.send(pb.Body(renewed=pb.Renewed(secret=current)))
 
-    async def _serve(self, link: Link, hello: pb.Hello, peer: Peer | None) -> None:
+    async def _serve(self, link: Link, hello: pb.Hello, grant: Grant, secret: str, peer: Peer | None) -> None:
         config = self._config
         resumed = peer is not None and hello.resume
         if peer is None:
             self._last_number += 1
             peer = self._peers[hello.session] = Peer(self._last_number, hello)
             self._note_down(peer)
+            peer.grant = grant
             log.info("%s joined from %s", peer, hello.host)
             self.events.joined(peer)
         if self._journal is not None and not resumed and peer.role == pb.ROLE_CLIENT:
@@ -167,6 +231,8 @@ class Sessions:
         if peer.has_ended and self._journal is not None:
             peer.has_ended = False
             self._journal.client_back(hello.session)
+        peer.grant, peer.secret = grant, secret
+        self._renew(peer)
         served = peer
         pump = peer.pump = Pump(
             peer.session,

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -16,13 +15,9 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(autouse=True, scope="session")
-def data_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """What is kept by default, journals and checkpoints, is kept where it is in nobody's way; for daemons, too."""
-    before = os.environ.get("XDG_DATA_HOME")
-    home = tmp_path_factory.mktemp("data-home")
-    os.environ["XDG_DATA_HOME"] = str(home)
-    yield home
-    if before is None:
-        del os.environ["XDG_DATA_HOME"]
-    else:
-        os.environ["XDG_DATA_HOME"] = before
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What is kept by default, journals, checkpoints and tokens, is where it is in nobody's way; for daemons, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        for variable in ("XDG_DATA_HOME", "XDG_STATE_HOME"):
+            patch.setenv(variable, str(tmp_path_factory.mktemp(variable.lower())))
+        yield

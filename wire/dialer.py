@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire.errors import Refused
+from manyhands.wire.credential import Credential
+from manyhands.wire.errors import AccessDenied, Refused
 from manyhands.wire.links import Link, LinkLost, OpenLink
 from manyhands.wire.pump import Pump
 from manyhands.wire.session import Flow, ProtocolError, Session
@@ -44,8 +45,11 @@ class Dialer:
         on_session_lost: Callable[[str, bool], None],
         on_link_lost: Callable[[str], None] = lambda _: None,
         carry: frozenset[str] = frozenset(),
+        credential: Credential | None = None,
     ) -> None:
+        """credential: what is shown to the master each time; it may renew that."""
         self._open_link = open_link
+        self._credential = credential or Credential()
         self._make_hello = make_hello
         self._on_bodies = on_bodies
         self._on_welcome = on_welcome
@@ -117,16 +121,10 @@ class Dialer:
         if self._closing.is_set():  # `close` came while there was nothing to close
             await link.close()
             return None
-        hello = self._make_hello()
-        hello.session = self._session_id
-        hello.resume = self._welcomed
-        hello.received = self._session.received
-        hello.epoch = self._epoch
-        hello.holds = self._holds
         # Reads are never cancelled: a handshake that takes too long is ended by closing the link.
         overdue = asyncio.get_running_loop().call_later(HANDSHAKE_TIMEOUT, lambda: asyncio.ensure_future(link.close()))
         try:
-            await link.write(pb.Frame(hello=hello))
+            await link.write(self._introduction())
             frame = await link.read()
         except LinkLost:
             await link.close()
@@ -140,12 +138,25 @@ class Dialer:
         if frame is None or kind != "refusal":
             raise LinkLost(link.reason)
         refusal = frame.refusal
-        if refusal.code == pb.Refusal.CODE_SHUTTING_DOWN:
+        if refusal.code in {pb.Refusal.CODE_SHUTTING_DOWN, pb.Refusal.CODE_TOO_MANY}:
             raise LinkLost(refusal.sentence)
+        if refusal.code == pb.Refusal.CODE_ACCESS:
+            raise AccessDenied(refusal.sentence)
         if refusal.code == pb.Refusal.CODE_UNKNOWN_SESSION and self._welcomed:
             self._begin_session(refusal.sentence, known=bool(refusal.cluster) and refusal.cluster == self._cluster)
             return None
         raise Refused(refusal.sentence)
+
+    def _introduction(self) -> pb.Frame:
+        """Who we are. It holds the secret, so nobody keeps it: not even a variable, which a traceback may show."""
+        hello = self._make_hello()
+        hello.session = self._session_id
+        hello.resume = self._welcomed
+        hello.received = self._session.received
+        hello.epoch = self._epoch
+        hello.holds = self._holds
+        hello.secret = self._credential.secret
+        return pb.Frame(hello=hello)
 
     @staticmethod
     def _new_session() -> Session:
@@ -174,7 +185,7 @@ class Dialer:
         self._session.resume(welcome.received)
         self._welcomed = True
         self._holds = False
-        pump = Pump(self._session, self._link, self._on_bodies, welcome.heartbeat_interval, welcome.heartbeat_timeout)
+        pump = Pump(self._session, self._link, self._received, welcome.heartbeat_interval, welcome.heartbeat_timeout)
         self._pump = pump
         try:
             self._on_welcome(welcome)
@@ -184,6 +195,13 @@ class Dialer:
             return str(error)
         finally:
             self._pump = None
+
+    def _received(self, bodies: Sequence[pb.Body]) -> None:
+        for body in bodies:
+            if body.HasField("renewed"):
+                self._credential.secret = body.renewed.secret
+                bodies = [other for other in bodies if not other.HasField("renewed")]
+        self._on_bodies(bodies)
 
     async def _pause(self, delay: float) -> None:
         """Wait, but not past `close`."""

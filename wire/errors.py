@@ -25,6 +25,7 @@
         ├── ConnectionFailed                no connection, or no longer
         │   └── MasterUnreachable           nobody answers at the address
         ├── Refused                         the master answered: not you, and why
+        │   └── AccessDenied                no token, a wrong one, or one that does not allow that
         └── SessionLost                     the master no longer knows us, or we closed the session
 
     TaskInterrupted (BaseException)         raised inside a task that is to stop: it was cancelled, or ran too long
@@ -379,6 +380,10 @@ class Refused(InfrastructureError):
 
     def __str__(self) -> str:
         return f"the master at {self.address} refused: {self.reason}" if self.address else self.reason
+
+
+class AccessDenied(Refused):
+    """The master wants a token that is known there and allows what was asked. Fields as of Refused."""
 
 
 class SessionLost(InfrastructureError):

@@ -22,8 +22,12 @@ def _is_tested() -> bool:
     return (int(major), int(minor)) <= _NEWEST_TESTED
 
 
-# They are read when gRPC is imported; whoever did that before us, or set them, has chosen.
-_choices = {"GRPC_ENABLE_FORK_SUPPORT": "0"}
+# They are read when gRPC is imported, or begins; whoever did that before us, or set them, has chosen.
+_choices = {
+    "GRPC_ENABLE_FORK_SUPPORT": "0",
+    # An empty list is an error. This one needs a key that both sides know beforehand, and nobody here has one.
+    "GRPC_SSL_CIPHER_SUITES": "ECDHE-PSK-CHACHA20-POLY1305",
+}
 if _is_tested():
     _choices["GRPC_EXPERIMENTS"] = "-event_engine_client,-event_engine_listener"
 _choices = {} if "grpc" in sys.modules else {name: _choices[name] for name in _choices.keys() - os.environ.keys()}
@@ -33,6 +37,9 @@ try:
     import grpc.aio
 
     from manyhands.protos import manyhands_pb2_grpc as pb_grpc
+
+    # Versions such as 1.71 read some of them only when something begins: this does, and leaves no thread.
+    grpc.ssl_server_credentials([(b"no key", b"no certificate")])
 finally:
     for _name in _choices:  # processes that the user starts choose for themselves
         del os.environ[_name]

@@ -6,12 +6,14 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.grpc_core import grpc, pb_grpc
 from manyhands.wire.links import LinkLost
+from manyhands.wire.pinning import Trust
 
 #: For every channel and server. Why each: docs/architecture.md, "gRPC settings".
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
@@ -56,6 +58,9 @@ class _GrpcLink(ABC):
 
 class DialledLink(_GrpcLink):
     """The end that dialled a master over gRPC."""
+
+    address = ""
+    certificate: bytes | None = None
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._channel = channel
@@ -119,12 +124,34 @@ class DialledLink(_GrpcLink):
         await self._channel.close()
 
 
-async def dial(address: str) -> DialledLink:
-    """Begin a connection to the master at "host:port".
+async def dial(address: str, trust: Trust | None = None) -> DialledLink:
+    """Begin a connection to the master at "host:port"; without `trust`, in plain text.
 
-    Nothing is awaited here: whether the master is there shows in the first read or write.
+    Nothing is awaited here: whether the master is there, and can be trusted, shows in the first read or write.
     """
-    return DialledLink(grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS))
+    if trust is None:
+        return DialledLink(grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS))
+    return DialledLink(grpc.aio.secure_channel(address, _credentials(trust), options=_options(trust)))
+
+
+def open_channel(address: str, trust: Trust | None = None) -> grpc.Channel:
+    """A channel for single calls that block, to the master at "host:port"; without `trust`, in plain text."""
+    if trust is None:
+        return grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+    return grpc.secure_channel(address, _credentials(trust), options=_options(trust))
+
+
+def _credentials(trust: Trust) -> grpc.ChannelCredentials:
+    own = trust.identity
+    return grpc.ssl_channel_credentials(
+        trust.root_pem, own.key_pem if own is not None else None, own.certificate_pem if own is not None else None
+    )
+
+
+def _options(trust: Trust) -> tuple[tuple[str, int | str], ...]:
+    if trust.server_name is None:
+        return CHANNEL_OPTIONS
+    return (*CHANNEL_OPTIONS, ("grpc.ssl_target_name_override", trust.server_name))
 
 
 class AcceptedLink(_GrpcLink):
@@ -133,9 +160,16 @@ class AcceptedLink(_GrpcLink):
     def __init__(self, context: Any) -> None:  # grpc.aio.ServicerContext, which has no usable stubs
         self.reason = "the connection was lost"
         self._context = context
+        self.address = _host_of(context.peer())
         self._over = asyncio.Event()
         #: Why the call is to end with a status that says so.
         self.refusal: pb.Refusal | None = None
+
+    @property
+    def certificate(self) -> bytes | None:
+        """What the peer showed, PEM, and gRPC has verified: only a server that was given a client CA asks for it."""
+        shown: tuple[bytes, ...] = self._context.auth_context().get("x509_pem_cert", ())
+        return shown[0] if shown else None
 
     async def read(self) -> pb.Frame | None:
         """See Link."""
@@ -171,3 +205,8 @@ class AcceptedLink(_GrpcLink):
     async def wait_closed(self) -> None:
         """For the handler: returns once `close` was called."""
         await self._over.wait()
+
+
+def _host_of(peer: str) -> str:
+    """Of what gRPC calls a peer, such as "ipv4:192.0.2.7:40000" or "ipv6:%5B::1%5D:40000", the address alone."""
+    return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")

@@ -17,6 +17,16 @@ class LinkLost(Exception):
 class Link(Protocol):
     """One connection. One reader and one writer at a time; reads are never cancelled."""
 
+    @property
+    def address(self) -> str:
+        """Of an accepted connection: whence it comes, without the port; empty if from this user on this machine."""
+        ...
+
+    @property
+    def certificate(self) -> bytes | None:
+        """Of an accepted connection: what the other side has proved to be, in PEM."""
+        ...
+
     async def read(self) -> pb.Frame | None:
         """The next frame, or None when the connection has ended, for whatever reason."""
         ...
@@ -101,6 +111,8 @@ class MemoryLink:
     """One end of a connection inside a process: frames are handed over, not copied."""
 
     reason = "the connection was closed"
+    address = ""
+    certificate: bytes | None = None
 
     def __init__(self) -> None:
         self._inbox = Inbox()

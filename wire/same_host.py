@@ -15,6 +15,7 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
+from manyhands.wire import access_file
 from manyhands.wire.links import Link
 from manyhands.wire.socket_link import SocketLink
 
@@ -25,14 +26,15 @@ _CREDENTIALS = Struct("3i")
 _EVERYWHERE = "*"
 
 
-async def dial(address: str) -> Link:
-    """Begin a connection to the master at "host:port": the short way if it is there, or else over gRPC."""
-    link = await _dial_here(address) if _IS_SUPPORTED else None
-    if link is not None:
-        return link
-    from manyhands.wire import grpc_links  # only now: a process without gRPC starts sooner, and may be forked
+async def dial(address: str) -> Link | None:
+    """Begin a connection to the master at "host:port"; None unless one of our user listens there on this machine."""
+    return await _dial_here(address) if _IS_SUPPORTED else None
 
-    return await grpc_links.dial(address)
+
+async def find_access_file(address: str) -> str | None:
+    """The path of the access file that this user's master at "host:port" wrote, if there is one."""
+    host, _, port = address.rpartition(":")
+    return access_file.find(int(port), await _resolve(host.strip("[]"), int(port)), _is_this_machine)
 
 
 class SameHostServer:
@@ -73,7 +75,6 @@ class SameHostServer:
 
 
 async def _dial_here(address: str) -> Link | None:
-    """None unless a master of our user listens at `address` on this machine."""
     host, _, port = address.rpartition(":")
     for family, where in await _resolve(host.strip("[]"), int(port)):
         if not _is_this_machine(family, where):

@@ -22,6 +22,9 @@ _FRAME_BYTES_MAX = 4 << 20
 class SocketLink(asyncio.Protocol):
     """Either end. See Link."""
 
+    address = ""  # whoever accepts it has made sure that it is this user
+    certificate: bytes | None = None
+
     def __init__(self, on_connected: Callable[[SocketLink], None] = lambda _: None) -> None:
         self._on_connected = on_connected
         self._inbox = Inbox()

@@ -32,8 +32,8 @@ def run(name: str, scale: Scale) -> list[Reading]:
 async def _watch(system: ManyhandsTcp, scale: Scale) -> list[Reading]:
     from manyhands.protos import manyhands_pb2 as pb
     from manyhands.wire.dialer import Dialer
-    from manyhands.wire.grpc_links import dial
     from manyhands.wire.handshake import make_hello
+    from manyhands.wire.joining import Way
 
     count = scale.count(WORKERS)
     welcomed = 0
@@ -42,13 +42,15 @@ async def _watch(system: ManyhandsTcp, scale: Scale) -> list[Reading]:
         nonlocal welcomed
         welcomed += 1
 
+    way = Way(system.address, "worker")
     dialers = [
         Dialer(
-            lambda: dial(system.address),
+            way.open_link,
             lambda number=number: make_hello(pb.ROLE_WORKER, f"idle-{number}", 16),  # type: ignore[misc]
             lambda _: None,
             on_welcome,
             lambda _reason, _known: None,
+            credential=way.credential,
         )
         for number in range(count)
     ]

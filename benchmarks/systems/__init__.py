@@ -6,6 +6,7 @@ from contextlib import contextmanager, suppress
 from benchmarks.systems.dask_distributed import DaskDistributed
 from benchmarks.systems.manyhands_cluster import (
     ManyhandsEmbedded,
+    ManyhandsPlain,
     ManyhandsSeparate,
     ManyhandsTcp,
     ManyhandsWithoutJournal,
@@ -18,7 +19,7 @@ from benchmarks.systems.ray_tasks import RayTasks
 
 #: The two that the targets speak of.
 JUDGED = (ManyhandsEmbedded.name, ManyhandsSeparate.name)
-OURS = (*JUDGED, ManyhandsTcp.name, ManyhandsWithoutJournal.name)
+OURS = (*JUDGED, ManyhandsTcp.name, ManyhandsPlain.name, ManyhandsWithoutJournal.name)
 PEERS = (ProcessPool.name, MultiprocessingPool.name, RayTasks.name, DaskDistributed.name, ParslHtex.name)
 #: Not a task system: the bare stream, over each transport.
 STREAMS = ("grpc-tcp", "grpc-unix")
@@ -26,7 +27,8 @@ STREAMS = ("grpc-tcp", "grpc-unix")
 TITLES = {
     "manyhands-embedded": "manyhands embedded",
     "manyhands-separate": "manyhands separate daemons",
-    "manyhands-tcp": "manyhands separate daemons, gRPC over TCP",
+    "manyhands-tcp": "manyhands separate daemons, gRPC with TLS and token",
+    "manyhands-plain": "manyhands separate daemons, gRPC without TLS and token",
     "manyhands-no-journal": "manyhands separate daemons, no journal",
     "ppe": "ProcessPoolExecutor",
     "pool": "multiprocessing.Pool",
@@ -42,6 +44,7 @@ _FACTORIES: dict[str, Callable[[], System]] = {
     ManyhandsEmbedded.name: ManyhandsEmbedded,
     ManyhandsSeparate.name: ManyhandsSeparate,
     ManyhandsTcp.name: ManyhandsTcp,
+    ManyhandsPlain.name: ManyhandsPlain,
     ManyhandsWithoutJournal.name: ManyhandsWithoutJournal,
     ProcessPool.name: ProcessPool,
     MultiprocessingPool.name: MultiprocessingPool,

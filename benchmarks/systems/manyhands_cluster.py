@@ -4,6 +4,7 @@ one machine (over a Unix socket) and as they talk between hosts (gRPC).
 
 import os
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -112,8 +113,25 @@ class ManyhandsSeparate(_Manyhands):
 
 
 class ManyhandsTcp(ManyhandsSeparate):
+    """As between hosts. Worker and client find the token that the master has left for its user."""
+
     name = "manyhands-tcp"
-    master_options = ("--tcp-only",)
+    master_options: tuple[str, ...] = ("--tcp-only",)
+    #: What its port negotiates.
+    tls: str | None = "TLSv1.3"
+
+    def start(self) -> None:
+        super().start()
+        if (spoken := _tls_version(self.address)) != self.tls:
+            raise RuntimeError(f"the port of {self.name} negotiates {spoken}, not {self.tls}")
+
+
+class ManyhandsPlain(ManyhandsTcp):
+    """The same without TLS and token."""
+
+    name = "manyhands-plain"
+    master_options = (*ManyhandsTcp.master_options, "--insecure")
+    tls = None
 
 
 class ManyhandsWithoutJournal(ManyhandsSeparate):
@@ -125,6 +143,19 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _tls_version(address: str) -> str | None:
+    """None if nothing there speaks TLS."""
+    host, _, port = address.rpartition(":")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])  # without which gRPC hangs up
+    try:
+        with socket.create_connection((host, int(port)), DAEMON_TIMEOUT) as plain, context.wrap_socket(plain) as secure:
+            return secure.version()
+    except ssl.SSLError:
+        return None
 
 
 def _wait_for_port(port: int, daemon: subprocess.Popen[bytes]) -> None:

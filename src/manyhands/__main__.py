@@ -1,29 +1,36 @@
-"""The command line: manyhands master, worker, local, status."""
+"""The command line: manyhands master, worker, local, status, token."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import shlex
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from manyhands._version import __version__
-from manyhands.addresses import DEFAULT_PORT, check_address
-from manyhands.wire.sizes import parse_bytes
+from manyhands.addresses import DEFAULT_PORT, check_address, check_insecure
+from manyhands.arguments import access_directory, command_parser, default_data_dir, embedded_parser
+
+if TYPE_CHECKING:
+    from manyhands.keys import MasterKeys
+    from manyhands.wire.joining import Keys
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; return the process's exit code."""
     _open_standard_streams()
     argv = sys.argv[1:] if argv is None else argv
-    # Started by Client(), not by people, who do not see it listed.
-    arguments = _embedded_parser().parse_args(argv[1:]) if argv[:1] == ["embedded"] else _parser().parse_args(argv)
+    is_embedded = argv[:1] == ["embedded"]
+    arguments = embedded_parser().parse_args(argv[1:]) if is_embedded else command_parser().parse_args(argv)
     # gRPC's own log lines about refused connections repeat what we say in a sentence.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
-        code = int(arguments.run(arguments))
+        code = int(_COMMANDS[arguments.command](arguments))
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -35,8 +42,11 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:
         # Loaded only now: `--help` should not wait for gRPC.
         from manyhands.wire.errors import ManyhandsError
+        from manyhands.wire.given_certificates import CertificateFault
+        from manyhands.wire.joining import KeysFault
+        from manyhands.wire.tokens import TokenFault
 
-        if isinstance(error, (ManyhandsError, OSError)):
+        if isinstance(error, (ManyhandsError, OSError, KeysFault, TokenFault, CertificateFault)):
             print(f"manyhands: {error}", file=sys.stderr)
             return 1
         raise
@@ -51,167 +61,6 @@ def _open_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest free number: this one
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - as long as the process
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - likewise
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="manyhands",
-        description="One Python worker pool from the machines on your LAN.",
-        epilog="Two terminals are enough: `manyhands master` in one, and the `manyhands worker ...` line that it "
-        "prints in the other.",
-    )
-    parser.add_argument("--version", action="version", version=f"manyhands {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    master = commands.add_parser("master", help="start a master", description="Start a master.")
-    _add_listen(master)
-    journal = master.add_mutually_exclusive_group()
-    journal.add_argument(
-        "--data-dir", type=Path, metavar="DIR",
-        help="keep the journal here: started again with it, the master goes on where it was "
-        "(default: a folder for each port below ~/.local/share/manyhands; none with --port 0)",
-    )  # fmt: skip
-    journal.add_argument("--no-journal", action="store_true", help="keep nothing: all work is lost with the master")
-    master.add_argument(
-        "--heartbeat-timeout", type=_seconds, default=15.0, metavar="SECONDS",
-        help="give up who has been silent for so long (default: 15)",
-    )  # fmt: skip
-    master.add_argument(
-        "--reconnect-timeout", type=_seconds, default=1.0, metavar="SECONDS",
-        help="wait so long for a worker whose connection broke before its tasks run elsewhere (default: 1)",
-    )  # fmt: skip
-    _add_drain(master)
-    _add_verbose(master)
-    master.set_defaults(run=_master)
-
-    worker = commands.add_parser(
-        "worker",
-        help="start a worker",
-        description="Start a worker. It keeps trying until the master is there, and again when it goes away.",
-    )
-    worker.add_argument("address", metavar="HOST:PORT", help="where the master serves")
-    _add_slots(worker)
-    worker.add_argument("--name", default="", help="what others call it (default: host name and process id)")
-    _add_drain(worker)
-    _add_verbose(worker)
-    worker.set_defaults(run=_worker)
-
-    local = commands.add_parser(
-        "local",
-        help="start a master and workers on this machine",
-        description="Start a master and workers on this machine, in one process.",
-    )
-    _add_listen(local)
-    local.add_argument("--workers", type=_positive, default=1, metavar="N", help="how many workers (default: 1)")
-    _add_slots(local)
-    _add_drain(local)
-    _add_verbose(local)
-    local.set_defaults(run=_local)
-
-    status = commands.add_parser(
-        "status", help="show a master's workers and jobs", description="Show a master's workers and jobs."
-    )
-    status.add_argument("address", metavar="HOST:PORT", help="where the master serves")
-    status.add_argument("--json", action="store_true", help="for programs")
-    status.set_defaults(run=_status)
-
-    return parser
-
-
-def _embedded_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="manyhands embedded")
-    parser.add_argument("--dir", type=Path, required=True)
-    parser.add_argument("--workers", type=_positive, required=True)
-    parser.add_argument("--slots", type=_positive, required=True)
-    parser.add_argument("--parent", type=int, required=True)
-    parser.add_argument("--ready-fd", type=int, required=True)
-    parser.add_argument("--data-dir", type=Path)
-    parser.set_defaults(run=_embedded)
-    return parser
-
-
-def _add_listen(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument(
-        "--port",
-        type=_port,
-        default=DEFAULT_PORT,
-        help=f"port to listen on (default: {DEFAULT_PORT}; 0: any free)",
-    )
-    parser.add_argument(
-        "--tcp-only",
-        action="store_true",
-        help="talk gRPC with this user's processes on this machine, too, not the shorter way over a Unix socket",
-    )
-
-
-def _add_slots(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--slots", type=_positive, default=usable_cores(), metavar="N",
-        help="tasks run at the same time by a worker (default: a core each, %(default)s here)",
-    )  # fmt: skip
-
-    parser.add_argument(
-        "--memory", type=_memory, default=0, metavar="SIZE",
-        help="private memory that each slot may use, such as 4GiB: who uses more is killed, and the task fails; mapped "
-        "files and shared memory do not count (default: as much as there is; Linux only)",
-    )  # fmt: skip
-
-
-def _add_drain(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--drain-timeout", type=_seconds, default=30.0, metavar="SECONDS",
-        help="on SIGTERM or Ctrl-C, let running tasks go on for so long (default: 30; a second signal stops at once)",
-    )  # fmt: skip
-
-
-def _add_verbose(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-v", "--verbose", action="store_true", help="say who joins and leaves")
-
-
-def default_data_dir(port: int) -> Path:
-    """Where a master keeps its journal unless told otherwise; see the XDG Base Directory Specification."""
-    base = os.environ.get("XDG_DATA_HOME", "")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "manyhands" / f"master-{port}"
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text!r}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0.0 <= seconds < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of seconds from 0, not {text!r}")
-    return seconds
-
-
-def _memory(text: str) -> int:
-    from manyhands.worker.private_memory import is_countable
-
-    try:
-        size = parse_bytes(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    if not is_countable():
-        raise argparse.ArgumentTypeError("memory can only be limited on Linux, which tells who uses how much")
-    return size
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 65535, not {text!r}")
-    return int(text)
 
 
 def _log(verbose: bool) -> None:
@@ -229,28 +78,83 @@ def _master(arguments: argparse.Namespace) -> int:
     from manyhands.master.config import MasterConfig
 
     _log(arguments.verbose)
-    data_dir = arguments.data_dir
-    if data_dir is None and arguments.port and not arguments.no_journal:
-        data_dir = default_data_dir(arguments.port)
+    data_dir = arguments.data_dir or _own_place(arguments.port)
     config = MasterConfig(
         heartbeat_interval=arguments.heartbeat_timeout / 3,
         heartbeat_timeout=arguments.heartbeat_timeout,
         reconnect_timeout=arguments.reconnect_timeout,
     )
-    where = arguments.host, arguments.port, data_dir
-    return run_daemon(serve_master(*where, config, arguments.drain_timeout, tcp_only=arguments.tcp_only))
+    journal = None if arguments.no_journal else data_dir
+    with _master_keys(arguments, data_dir) as keys:
+        where = arguments.host, arguments.port, journal
+        tcp_only = arguments.tcp_only
+        return run_daemon(serve_master(*where, config, arguments.drain_timeout, keys, tcp_only=tcp_only))
+
+
+def _own_place(port: int) -> Path | None:
+    """Where a master keeps things unless told otherwise; with port 0, which is any, nowhere."""
+    return default_data_dir(port) if port else None
+
+
+@contextlib.contextmanager
+def _master_keys(arguments: argparse.Namespace, data_dir: Path | None) -> Iterator[MasterKeys]:
+    """Who may come in. Without a data directory the tokens go with the master."""
+    from manyhands import keys
+    from manyhands.wire.joining import own_certificates
+
+    if arguments.insecure or arguments.insecure_any_address:
+        check_insecure(arguments.host, any_address=arguments.insecure_any_address)
+        yield keys.no_keys()
+    elif (files := own_certificates(arguments.tls_cert, arguments.tls_key, arguments.tls_ca)) is not None:
+        yield keys.own_certificates(files)
+    elif data_dir is not None:
+        yield keys.token_keys(access_directory(data_dir), _show_command(arguments))
+    else:
+        passing = keys.PassingDirectory()
+        try:
+            yield keys.token_keys(passing.path)
+        finally:
+            passing.remove()
+
+
+def _show_command(arguments: argparse.Namespace) -> str:
+    """What prints the tokens of the master that was started with these."""
+    command = "manyhands token show"
+    if getattr(arguments, "data_dir", None) is not None:
+        return f"{command} --data-dir {shlex.quote(str(arguments.data_dir))}"
+    return command if arguments.port == DEFAULT_PORT else f"{command} --port {arguments.port}"
+
+
+def _joining_keys(arguments: argparse.Namespace) -> Keys:
+    """What to join a master with."""
+    from manyhands.wire.joining import TOKEN_VARIABLE, Keys, make_keys
+
+    if arguments.token:
+        print(
+            "manyhands: warning: every user of this machine can read a --token with `ps`; use MANYHANDS_TOKEN or "
+            "--token-file",
+            file=sys.stderr,
+        )
+    keys = make_keys(arguments.token, arguments.token_file, arguments.tls_cert, arguments.tls_key, arguments.tls_ca)
+    token = keys.written()
+    if token is not None and not arguments.token_file:
+        # What tasks see is not ours to show: whoever submits them need not have this token.
+        keys = Keys(token.written())
+    os.environ.pop(TOKEN_VARIABLE, None)
+    return keys
 
 
 def _worker(arguments: argparse.Namespace) -> int:
     from manyhands.worker.reaper import Reaper
 
     address = check_address(arguments.address)
+    keys = _joining_keys(arguments)
     with Reaper() as reaper:  # before the rest is imported: it is a fork of what is here
         from manyhands.daemons import run_daemon, serve_worker
 
         _log(arguments.verbose)
         size = arguments.slots, arguments.memory
-        return run_daemon(serve_worker(address, arguments.name, *size, arguments.drain_timeout, reaper))
+        return run_daemon(serve_worker(address, keys, arguments.name, *size, arguments.drain_timeout, reaper))
 
 
 def _local(arguments: argparse.Namespace) -> int:
@@ -261,7 +165,9 @@ def _local(arguments: argparse.Namespace) -> int:
 
         _log(arguments.verbose)
         where, size = (arguments.host, arguments.port), (arguments.workers, arguments.slots, arguments.memory)
-        return run_daemon(serve_local(*where, *size, arguments.drain_timeout, reaper, tcp_only=arguments.tcp_only))
+        with _master_keys(arguments, _own_place(arguments.port)) as keys:
+            tcp_only = arguments.tcp_only
+            return run_daemon(serve_local(*where, *size, arguments.drain_timeout, reaper, keys, tcp_only=tcp_only))
 
 
 def _embedded(arguments: argparse.Namespace) -> int:
@@ -280,12 +186,38 @@ def _status(arguments: argparse.Namespace) -> int:
     from manyhands.status import fetch_status, print_status
 
     address = check_address(arguments.address)
-    reply = fetch_status(address)
+    reply = fetch_status(address, _joining_keys(arguments))
     if arguments.json:
         print(json.dumps(reply, indent=2))
     else:
         print_status(address, reply)
     return 0
+
+
+def _token(arguments: argparse.Namespace) -> int:
+    from manyhands import token_command
+
+    directory = access_directory(arguments.data_dir or default_data_dir(arguments.port))
+    match arguments.action:
+        case "show":
+            token_command.show(directory)
+        case "create":
+            token_command.create(directory, arguments.name, arguments.role, arguments.ttl)
+        case "rotate":
+            token_command.rotate(directory, arguments.name)
+        case "revoke":
+            token_command.revoke(directory, arguments.name)
+    return 0
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "master": _master,
+    "worker": _worker,
+    "local": _local,
+    "status": _status,
+    "token": _token,
+    "embedded": _embedded,
+}
 
 
 if __name__ == "__main__":

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import errno
+import ipaddress
 import socket
 
 DEFAULT_PORT = 7077
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 
 
@@ -22,8 +22,21 @@ def host_port(host: str, port: int) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a master that listens at `host`."""
-    return host.strip("[]") in _LOOPBACK
+    """Whether only this machine reaches a master that listens at `host`; a name must mean nothing else."""
+    try:
+        found = socket.getaddrinfo(host.strip("[]"), None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return False
+    return all(ipaddress.ip_address(str(where[0]).partition("%")[0]).is_loopback for *_, where in found)
+
+
+def check_insecure(host: str, *, any_address: bool) -> None:
+    """Whether a master may listen at `host` without access control. Raises AddressFault."""
+    if not (any_address or is_loopback(host)):
+        raise AddressFault(
+            f"--insecure is for loopback addresses only, and {host} is none: everybody who reaches it could run code "
+            "on the workers. Leave --insecure out, or say --insecure-any-address if that is what you want"
+        )
 
 
 def check_address(text: str) -> str:

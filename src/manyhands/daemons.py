@@ -14,14 +14,16 @@ from pathlib import Path
 from typing import Any
 
 from manyhands import idle_memory
-from manyhands.addresses import host_port, why_not_listening
+from manyhands.addresses import host_port, reachable_host, why_not_listening
+from manyhands.keys import MasterKeys
 from manyhands.master.config import MasterConfig
+from manyhands.master.door import Certificates
 from manyhands.master.journal_file import JournalFault
 from manyhands.master.server import Master
 from manyhands.notices import WorkerNotices, print_draining, print_how_to_join
-from manyhands.wire import same_host
 from manyhands.wire.dialer import Dialer
 from manyhands.wire.eventloop import loop_factory
+from manyhands.wire.joining import Keys, Way
 from manyhands.wire.local import LocalUplink
 from manyhands.worker.agent import Agent
 from manyhands.worker.reaper import Reaper
@@ -123,39 +125,64 @@ async def _running(agents: list[Agent], stop: _Stop) -> AsyncIterator[list[async
             task.result()
 
 
+@contextlib.asynccontextmanager
+async def _serving(
+    master: Master, host: str, port: int, keys: MasterKeys, stop: _Stop, data_dir: Path | None = None, *, tcp_only: bool
+) -> AsyncIterator[None]:
+    """Have `master` listen, tell how to join it, and follow what becomes of its tokens, until the block ends."""
+    # Beside certificates of their own, processes of this user have no other way to show who they are.
+    tcp_only = tcp_only or isinstance(keys.keyring, Certificates)
+    try:
+        port = await master.listen(host_port(host, port), tcp_only=tcp_only, identity=keys.identity)
+    except OSError as error:
+        raise why_not_listening(host, port) from error
+    address = host_port(reachable_host(host), port)
+    record = keys.note_address(host, port, address)
+    watching = asyncio.create_task(keys.watch(record, master.check_grants), name="tokens")
+    watching.add_done_callback(lambda task: None if task.cancelled() or not task.exception() else stop.set())
+    print_how_to_join(host, address, keys, data_dir)
+    try:
+        yield
+    finally:
+        if record is not None:
+            record.remove()
+        if watching.done():
+            watching.result()
+        watching.cancel()
+
+
 async def serve_master(
-    host: str, port: int, data_dir: Path | None, config: MasterConfig, drain_timeout: float, *, tcp_only: bool
+    host: str,
+    port: int,
+    data_dir: Path | None,
+    config: MasterConfig,
+    drain_timeout: float,
+    keys: MasterKeys,
+    *,
+    tcp_only: bool,
 ) -> int:
     """`manyhands master`."""
     stop = _Stop()
-    master = Master(config, data_dir=data_dir, on_broken=stop.on_broken_journal)
-    port = await _listen(master, host, port, tcp_only=tcp_only)
-    print_how_to_join(host, port, data_dir)
-    await stop.wait()
-    if not stop.is_broken:
-        await stop.drain(lambda: master.running, master.drain, drain_timeout)
+    master = Master(config, data_dir=data_dir, on_broken=stop.on_broken_journal, keyring=keys.keyring)
+    async with _serving(master, host, port, keys, stop, data_dir, tcp_only=tcp_only):
+        await stop.wait()
+        if not stop.is_broken:
+            await stop.drain(lambda: master.running, master.drain, drain_timeout)
     stop.leave_in_time()
     stop.check_journal(data_dir)
     await master.close()
     return stop.exit_code
 
 
-async def _listen(master: Master, host: str, port: int, *, tcp_only: bool) -> int:
-    """The port (0: any) that `master` listens on from now on. Raises AddressFault."""
-    try:
-        return await master.listen(host_port(host, port), tcp_only=tcp_only)
-    except OSError as error:
-        raise why_not_listening(host, port) from error
-
-
 async def serve_worker(
-    address: str, name: str, slots: int, memory_bytes: int, drain_timeout: float, reaper: Reaper
+    address: str, keys: Keys, name: str, slots: int, memory_bytes: int, drain_timeout: float, reaper: Reaper
 ) -> int:
     """`manyhands worker`."""
     stop = _Stop()
     notices = WorkerNotices(address, slots, memory_bytes)
+    way = Way(address, "worker", keys)
     agent = Agent(
-        partial(Dialer, partial(same_host.dial, address)),
+        partial(Dialer, way.open_link, credential=way.credential),
         name=name,
         slots=slots,
         memory_bytes=memory_bytes,
@@ -177,19 +204,18 @@ async def serve_local(
     memory_bytes: int,
     drain_timeout: float,
     reaper: Reaper,
+    keys: MasterKeys,
     *,
     tcp_only: bool,
 ) -> int:
     """`manyhands local`: a master and workers in this process, for others on this machine to use."""
     stop = _Stop()
-    master = Master()
-    port = await _listen(master, host, port, tcp_only=tcp_only)
+    master = Master(keyring=keys.keyring)
     connect = partial(LocalUplink, master.join)
     agents = [
         Agent(connect, name=f"local-{i}", slots=slots, memory_bytes=memory_bytes, reaper=reaper) for i in range(workers)
     ]
-    async with _running(agents, stop):
-        print_how_to_join(host, port)
+    async with _serving(master, host, port, keys, stop, tcp_only=tcp_only), _running(agents, stop):
         await stop.wait()
         await stop.drain(lambda: master.running, master.drain, drain_timeout)
     await master.close()

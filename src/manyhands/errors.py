@@ -2,6 +2,7 @@
 
 from manyhands.wire.attempt_ends import AttemptEnd
 from manyhands.wire.errors import (
+    AccessDenied,
     CheckpointError,
     ClusterError,
     ConnectionFailed,
@@ -31,6 +32,7 @@ from manyhands.wire.errors import (
 )
 
 __all__ = [
+    "AccessDenied",
     "AttemptEnd",
     "CheckpointError",
     "ClusterError",

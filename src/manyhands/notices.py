@@ -6,8 +6,12 @@ import sys
 from pathlib import Path
 
 from manyhands._version import __version__
-from manyhands.addresses import host_port, is_loopback, reachable_host
+from manyhands.addresses import is_loopback
+from manyhands.keys import MasterKeys
+from manyhands.master.access import Role
+from manyhands.master.door import Certificates
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.token_command import command_for
 from manyhands.wire.sizes import shown
 
 
@@ -16,25 +20,38 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def print_how_to_join(host: str, port: int, data_dir: Path | None = None) -> None:
-    """On stdout: the commands for workers and clients, to be copied; `data_dir`: where the journal is."""
-    address = host_port(reachable_host(host), port)
-    where = "on this machine:" if is_loopback(host) else "on any host:    "
+def print_how_to_join(host: str, address: str, keys: MasterKeys, data_dir: Path | None = None) -> None:
+    """On stdout: the commands for workers and clients, to be copied; `data_dir`: where the journal is.
+
+    Tokens are shown just once, at the start that made them.
+    """
     lines = [
         f"manyhands {__version__}: the master serves at {address}",
-        f"  start a worker {where}  manyhands worker {address}",
-        f'  use it from Python:              Client("{address}")',
-        f"  look at it:                      manyhands status {address}",
+        f"  start a worker:      manyhands worker {address}",
+        f'  use it from Python:  Client("{address}")',
+        f"  look at it:          manyhands status {address}",
     ]
     if data_dir is not None:
-        lines.append(f"  its journal:                     {data_dir}")
-    if is_loopback(host):
-        lines.append("  for other machines, start it with --host 0.0.0.0")
+        lines.append(f"  its journal:         {data_dir}")
+    if isinstance(keys.keyring, Certificates):
+        lines.append("  who joins it needs:  --tls-cert, --tls-key, --tls-ca (Client: tls_cert=, tls_key=, tls_ca=)")
+    elif keys.store is not None:
+        lines.append("On this machine you need no token. Elsewhere, or as another user, put it before the command:")
+        if keys.is_new:
+            lines += [
+                f"  MANYHANDS_TOKEN={written} {command_for(Role(role), address)}"
+                for role, written in keys.written_tokens().items()
+            ]
+        if keys.show_command:
+            again = "They are shown this once; to see them again: " if keys.is_new else "  to see it: "
+            lines.append(f"{again}{keys.show_command}")
     else:
+        who = "everybody on this machine" if is_loopback(host) else f"everybody who reaches {address}"
         lines.append(
-            f"warning: anybody who can reach {address} can run code on its workers, for access control is not there "
-            "yet; use it only on a network you trust, or bind 127.0.0.1"
+            f"warning: {who} can run code as the workers' user: there are no tokens and there is no encryption"
         )
+    if is_loopback(host):
+        lines.append("For other machines, start it with --host 0.0.0.0")
     print("\n".join(lines), flush=True)  # noqa: T201 - what the commands are for
 
 

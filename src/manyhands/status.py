@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
 from manyhands.notices import counted
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire.errors import MasterUnreachable
+from manyhands.wire.errors import AccessDenied, MasterUnreachable
+from manyhands.wire.eventloop import loop_factory
 from manyhands.wire.grpc_core import grpc, pb_grpc
-from manyhands.wire.grpc_links import CHANNEL_OPTIONS, reason_of
+from manyhands.wire.grpc_links import open_channel, reason_of
+from manyhands.wire.joining import Keys, Way
+from manyhands.wire.links import LinkLost
 
 _TIMEOUT = 5.0
 
 
-def fetch_status(address: str) -> dict[str, Any]:
-    """The master's status as plain values. Raises MasterUnreachable."""
-    with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+def fetch_status(address: str, keys: Keys = Keys()) -> dict[str, Any]:  # noqa: B008 - frozen
+    """The master's status as plain values. Raises MasterUnreachable, AccessDenied."""
+    way = Way(address, "read-only", keys)
+    try:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            trust = runner.run(way.find_trust())
+    except LinkLost as lost:
+        raise MasterUnreachable(address, str(lost)) from None
+    with open_channel(address, trust) as channel:
         stub = pb_grpc.MasterStub(channel)
         try:
-            reply = stub.GetStatus(pb.StatusRequest(), timeout=_TIMEOUT)
+            reply = stub.GetStatus(pb.StatusRequest(secret=way.credential.secret), timeout=_TIMEOUT)
         except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.UNAUTHENTICATED:
+                raise AccessDenied(reason_of(error), address) from None
             raise MasterUnreachable(address, reason_of(error)) from None
     status = MessageToDict(reply, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
     numbered: dict[str, Any] = _with_numbers(status)

@@ -40,6 +40,7 @@ class LinkEnd:
         self.read = self._inbox.get
         self.read_all = self._inbox.get_all
         self.reason = "the connection was closed"
+        self.address, self.certificate = "", None
         self.other: LinkEnd
         self.closed = False
         self._last_arrival = 0.0

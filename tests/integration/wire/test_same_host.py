@@ -12,11 +12,11 @@ import pytest
 
 from manyhands.master.server import Master
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire import same_host
 from manyhands.wire.dialer import Dialer
 from manyhands.wire.eventloop import loop_factory
 from manyhands.wire.grpc_links import DialledLink
 from manyhands.wire.handshake import make_hello
+from manyhands.wire.joining import Way
 from manyhands.wire.links import Link
 from manyhands.wire.socket_link import SocketLink
 
@@ -44,8 +44,10 @@ async def kind_of_link(address: str) -> type[Link]:
     links: list[Link] = []
     welcomed = asyncio.Event()
 
+    way = Way(address, "client")
+
     async def open_link() -> Link:
-        links.append(await same_host.dial(address))
+        links.append(await way.open_link())
         return links[-1]
 
     dialer = Dialer(

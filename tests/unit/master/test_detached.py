@@ -20,11 +20,11 @@ def test_results_are_kept_for_a_week_after_the_jobs_end() -> None:
         for job, name in ((1, "ended"), (2, "open")):
             journal.opened(job, b"session", job, pb.OpenJob(name=name, detach=True))
             journal.detached(job)
-            assert detached.add(name, job)
+            assert detached.add("", name, job)
         journal.finished(1)
         for days, names in ((6.9, ["ended", "open"]), (0.2, ["open"]), (70.0, ["open"])):
             disk.clock += days * 86400.0
             detached._expire()  # as every ten minutes
-            assert list(detached._by_name) == names
+            assert [name for _, name in detached._by_name] == names
 
     asyncio.run(story())

@@ -31,6 +31,7 @@ EXAMPLES = [
     errors.ConnectionFailed("host:7077", "reset"),
     errors.MasterUnreachable(address="host:7077", reason="timed out"),
     errors.Refused("Python 3.12 here, 3.11 there"),
+    errors.AccessDenied("it wants a token", "h:1"),
     errors.SessionLost("the master was restarted"),
     errors.MasterFull("database or disk is full"),
     errors.JobNameTaken("there is a detached job 'x' already"),
