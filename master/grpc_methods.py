@@ -34,8 +34,9 @@ def make_server(options: Sequence[tuple[str, Any]]) -> grpc.aio.Server:
                 future: asyncio.Future[Any] = super()._make_request_call_future(method)
                 return future
 
-        arguments = _server._augment_channel_arguments(options, None)
-        server._server = OwnMethods(cygrpc.get_working_loop(), None, (), None, arguments, None)
+        arguments = _server._augment_channel_arguments(options, None)  # noqa: SLF001 - as its constructor does
+        core = OwnMethods(cygrpc.get_working_loop(), None, (), None, arguments, None)
+        server._server = core  # type: ignore[attr-defined]  # noqa: SLF001 - there is no other way in
     logging.getLogger("grpc._cython.cygrpc").addFilter(_is_ours)
     return server
 

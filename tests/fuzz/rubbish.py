@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
+from collections.abc import Iterable
 from random import Random
 
 from tests.fuzz.plausible import PlausibleClient, PlausibleWorker
@@ -15,6 +16,7 @@ from manyhands.wire.handshake import make_hello
 from manyhands.wire.same_host import _name
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+_METHOD = b"/manyhands.v1.Master/Connect"
 #: HTTP/2 frame types.
 _DATA, _HEADERS, _SETTINGS = 0, 1, 4
 
@@ -34,30 +36,32 @@ def _literal(name: bytes, value: bytes) -> bytes:
     return b"\0" + bytes((len(name),)) + name + bytes((len(value),)) + value
 
 
-_REQUEST = b"".join(
-    _literal(name, value)
-    for name, value in (
+def _headers(path: bytes) -> bytes:
+    fields = (
         (b":method", b"POST"),
         (b":scheme", b"http"),
-        (b":path", b"/manyhands.v1.Master/Connect"),
+        (b":path", path),
         (b":authority", b"localhost"),
         (b"content-type", b"application/grpc"),
         (b"te", b"trailers"),
     )
-)
+    return _frame(_HEADERS, 4, 1, b"".join(_literal(name, value) for name, value in fields))
 
 
 def _grpc_message(data: bytes) -> bytes:
     return b"\0" + struct.pack(">I", len(data)) + data
 
 
-def _call(rng: Random) -> list[bytes]:
-    """A call that is nearly right: preface, settings, headers, messages."""
-    messages = [_message(rng) for _ in range(rng.randrange(1, 4))]
+def call(path: bytes, *messages: bytes) -> bytes:
+    """The beginning of a call of that method."""
+    return b"".join(_call(path, messages))
+
+
+def _call(path: bytes, messages: Iterable[bytes]) -> list[bytes]:
     return [
         _PREFACE,
         _frame(_SETTINGS, 0, 0, b""),
-        _frame(_HEADERS, 4, 1, _REQUEST),
+        _headers(path),
         *[_frame(_DATA, 0, 1, _grpc_message(each)) for each in messages],
     ]
 
@@ -108,7 +112,7 @@ def at_the_port(rng: Random) -> list[bytes]:
         return [_tls(rng) for _ in range(rng.randrange(1, 3))]
     if kind == 2:
         return [b"GET / HTTP/1.1\r\nHost: x\r\n" + rng.randbytes(rng.randrange(100)) + b"\r\n\r\n"]
-    call = _call(rng)
+    call = _call(_METHOD, [_message(rng) for _ in range(rng.randrange(1, 4))])
     if kind == 3:  # one of them wrong
         at = rng.randrange(len(call))
         call[at] = _flipped(call[at], rng)
