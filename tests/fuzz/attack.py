@@ -127,6 +127,8 @@ class Attack:
         answered = await self._until(lambda: self._welcome or bool(self._refusal))
         if is_wrong:
             self._count(HELLO, answered=answered)
+        elif self._refusal == "CODE_TOO_MANY":
+            self._tally.statuses[self._refusal] += 1
         elif not self._welcome:
             self._tally.crashes.append(
                 f"session {self.seed}: a whole hello was not welcomed: {self._refusal or 'nothing'}"

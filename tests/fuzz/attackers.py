@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sys
 import time
 import traceback
@@ -16,8 +15,9 @@ from tests.fuzz.attack import Attack, Nature
 from tests.fuzz.tally import Tally
 
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire import grpc_links, same_host
+from manyhands.wire import grpc_links
 from manyhands.wire.eventloop import loop_factory
+from manyhands.wire.joining import Way
 from manyhands.wire.links import Link
 
 #: Sessions at a time, on each way in.
@@ -41,7 +41,13 @@ def may_change(body: pb.Body) -> bool:
     return not (1 << _LIFE_BITS) <= job < (1 << _LIFE_BITS) + (1 << 32)
 
 
-async def attack_master(address: str, seed: str, seconds: float, inputs: int, nature: Nature) -> Tally:
+async def attack_master(address: str, seed: str, seconds: float, inputs: int) -> Tally:
+    """Attackers with valid tokens, found as any joiner of this user finds them; plain bytes come without."""
+    client, worker = Way(address, "client"), Way(address, "worker")
+    trust = await client.find_trust()
+    await worker.find_trust()
+    secrets = client.credential.secret, worker.credential.secret
+    nature = Nature(*secrets, is_shared=True, may_change=may_change)
     tally = Tally()
     end = time.monotonic() + seconds
     sessions = 0
@@ -66,7 +72,8 @@ async def attack_master(address: str, seed: str, seconds: float, inputs: int, na
                 if way == "bytes":
                     await rubbish.throw(address, Random(name), tally)
                 else:
-                    await session(await (same_host if way == "socket" else grpc_links).dial(address), name)
+                    link = await (client.open_link() if way == "socket" else grpc_links.dial(address, trust))
+                    await session(link, name)
             except OSError as error:
                 tally.crashes.append(f"{name}: the master does not take connections any more: {error}")
 
@@ -82,17 +89,8 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--inputs", type=int, default=sys.maxsize)
     arguments = parser.parse_args()
-    nature = Nature(
-        # Not as arguments, which everybody on the machine can read.
-        client_secret=os.environ.get("FUZZ_CLIENT_SECRET", ""),
-        worker_secret=os.environ.get("FUZZ_WORKER_SECRET", ""),
-        is_shared=True,
-        may_change=may_change,
-    )
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        tally = runner.run(
-            attack_master(arguments.address, arguments.seed, arguments.seconds, arguments.inputs, nature)
-        )
+        tally = runner.run(attack_master(arguments.address, arguments.seed, arguments.seconds, arguments.inputs))
     print(json.dumps(tally.as_json()))
     return 0
 

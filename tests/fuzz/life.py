@@ -18,7 +18,7 @@ from random import Random
 from typing import Any
 
 from tests.fuzz.attack import Attack, Nature
-from tests.fuzz.memory_store import MemoryStore
+from tests.fuzz.memory_store import LifeStore, MemoryStore
 from tests.fuzz.plausible import ITEM
 from tests.fuzz.tally import Tally
 from tests.support.builders import packed
@@ -93,7 +93,8 @@ class LifeUnderAttack:
 
     def _begin_life(self) -> None:
         identity, epoch, kept = self._store.begin()
-        journal = Journal(self._store, on_broken=lambda error: self._fault(f"the journal broke: {error!r}"))
+        self._life_store = LifeStore(self._store)
+        journal = Journal(self._life_store, on_broken=lambda error: self._fault(f"the journal broke: {error!r}"))
         self.life = Life(CONFIG, Random(self._rng.random()), epoch, identity, journal)
         self.life.restore(kept)
         self._serving: set[asyncio.Task[None]] = set()
@@ -197,7 +198,7 @@ class LifeUnderAttack:
             await old.sessions.close()
             if self._serving:
                 await asyncio.wait(self._serving)
-            await asyncio.sleep(0.02)
+            self._life_store.is_over = True
             self._begin_life()
             self.life.engine.scheduler.check_invariants()
         except Exception:
@@ -208,8 +209,8 @@ class LifeUnderAttack:
         await self.life.sessions.close()
         if self._serving:
             await asyncio.wait(self._serving)
+        self._life_store.is_over = True
         logging.getLogger("manyhands").removeHandler(self._handler)
-        self._store.close()
 
 
 async def _welcomed(link: MemoryLink, role: pb.Role, rng: Random) -> None:

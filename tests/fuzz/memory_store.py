@@ -1,4 +1,4 @@
-"""A journal's store in memory: real SQLite, committed at once."""
+"""A journal's store in memory: real SQLite, committed at once; a life of a master that is over writes nothing more."""
 
 from __future__ import annotations
 
@@ -12,20 +12,30 @@ from manyhands.master.journal_schema import Kept, begin_life, create, read, read
 
 
 class MemoryStore:
-    """See `group_commit.Store`. Build it inside the running loop."""
+    """What outlives the lives."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._db = sqlite3.connect(":memory:", isolation_level=None)
-        self._db.execute("BEGIN")
-        create(self._db, b"fuzzed")
-        self._db.execute("COMMIT")
+        self.db = sqlite3.connect(":memory:", isolation_level=None)
+        self.db.execute("BEGIN")
+        create(self.db, b"fuzzed")
+        self.db.execute("COMMIT")
 
     def begin(self) -> tuple[bytes, int, Kept]:
         """A new life: (the journal's identity, the life's number, what is kept)."""
-        return *begin_life(self._db), read(self._db)
+        return *begin_life(self.db), read(self.db)
+
+
+class LifeStore:
+    """See `group_commit.Store`: one life's. Build it inside the running loop."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._db = store.db
+        self.is_over = False
 
     def commit(self, batches: Sequence[Batch], on_end: Callable[[Exception | None], None]) -> None:
+        if self.is_over:
+            return
         try:
             write(self._db, list(batches))
         except Exception as error:
@@ -40,6 +50,3 @@ class MemoryStore:
 
     def wall(self) -> float:
         return time.time()
-
-    def close(self) -> None:
-        self._db.close()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Iterable
 from random import Random
 
 from tests.fuzz.plausible import PlausibleClient, PlausibleWorker
-from tests.fuzz.tally import TCP, UNIX, Tally
+from tests.fuzz.tally import TCP, TLS, UNIX, Tally
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.handshake import make_hello
@@ -144,13 +145,17 @@ def at_the_socket(rng: Random) -> list[bytes]:
 
 async def throw(address: str, rng: Random, tally: Tally) -> None:
     """One connection's worth of bytes. Raises OSError if there is none."""
-    loop = asyncio.get_running_loop()
     host, _, port = address.rpartition(":")
-    is_port = rng.random() < 0.5
+    way = rng.random()
+    if way < 0.25:  # whoever wants to may agree on TLS
+        await _throw_within_tls(host, int(port), at_the_port(rng), tally)
+        return
+    is_port = way < 0.55
     kind, writes = (TCP, at_the_port(rng)) if is_port else (UNIX, at_the_socket(rng))
     with socket.socket(socket.AF_INET if is_port else socket.AF_UNIX) as connection:
         connection.setblocking(False)
-        await loop.sock_connect(connection, (host, int(port)) if is_port else _name(host, int(port)))
+        where = (host, int(port)) if is_port else _name(host, int(port))
+        await asyncio.get_running_loop().sock_connect(connection, where)
         tally.sessions += 1
         for data in writes:
             outcome = await _send(connection, data)
@@ -159,6 +164,39 @@ async def throw(address: str, rng: Random, tally: Tally) -> None:
                 return
         if rng.random() < 0.02:
             await asyncio.sleep(HALF_OPEN)
+
+
+async def _throw_within_tls(host: str, port: int, writes: list[bytes], tally: Tally) -> None:
+    anybody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
+    anybody.set_alpn_protocols(["h2"])
+    try:
+        reader, writer = await asyncio.open_connection(host, port, ssl=anybody)
+    except ssl.SSLError:  # the master serves plain text
+        return
+    tally.sessions += 1
+    try:
+        for data in writes:
+            outcome = await _write(reader, writer, data)
+            tally.inputs[TLS, outcome] += 1
+            if outcome == "closed":
+                return
+    finally:
+        writer.close()
+
+
+async def _write(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: bytes) -> str:
+    if writer.is_closing():
+        return "closed"
+    writer.write(data)
+    try:
+        async with asyncio.timeout(ANSWER):
+            answer = await reader.read(1 << 16)
+    except TimeoutError:
+        return "accepted"
+    except OSError:
+        return "closed"
+    return "refused" if answer else "closed"
 
 
 async def _send(connection: socket.socket, data: bytes) -> str:

@@ -62,6 +62,8 @@ class Processes:
         self._folder = folder
         self._tell = tell
         self._all: dict[str, subprocess.Popen[str]] = {}
+        #: Tokens and their access file are where nobody else's are.
+        self._env = {**os.environ, "XDG_STATE_HOME": str(folder / "state"), "XDG_DATA_HOME": str(folder / "data")}
 
     def __enter__(self) -> Self:
         return self
@@ -77,13 +79,13 @@ class Processes:
                 process.kill()
                 process.wait()
 
-    def start(self, name: str, *words: str, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    def start(self, name: str, *words: str) -> subprocess.Popen[str]:
         """`python -m WORDS`, with its stdout in our hands and its stderr in a file."""
         with self._log(name).open("a") as log:
             self._all[name] = process = subprocess.Popen(
                 [sys.executable, "-X", "faulthandler", "-m", *words],
                 cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
-                env={**os.environ, **(env or {})}, start_new_session=True,
+                env=self._env, start_new_session=True,
             )  # fmt: skip
         return process
 
@@ -92,7 +94,8 @@ class Processes:
         with self._log(name).open("a") as log:
             self._all[name] = process = subprocess.Popen(
                 [sys.executable, "-P", "-X", "faulthandler", "-m", "manyhands", *words],
-                cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True, start_new_session=True,
+                cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True, env=self._env,
+                start_new_session=True,
             )  # fmt: skip
         return process
 

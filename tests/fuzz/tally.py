@@ -14,10 +14,10 @@ CLIENT, WORKER, FRAME = (
 )
 BLOCK = "block codec"
 HELLO = "handshake, one field changed"
-TCP, UNIX = "bytes at the TCP port", "bytes at the Unix socket"
+TCP, TLS, UNIX = "bytes at the TCP port", "bytes within TLS", "bytes at the Unix socket"
 
 ONE_FIELD = (CLIENT, WORKER, FRAME)
-CLASSES = (*ONE_FIELD, BLOCK, HELLO, TCP, UNIX)
+CLASSES = (*ONE_FIELD, BLOCK, HELLO, TCP, TLS, UNIX)
 
 #: accepted: it was acknowledged, or is nothing that anybody would answer, and the connection stands. refused: a refusal
 #: or a status said why. closed: the connection was ended without a word. silent: neither, in the time allowed.
