@@ -14,11 +14,15 @@ from tests.fuzz.plausible import PlausibleClient, PlausibleWorker, Player
 from tests.fuzz.tally import BLOCK, CLIENT, FRAME, HELLO, WORKER, Tally
 
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.grpc_links import DialledLink
 from manyhands.wire.handshake import make_hello
 from manyhands.wire.links import Link, LinkLost
 
 #: An input that has no answer for so long, in seconds, has none.
 PATIENCE = 20.0
+
+#: What a link over gRPC says if there was no status.
+HUNG_UP = "the master closed the connection"
 
 #: Inputs of one session, and whole messages that lead up to them, at most.
 INPUTS, CONTEXT = 60, 6
@@ -92,6 +96,8 @@ class Attack:
 
     def _on_end(self, reading: asyncio.Task[None]) -> None:
         self._is_over = True
+        if isinstance(self._link, DialledLink) and self._link.reason != HUNG_UP:
+            self._refusal = self._refusal or "a status of gRPC"
         self._news.set()
 
     async def _until(self, holds: Callable[[], bool]) -> bool:
