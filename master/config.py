@@ -27,6 +27,10 @@ class MasterConfig:
     result_timeout: float = 7 * 86400.0
     #: A connection that has not said hello by then is closed.
     handshake_timeout: float = 10.0
+    #: What a client may have queued, and how many jobs open; see `limits`. 0: by the machine's memory.
+    client_bytes: int = 0
+    client_tasks: int = 100_000_000
+    client_jobs: int = 10_000
     #: Definitions kept beyond those that open tasks need.
     definition_bytes: int = 64 << 20
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)
