@@ -89,8 +89,9 @@ class AccessStore:
         return found.st_ino, found.st_mtime_ns
 
     def note_address(self, address: str) -> None:
-        """Where the master serves, for the lines that `manyhands token` prints."""
-        private_file.write(self._address, address.encode())
+        """Where the master serves, for the lines that `manyhands token` prints. Raises OSError."""
+        if address != self.noted_address():
+            private_file.write(self._address, address.encode())
 
     def noted_address(self) -> str:
         """Where it served last."""

@@ -55,24 +55,24 @@ class Open:
 
 
 class Tokens:
-    """Tokens, which may be exchanged for others while the master runs."""
+    """Tokens, which may become others while the master runs."""
 
-    def __init__(self, access: Access, clock: Callable[[], float] = time.time) -> None:
-        """`clock`: Unix time."""
-        self.access = access
+    def __init__(self, look: Callable[[], Access], clock: Callable[[], float] = time.time) -> None:
+        """look: the tokens as they are now; clock: Unix time."""
+        self._look = look
         self._clock = clock
 
     def grant(self, secret: str, certificate: bytes | None, session_owner: str | None) -> Grant:
         """See Keyring."""
-        return self.access.grant(secret, self._clock(), session_owner)
+        return self._look().grant(secret, self._clock(), session_owner)
 
     def check_standing(self, grant: Grant) -> None:
         """See Keyring."""
-        self.access.check_standing(grant, self._clock())
+        self._look().check_standing(grant, self._clock())
 
     def current_secret(self, grant: Grant) -> str:
         """See Keyring."""
-        return self.access.current_secret(grant.name)
+        return self._look().current_secret(grant.name)
 
 
 class Certificates:

@@ -16,6 +16,8 @@ from manyhands.master.detached import Detached
 from manyhands.master.intake import Intake
 from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import Kept
+from manyhands.master.limits import Ledger, QueueLimits
+from manyhands.master.machine_memory import machine_memory
 from manyhands.master.peers import Peer
 from manyhands.master.records import JobRecord
 from manyhands.master.scheduler import Scheduler
@@ -43,9 +45,11 @@ class Engine:
         self.peers: dict[int, Peer] = {}
         self.records: dict[int, JobRecord] = {}
         detached = self._detached = None if journal is None else Detached(journal, config.result_timeout)
-        self._delivery = Delivery(self.peers, self.records, journal, detached)
+        limits = QueueLimits.of_machine(machine_memory(), config.client_bytes, config.client_tasks, config.client_jobs)
+        self.ledger = Ledger(limits, self._on_room)
+        self._delivery = Delivery(self.peers, self.records, journal, detached, self.ledger)
         intake = self._intake = Intake(
-            self.records, self._definitions, self._delivery, self._handle, journal, detached, first_number
+            self.records, self._definitions, self._delivery, self._handle, journal, detached, self.ledger, first_number
         )
         #: Workers of an earlier life that are not back; nothing is handed out while the timer waits for them.
         self._missing_workers = 0
@@ -134,6 +138,13 @@ class Engine:
             log.warning("the journal can be written again")
         self._announce()
 
+    def _on_room(self, client: int, is_short: bool) -> None:
+        """A client has too much queued, or no more."""
+        peer = self.peers.get(client)
+        if peer is not None:
+            log.info("%s has %s", peer, "much queued, and is told to wait" if is_short else "room again")
+            self._send_cluster(peer)
+
     def drain(self) -> None:
         """Hand out nothing more, and ask for what has not started."""
         self._is_draining = True
@@ -150,7 +161,8 @@ class Engine:
         scheduler = self.scheduler
         trouble = self._journal.trouble if self._journal is not None else ""
         workers = sum(not worker.draining for worker in scheduler.workers.values())
-        cluster = pb.Cluster(workers=workers, slots=scheduler.slots, trouble=trouble)
+        is_short = self.ledger.is_short(peer.number)
+        cluster = pb.Cluster(workers=workers, slots=scheduler.slots, trouble=trouble, short_of_room=is_short)
         peer.send(pb.Body(cluster=cluster))
 
     def _tune_all(self) -> None:

@@ -113,12 +113,13 @@ class BlockArrived:
 
 @dataclass(frozen=True, slots=True)
 class BlockRefused:
-    """A block came for which there is no room: its tasks fail at once."""
+    """A block came for which there is no room: its tasks fail at once. `limit`: on queued work, if it is that."""
 
     job: int
     first: int
     count: int
     reason: str
+    limit: str = ""
 
 
 @dataclass(frozen=True, slots=True)

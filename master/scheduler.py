@@ -292,15 +292,9 @@ class Scheduler:
         job.count += event.count
         job.done.add(event.first, job.count)
         job.failed += event.count
-        return [
-            DeliverFailure(
-                job.number,
-                job.client,
-                pb.Failure(index=index, kind=pb.Failure.KIND_NO_ROOM, text=event.reason),
-                (),
-            )
-            for index in range(event.first, job.count)
-        ]
+        kind = pb.Failure.KIND_NO_ROOM
+        message = pb.Failure(index=event.first, end=job.count, kind=kind, text=event.reason, limit=event.limit)
+        return [DeliverFailure(job.number, job.client, message, ())]
 
     def _on_job_sealed(self, event: ev.JobSealed, now: float) -> list[Command]:
         job = self._pool.jobs.get(event.job)

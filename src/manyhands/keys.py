@@ -10,11 +10,12 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from manyhands.addresses import reachable_host
 from manyhands.master import certificate
+from manyhands.master.access import Access
 from manyhands.master.access_store import AccessFault, AccessStore
 from manyhands.master.certificate import ServerIdentity
 from manyhands.master.door import Certificates, Keyring, Open, Tokens
@@ -32,23 +33,25 @@ WATCH_INTERVAL = 1.0
 class MasterKeys:
     """What a master needs of it.
 
-    is_new: the tokens were made just now; show_command: what prints them, if anything does.
+    look: the tokens of the `store` as they are now; is_new: they were made just now; show_command: what prints them, if
+    anything does.
     """
 
     identity: ServerIdentity | None
     keyring: Keyring
     store: AccessStore | None = None
+    look: Callable[[], Access] = lambda: Access(())
     is_new: bool = False
     show_command: str = ""
 
     def written_tokens(self) -> dict[str, str]:
         """By role: the tokens that the first start made, as far as they are still there; for people and for joiners."""
-        if self.store is None:
+        if self.identity is None:
             return {}
-        pinned = certificate.fingerprint(self.store.certificate())
+        pinned = certificate.fingerprint(self.identity.certificate_pem)
         return {
             entry.name: Token(pinned, entry.secret).written()
-            for entry in self.store.tokens().entries
+            for entry in self.look().entries
             if entry.name == entry.role
         }
 
@@ -56,29 +59,48 @@ class MasterKeys:
         """The master serves there from now on: this user's processes shall find its tokens."""
         if self.store is None:
             return None
-        self.store.note_address(address)
         record = AccessRecord(socket.gethostname(), (reachable_host(host),), port, os.getpid(), self.written_tokens())
-        record.write()
+        try:
+            self.store.note_address(address)
+            record.write()
+        except OSError as error:  # whoever has a token can come all the same
+            log.warning("processes of this user need a token, too: %s cannot be written (%s)", record.path, error)
         return record
 
     async def watch(self, record: AccessRecord | None, on_change: Callable[[], None]) -> None:
         """As long as the master runs: take up what `manyhands token` changes, and what expires; `on_change` tells."""
-        store, keyring = self.store, self.keyring
-        if store is None or record is None or not isinstance(keyring, Tokens):
+        if self.store is None or record is None:
             return
-        stamp = store.stamp()
+        told = dict(record.tokens)
         while True:
             await asyncio.sleep(WATCH_INTERVAL)
-            try:
-                seen = store.stamp()
-                if seen != stamp:
-                    keyring.access = store.tokens()
-                    record = AccessRecord(record.host, record.addresses, record.port, record.pid, self.written_tokens())
-                    record.write()
-                    stamp = seen
-            except AccessFault as fault:
-                log.error("the tokens stay as they were: %s", fault)  # noqa: TRY400 - no trace could help
             on_change()
+            try:
+                if told != (told := self.written_tokens()):
+                    replace(record, tokens=told).write()
+            except OSError as error:
+                log.warning("processes of this user need a token, too: %s cannot be written (%s)", record.path, error)
+
+
+class _Looked:
+    """A store's tokens, read when they have changed; as they were, while they cannot be read."""
+
+    def __init__(self, store: AccessStore) -> None:
+        self._store = store
+        self._stamp = store.stamp()
+        self._access = store.tokens()
+        self._complaint = ""
+
+    def __call__(self) -> Access:
+        try:
+            stamp = self._store.stamp()
+            if stamp != self._stamp:
+                self._access, self._stamp = self._store.tokens(), stamp
+        except AccessFault as fault:
+            if self._complaint != (complaint := str(fault)):  # once, not at every look
+                self._complaint = complaint
+                log.warning("what `manyhands token` changes is not taken up: %s", fault)
+        return self._access
 
 
 def no_keys() -> MasterKeys:
@@ -98,10 +120,10 @@ def token_keys(directory: Path, show_command: str = "") -> MasterKeys:
     """Those kept in `directory`, which are made if there are none. Raises AccessFault."""
     store = AccessStore(directory)
     is_new = store.create(certificate.make, time.time())
-    identity = store.identity()
-    return MasterKeys(
-        ServerIdentity(identity.certificate_pem, identity.key_pem), Tokens(store.tokens()), store, is_new, show_command
-    )
+    own = store.identity()
+    look = _Looked(store)
+    identity = ServerIdentity(own.certificate_pem, own.key_pem)
+    return MasterKeys(identity, Tokens(look), store, look, is_new, show_command)
 
 
 class PassingDirectory:

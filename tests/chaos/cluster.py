@@ -18,6 +18,10 @@ from tests.chaos.proxy import Link
 from tests.chaos.tasks import STARTS_VARIABLE, WORKER_VARIABLE
 from tests.support.processes import is_alive
 
+from manyhands.arguments import access_directory
+from manyhands.keys import token_keys
+from manyhands.wire.joining import TOKEN_VARIABLE
+
 ROOT = Path(__file__).parents[2]
 DAEMON = (sys.executable, "-P", Path(__file__).with_name("daemon.py"))
 #: What a daemon may take to end in good order, in seconds.
@@ -134,6 +138,8 @@ class Cluster:
         self._seed = seed
         self.data_dir = data_dir
         self._heartbeat_timeout = heartbeat_timeout
+        # Everybody comes through a link of his own, at whose address no access file lies.
+        self._tokens = token_keys(access_directory(data_dir)).written_tokens()
         self.workers = {f"worker-{n}": self._worker(f"worker-{n}", slots) for n in range(workers)}
         self.clients = {f"client-{n}": self._client(f"client-{n}") for n in range(clients)}
         self.links = {name: Link(name, lambda: ("127.0.0.1", self.port)) for name in (*self.workers, *self.clients)}
@@ -159,7 +165,7 @@ class Cluster:
             )  # fmt: skip
 
         worker = Managed(name, command, self.folder / f"{name}.log", self.folder)
-        worker.env = {STARTS_VARIABLE: str(self.starts), WORKER_VARIABLE: name}
+        worker.env = {TOKEN_VARIABLE: self._tokens["worker"], STARTS_VARIABLE: str(self.starts), WORKER_VARIABLE: name}
         return worker
 
     def _client(self, name: str) -> Managed:
@@ -171,7 +177,9 @@ class Cluster:
             )  # fmt: skip
 
         # In the repository, so that the tasks' module is the client's own and travels by value.
-        return Managed(name, command, self.folder / f"{name}.log", ROOT)
+        client = Managed(name, command, self.folder / f"{name}.log", ROOT)
+        client.env = {TOKEN_VARIABLE: self._tokens["client"]}
+        return client
 
     # ------------------------------------------------------------ life
 

@@ -338,7 +338,7 @@ class Ledger:
                 case cmd.DeliverRun():
                     self._end(command.job, command.client, command.spans, "succeeded")
                 case cmd.DeliverFailure():
-                    self._timed_out(command, now) if command.message.end else self._failure(command)
+                    self._failed(command, now)
                 case cmd.DeliverCancelled():
                     for task, index in self._end(command.job, command.client, command.spans, "cancelled"):
                         self.counts["cancelled"] += 1
@@ -451,10 +451,22 @@ class Ledger:
                     if task.outcome is None and is_overdue(task, job.options, since, now):
                         raise Violation("its time was up before now", job.number, index)
 
+    def _failed(self, command: cmd.DeliverFailure, now: float) -> None:
+        if command.message.kind == pb.Failure.KIND_NO_ROOM:
+            self._refused(command)
+        elif command.message.end:
+            self._timed_out(command, now)
+        else:
+            self._failure(command)
+
+    def _refused(self, command: cmd.DeliverFailure) -> None:
+        span = command.message.index, command.message.end
+        for task, index in self._end(command.job, command.client, [span], "failed"):
+            if not task.refused:
+                raise Violation("failed for want of room, though it had been taken", command.job, index)
+
     def _failure(self, command: cmd.DeliverFailure) -> None:
         message = command.message
-        if message.kind == pb.Failure.KIND_NO_ROOM and not self.jobs[command.job].tasks[message.index].refused:
-            raise Violation("failed for want of room, though it had been taken", command.job, message.index)
         ((task, index),) = self._end(command.job, command.client, [(message.index, message.index + 1)], "failed")
         crashed = message.kind == pb.Failure.KIND_CRASHED
         if (command.job, index) in self._chargeable:
