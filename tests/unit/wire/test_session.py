@@ -333,4 +333,6 @@ def test_a_sender_begins_no_more_large_bodies_than_the_other_side_takes():
     one.send(body(9))
     frames = pump(one, other)
     assert sorted(number for numbers in frames for number in numbers) == [0, 1, 2, 3, 4, 5, 9]
-    assert next(number for numbers in frames for number in numbers) == 9, "what is small does not wait for those that do"
+    assert next(number for numbers in frames for number in numbers) == 9, (
+        "what is small does not wait for those that do"
+    )
