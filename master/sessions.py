@@ -234,13 +234,19 @@ class Sessions:
         peer.grant, peer.secret = grant, peer.secret or secret
         self._renew(peer)
         served = peer
+        deal_with = peer.session.applied if self._journal is None else partial(self._dealt_with, peer, self._journal)
+
+        def on_frame_dealt_with() -> None:
+            deal_with()
+            served.heard()
+
         pump = peer.pump = Pump(
             peer.session,
             link,
             lambda bodies: self.events.received(served, bodies),
             config.heartbeat_interval,
             config.heartbeat_timeout,
-            None if self._journal is None else partial(self._dealt_with, served, self._journal),
+            on_frame_dealt_with,
         )
         reason = "the connection was closed"
         try:
