@@ -161,11 +161,9 @@ class Sessions:
                 "started again",
             )
         if sentence is None and hello.resume and peer is None:
-            sentence = pb.Refusal(
-                code=pb.Refusal.CODE_UNKNOWN_SESSION,
-                sentence="the master does not know this session: it was restarted, or gave it up after a long silence",
-                cluster=self._cluster,
-            )
+            sentence = self._unknown_session()
+        if sentence is None and peer is not None and peer.role != hello.role:
+            sentence = pb.Refusal(code=pb.Refusal.CODE_INVALID, sentence="this session was begun in another role")
         if sentence is None and peer is None:
             count = sum(other.owner == hello.owner for other in self._peers.values())
             if count >= self._config.sessions_each:
@@ -174,6 +172,13 @@ class Sessions:
                     sentence=f"{count} sessions were begun with this token, which is the most that one may have",
                 )
         return sentence
+
+    def _unknown_session(self) -> pb.Refusal:
+        return pb.Refusal(
+            code=pb.Refusal.CODE_UNKNOWN_SESSION,
+            sentence="the master does not know this session: it was restarted, or gave it up after a long silence",
+            cluster=self._cluster,
+        )
 
     @staticmethod
     async def _refuse(link: Link, hello: pb.Hello | None, sentence: pb.Refusal) -> None:
@@ -225,6 +230,9 @@ class Sessions:
             # Taken off first: its end must not pass for the peer's.
             previous, peer.pump = peer.pump, None
             await previous.end("the same session connected again")
+        if self._peers.get(hello.session) is not peer:  # it was given up, or broke a rule elsewhere, while we waited
+            await self._refuse(link, hello, self._unknown_session())
+            return
         if peer.grace is not None:
             peer.grace.cancel()
             peer.grace = None
@@ -260,6 +268,8 @@ class Sessions:
         except ProtocolError as error:
             reason = f"protocol fault: {error}"
             peer.leaving = True
+            # The pump has said so, if it had begun.
+            link.refuse(pb.Refusal(code=pb.Refusal.CODE_INVALID, sentence=str(error)))
         except Exception as error:
             # A fault of ours while serving this peer must not pass for a network problem.
             log.exception("serving %s failed", peer)
