@@ -243,11 +243,11 @@ def test_the_journal_holds_none(cluster: Cluster) -> None:
     with Client(cluster.address, token=cluster.tokens["client"]) as client:
         assert client.submit(abs, -1).result() == 1
         client.map(abs, range(10), detach=True, name="kept")
-        credential = client._connection._credential
-        assert credential is not None
-        before = credential.secret
+        dialer = client._connection._dialer
+        assert dialer is not None
+        before = dialer._credential.secret
         cluster.token("rotate")
-        wait_until(lambda: credential.secret != before, what="a new secret, by the master")
+        wait_until(lambda: dialer._credential.secret != before, what="a new secret, by the master")
         assert client.submit(abs, -1).result() == 1
         assert len(cluster.secrets) >= 6
         kept = [path for path in cluster.data.iterdir() if path.is_file()]
