@@ -12,6 +12,7 @@ from manyhands.master.certificate import ServerIdentity
 from manyhands.master.connection_limits import ConnectionLimits
 from manyhands.master.door import TooMany
 from manyhands.master.engine import Engine
+from manyhands.master.grpc_methods import make_server
 from manyhands.master.sessions import Sessions
 from manyhands.master.status import snapshot
 from manyhands.protos import manyhands_pb2 as pb
@@ -45,7 +46,7 @@ class GrpcServer:
         open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         if open_files == resource.RLIM_INFINITY:
             open_files = sys.maxsize
-        self._server = grpc.aio.server(options=(*SERVER_OPTIONS, *limits.options(open_files)))
+        self._server = make_server((*SERVER_OPTIONS, *limits.options(open_files)))
         pb_grpc.add_MasterServicer_to_server(Servicer(sessions, engine), self._server)
 
     async def start(self, address: str, identity: ServerIdentity | None = None) -> int:

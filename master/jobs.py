@@ -182,7 +182,7 @@ class Job:
     @property
     def is_finished(self) -> bool:
         """Whether every task there will ever be has its outcome."""
-        return self.sealed_at is not None and len(self.done) == self.sealed_at
+        return self.sealed_at is not None and self.done.count == self.sealed_at
 
     @property
     def first_open(self) -> int:
@@ -269,4 +269,4 @@ class Job:
             places.add(lo, hi)
         expected = [(0, self.count)] if self.count else []
         assert list(places) == expected, f"job {self.number}: of {expected} only {places} are accounted for"
-        assert len(self.done) == self.succeeded + self.failed + self.cancelled
+        assert self.done.count == self.succeeded + self.failed + self.cancelled

@@ -85,7 +85,7 @@ class Planner:
             head = worker.deque[0] if worker.deque else None
             if head is not None and (job is None or (-head.job.priority, head.tag) <= (-job.priority, job.tag)):
                 # Others can still have their share: it is what is left of the job, not of the deque.
-                left = len(head.job.queued) + head.job.staged
+                left = head.job.queued.count + head.job.staged
                 room = min(self._room(worker, head.job, head.profile, left), head.count)
                 if room <= 0:
                     break
@@ -167,7 +167,7 @@ class Planner:
         cost *= self._pool.cost_factor(job)
         # Setting aside saves a decision later; near the end it would only have to be stolen back.
         spare = (
-            room if profile.mean is not None and len(job.queued) * worker.slots > 16 * room * self._pool.slots else 0
+            room if profile.mean is not None and job.queued.count * worker.slots > 16 * room * self._pool.slots else 0
         )
         limit_bytes = self._pool.config.lease_bytes
         function = job.blocks.at(job.queued.first).function

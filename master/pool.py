@@ -217,7 +217,7 @@ class Pool:
 
     def startable(self, job: Job) -> int:
         """How many of the job's tasks may be handed out now, by its own limits; it has some queued."""
-        limit = len(job.queued)
+        limit = job.queued.count
         if job.options.max_parallel:
             limit = min(limit, job.options.max_parallel - job.leased - job.staged)
         if not job.unlimited:

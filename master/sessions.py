@@ -231,7 +231,7 @@ class Sessions:
         if peer.has_ended and self._journal is not None:
             peer.has_ended = False
             self._journal.client_back(hello.session)
-        peer.grant, peer.secret = grant, secret
+        peer.grant, peer.secret = grant, peer.secret or secret
         self._renew(peer)
         served = peer
         pump = peer.pump = Pump(

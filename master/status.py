@@ -36,7 +36,7 @@ def snapshot(engine: Engine, now: float, started_at: float) -> pb.StatusReply:
             client=record.client.name if record.client is not None else "",
             priority=job.priority,
             total=job.count,
-            queued=len(job.queued) + job.staged + len(job.waiting),
+            queued=job.queued.count + job.staged + job.waiting.count,
             outstanding=job.leased,
             succeeded=job.succeeded,
             failed=job.failed,

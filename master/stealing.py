@@ -35,7 +35,7 @@ def is_worth_asking(victim: Worker, now: float, round_trip: float, patience: flo
 def unstarted_seconds(lease: Lease) -> float:
     """Estimated run time of what is open under a lease."""
     mean = lease.profile.mean
-    return len(lease.open) * (UNKNOWN_SECONDS if mean is None else mean)
+    return lease.open.count * (UNKNOWN_SECONDS if mean is None else mean)
 
 
 def give_back(victim: Worker, count: int) -> list[tuple[Lease, list[Span]]]:

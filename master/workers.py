@@ -114,7 +114,7 @@ class Worker:
     def lease(self, lease: Lease) -> None:
         """Record a dispatch."""
         self.leases[lease.number] = lease
-        self._count(lease, len(lease.open))
+        self._count(lease, lease.open.count)
 
     def report(self, lease: Lease, lo: int, hi: int) -> int:
         """[lo, hi) of a lease is reported, returned or lost; return how many were open under it."""
@@ -195,8 +195,8 @@ class Worker:
 
     def check_invariants(self) -> None:
         """Assert that the counts are those of the leases and the deque."""
-        assert self.leased == sum(len(lease.open) for lease in self.leases.values())
-        assert self.leased_bytes == sum(len(lease.open) * lease.bytes_per_task for lease in self.leases.values())
+        assert self.leased == sum(lease.open.count for lease in self.leases.values())
+        assert self.leased_bytes == sum(lease.open.count * lease.bytes_per_task for lease in self.leases.values())
         assert self.staged == sum(staged.count for staged in self.deque)
         assert sum(self._load.values()) == self.leased
         assert sum(self._by_job.values()) == self.leased

@@ -15,7 +15,8 @@ Span = tuple[int, int]
 class SpanSet:
     """A set of non-negative integers, kept as maximal disjoint half-open ranges.
 
-    Cost follows the number of ranges, not of members: a million consecutive indices are two integers.
+    Cost follows the number of ranges, not of members: a million consecutive indices are two integers. Hence no
+    `len()`: `list(spans)` would make room for each member.
     """
 
     __slots__ = ("_bounds", "_count")
@@ -29,7 +30,9 @@ class SpanSet:
         for lo, hi in spans:
             self.add(lo, hi)
 
-    def __len__(self) -> int:
+    @property
+    def count(self) -> int:
+        """How many members."""
         return self._count
 
     def __bool__(self) -> bool:

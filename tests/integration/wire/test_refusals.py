@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import pytest
+from tests.fuzz import rubbish
 
 from manyhands.master.config import MasterConfig
 from manyhands.master.server import Master
@@ -134,3 +135,29 @@ def test_at_a_socket_the_last_frame_says_it(tmp_path: Path) -> None:
             await master.close()
 
     run(story)
+
+
+def test_a_call_of_no_method_of_ours_ends_neither_the_server_nor_anybodys_patience() -> None:
+    """A path that is no UTF-8 ended grpc.aio's main loop, and with it the port; anybody could send it."""
+
+    async def story() -> None:
+        master = Master(CONFIG)
+        port = await master.listen("127.0.0.1:0")
+        try:
+            for path in (b"/manyhands.v1.Master/\x80onnect", b"\xff", b"/manyhands.v1.Master/Other"):
+                await send(port, rubbish.call(path))
+            assert (await call(f"127.0.0.1:{port}", frame(sequence=1)))[0] == INVALID
+        finally:
+            await master.close()
+
+    run(story)
+
+
+async def send(port: int, data: bytes) -> None:
+    """Have gRPC take these bytes; it has, once it says something after its settings."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    await writer.drain()
+    await reader.readexactly(9)
+    await asyncio.sleep(0.1)
+    writer.close()

@@ -43,7 +43,7 @@ def test_follows_a_set_through_any_operations(steps):
             model.clear()
         ours.check_invariants()
         assert members(ours) == model
-        assert len(ours) == len(model)
+        assert ours.count == len(model)
         assert bool(ours) == bool(model)
         if model:
             assert ours.first_span[0] == min(model)
@@ -93,5 +93,13 @@ def test_a_million_consecutive_indices_are_one_range():
     for lo in range(0, 1_000_000, 1000):
         ours.add(lo, lo + 1000)
     assert ours.span_count == 1
-    assert len(ours) == 1_000_000
+    assert ours.count == 1_000_000
     assert ours.first_span == (0, 1_000_000)
+
+
+def test_a_list_of_ranges_makes_no_room_for_their_members():
+    spans = [(1, 1 << 62), ((1 << 62) + 1, (1 << 63) - 1)]
+    ours = SpanSet(spans)
+    assert list(ours) == [*ours] == spans
+    assert tuple(ours) == tuple(spans)
+    assert ours.count == (1 << 63) - 3
