@@ -77,6 +77,7 @@ class Intake:
                 self._journal.opened(self._last_job, peer.hello.session, number, body.open_job)
             sentence = self._ledger.open(self._last_job, peer.number, peer.hello.owner)
             if sentence:
+                peer.asked()
                 self._delivery.reject(self._last_job, sentence, pb.JobRejected.CODE_FULL)
                 return
             if body.open_job.detach and not self._detach(self._last_job, body.open_job.name):
@@ -89,6 +90,8 @@ class Intake:
             block = body.block
             count = len(block.ends) // 4
             sentence = self._ledger.admit(job, block.first, _size(block), count)
+            if sentence:
+                peer.asked()
             if sentence and record.inbox:
                 self._reject(job, sentence)  # what waits for definitions would still have to come first
                 return
@@ -190,6 +193,7 @@ class Intake:
     def attach(self, peer: Peer, body: pb.Body) -> None:
         """A client takes part in a detached job."""
         message = body.attach_job
+        peer.asked()
         if self._detached is not None:
             self._detached.attach(peer, message)
         else:
@@ -240,6 +244,7 @@ class Intake:
 
     def watch(self, peer: Peer, body: pb.Body) -> None:
         job = peer.jobs.get(body.watch.job)
+        peer.asked()
         if job is not None:
             self._handle(ev.WatchRequested(job))
 
