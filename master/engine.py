@@ -248,6 +248,7 @@ class Engine:
     def _on_want(self, peer: Peer, body: pb.Body) -> None:
         for wanted in body.want.hashes:
             definition = self._definitions.get(wanted)
+            peer.asked(len(definition.blob) if definition is not None else 0)
             if definition is not None:
                 peer.send(pb.Body(define=pb.Define(hash=wanted, blob=definition.blob)))
             # Otherwise nobody needs it any more: the tasks that did have their outcome.

@@ -78,6 +78,7 @@ class Intake:
                 self._journal.opened(self._last_job, peer.hello.session, number, body.open_job)
             sentence = self._ledger.open(self._last_job, peer.number, peer.hello.owner)
             if sentence:
+                peer.asked()
                 self._delivery.reject(self._last_job, sentence, pb.JobRejected.CODE_FULL)
                 return
             if body.open_job.detach and not self._detach(self._last_job, peer.owner, body.open_job.name):
@@ -90,6 +91,8 @@ class Intake:
             block = body.block
             count = len(block.ends) // 4
             sentence = self._ledger.admit(job, block.first, _size(block), count)
+            if sentence:
+                peer.asked()
             if sentence and record.inbox:
                 self._reject(job, sentence)  # what waits for definitions would still have to come first
                 return
@@ -185,6 +188,7 @@ class Intake:
     def attach(self, peer: Peer, body: pb.Body) -> None:
         """A client takes part in a detached job."""
         message = body.attach_job
+        peer.asked()
         if message.job in peer.jobs:
             raise ProtocolError(f"{peer} attaches its job {message.job}, which it has opened")
         if self._detached is not None:
@@ -237,6 +241,7 @@ class Intake:
 
     def watch(self, peer: Peer, body: pb.Body) -> None:
         job = peer.jobs.get(body.watch.job)
+        peer.asked()
         if job is not None:
             self._handle(ev.WatchRequested(job))
 

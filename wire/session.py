@@ -131,6 +131,11 @@ class Session:
         return self._waiting_bytes + self._unacknowledged_bytes
 
     @property
+    def acknowledged(self) -> int:
+        """The highest sequence that the other side has acknowledged."""
+        return self._next_sequence - 1 - len(self._unacknowledged)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing waits to be written or acknowledged."""
         return not self._flows and not self._unacknowledged

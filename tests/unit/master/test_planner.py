@@ -118,3 +118,15 @@ def report_whole(scheduler, commands, now):
             seconds = 0.01 * count
             scheduler.handle(ev.RunSucceeded(1, dispatch.job, dispatch.lease, piece.lo, count, seconds, message), now)
     return scheduler.plan(now)
+
+
+def test_large_saved_states_do_not_travel_in_one_message():
+    scheduler = Scheduler(Random(0))
+    scheduler.handle(ev.JobOpened(1, 9, ev.JobOptions()), 0.0)
+    scheduler.handle(ev.BlockArrived(1, make_block(0, [b"x"] * 6)), 0.0)
+    for index in (0, 1, 4):
+        scheduler.handle(ev.StateSaved(7, 1, 1, index, 0, bytes(1 << 20)), 0.0)
+    scheduler.handle(ev.WorkerJoined(1, 6), 0.0)
+    spans = [[(piece.lo, piece.hi) for piece in dispatch.pieces] for dispatch in scheduler.plan(0.0)]
+    assert spans == [[(0, 1)], [(1, 2)], [(2, 4), (4, 5)], [(5, 6)]]
+    scheduler.check_invariants()
