@@ -95,7 +95,7 @@ class AsyncClient:
         """Run `fn(*args, **kwargs)` on the cluster: `await client.submit(f, x)` gives the result.
 
         The arguments are pickled now, so that what is changed afterwards does not reach the task; only while more
-        than 64 MiB are on their way to the master, or it is short of room, they are pickled when there is room, and
+        than 32 MiB are on their way to the master, or it is short of room, they are pickled when there is room, and
         awaiting the future awaits that too. Cancelling the future cancels the task. Raises RuntimeError after
         `shutdown`.
         """

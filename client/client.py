@@ -97,7 +97,7 @@ class Client(concurrent.futures.Executor):
         """Run `fn(*args, **kwargs)` on the cluster; a future for its result.
 
         The arguments are pickled now: what is changed afterwards does not reach the task. What cannot be
-        pickled fails the future. Waits while more than 64 MiB are on their way to the master, or it is
+        pickled fails the future. Waits while more than 32 MiB are on their way to the master, or it is
         short of room: see docs/limits.md.
         Raises RuntimeError after `shutdown`.
         """

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 #: Whoever submits waits while the master has not acknowledged so much. More than the session's window, and less than
 #: what is left of the least that a master takes when it says that it is short of room.
-UNACKNOWLEDGED_BYTES = 64 << 20
+UNACKNOWLEDGED_BYTES = 32 << 20
 #: Seconds between two looks: acknowledgements come with no event of their own, news of the master's room do.
 LOOK_INTERVAL, LOOK_INTERVAL_MAX = 0.002, 0.1
 #: Nobody waits longer than so many seconds for room at the master while the results of a map wait to be read: its tasks

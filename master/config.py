@@ -36,6 +36,8 @@ class MasterConfig:
     client_bytes: int = 0
     client_tasks: int = 100_000_000
     client_jobs: int = 10_000
+    #: Of a client that has so much unread nothing more is handed out.
+    unread_bytes: int = 64 << 20
     #: Definitions kept beyond those that open tasks need.
     definition_bytes: int = 64 << 20
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)

@@ -96,9 +96,18 @@ class Engine:
             else:
                 self._journal.client_joined(peer.hello.session, peer.hello)
         if peer.role == pb.ROLE_CLIENT:
-            self._send_cluster(peer)
+            self._welcome(peer)
         elif not peer.hello.holds:  # or it would be sent what it has
             self._count_in(peer)
+
+    def _welcome(self, client: Peer) -> None:
+        client.watch_unread(self._config.unread_bytes, self._on_lagging)
+        self._send_cluster(client)
+
+    def _on_lagging(self, client: Peer) -> None:
+        """A client does not read what it is sent, or does so again."""
+        log.info("%s %s", client, "does not read: it is handed out no more" if client.lags else "reads again")
+        self._handle(ev.ClientLagging(client.number, client.lags))
 
     def _count_in(self, peer: Peer) -> None:
         self._handle(ev.WorkerJoined(peer.number, peer.hello.slots))
@@ -281,7 +290,7 @@ class Engine:
         """Take over what an earlier life wrote down; `clients` by session."""
         for peer in clients.values():
             self.peers[peer.number] = peer
-            self._send_cluster(peer)
+            self._welcome(peer)
         self._missing_workers = len(kept.workers)
         patience = self._config.reattach_timeout if kept.workers else 0.0
         self._reattaching = self._loop.call_later(patience, self._all_back)

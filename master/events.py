@@ -152,6 +152,14 @@ class WatchRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientLagging:
+    """Too much of what the client was sent is unread, or (`lags` False) no more."""
+
+    client: int
+    lags: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ClientLeft:
     client: int
 
@@ -231,6 +239,7 @@ Event = (
     | CancelRequested
     | ResultsConsumed
     | WatchRequested
+    | ClientLagging
     | ClientLeft
     | RunSucceeded
     | TaskFailed

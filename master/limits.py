@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from manyhands.wire.sizes import shown
 
 #: What a block, and a job, cost beside what they carry.
-BLOCK_OVERHEAD, JOB_OVERHEAD = 1 << 10, 4 << 10
+BLOCK_OVERHEAD, JOB_OVERHEAD = 512, 4 << 10
 
 #: No client has less than this, however little memory there is: it sends so much before it hears that it should wait.
-CLIENT_BYTES_MIN = 256 << 20
+CLIENT_BYTES_MIN = 128 << 20
 
 #: Who has this part of what he may have is told to wait; no more once he has less than this part of that.
 _SHORT, _ENOUGH = 1 / 2, 3 / 4

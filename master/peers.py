@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from manyhands.master.access import Grant
 from manyhands.protos import manyhands_pb2 as pb
@@ -10,6 +11,9 @@ from manyhands.wire.local import LocalEnd
 from manyhands.wire.pump import Pump
 from manyhands.wire.session import Flow, Session
 from manyhands.wire.told import Told
+
+#: A peer that lags goes on when it has less unread than this part of what was too much.
+READ_ENOUGH = 3 / 4
 
 
 class Peer:
@@ -40,6 +44,10 @@ class Peer:
         #: Its connection was closed, and that is written down.
         self.has_ended = False
         self.lost_at = 0.0
+        #: Too much of what it was sent is unread.
+        self.lags = False
+        self._unread_limit = 0
+        self._on_lagging: Callable[[Peer], None] = lambda _: None
 
     def __str__(self) -> str:
         return f"{'worker' if self.role == pb.ROLE_WORKER else 'client'} {self.name}"
@@ -49,11 +57,25 @@ class Peer:
         """The name of its token; empty without access control."""
         return self.hello.owner
 
+    def watch_unread(self, limit_bytes: int, on_lagging: Callable[[Peer], None]) -> None:
+        """`on_lagging` is told when more than `limit_bytes` are unread, and when a good part of that is read."""
+        self._unread_limit = limit_bytes
+        self._on_lagging = on_lagging
+
     def send(self, body: pb.Body, flow: Flow = None, receipt: object = None) -> None:
         """Queue `body`; it arrives exactly once unless the session ends. `receipt`: see Session.on_receipts."""
         self.session.send(body, flow, receipt)
         if self.pump is not None:
             self.pump.wake()
+        if not self.lags and self._unread_limit and self.session.pending_bytes > self._unread_limit:
+            self.lags = True
+            self._on_lagging(self)
+
+    def heard(self) -> None:
+        """It may have acknowledged something."""
+        if self.lags and self.session.pending_bytes < self._unread_limit * READ_ENOUGH:
+            self.lags = False
+            self._on_lagging(self)
 
     def define(self, hash: bytes, blob: bytes, flow: Flow) -> None:
         """Send a definition, unless it was."""

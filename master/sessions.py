@@ -161,11 +161,9 @@ class Sessions:
                 "started again",
             )
         if sentence is None and hello.resume and peer is None:
-            sentence = pb.Refusal(
-                code=pb.Refusal.CODE_UNKNOWN_SESSION,
-                sentence="the master does not know this session: it was restarted, or gave it up after a long silence",
-                cluster=self._cluster,
-            )
+            sentence = self._unknown_session()
+        if sentence is None and peer is not None and peer.role != hello.role:
+            sentence = pb.Refusal(code=pb.Refusal.CODE_INVALID, sentence="this session was begun in another role")
         if sentence is None and peer is None:
             count = sum(other.owner == hello.owner for other in self._peers.values())
             if count >= self._config.sessions_each:
@@ -174,6 +172,13 @@ class Sessions:
                     sentence=f"{count} sessions were begun with this token, which is the most that one may have",
                 )
         return sentence
+
+    def _unknown_session(self) -> pb.Refusal:
+        return pb.Refusal(
+            code=pb.Refusal.CODE_UNKNOWN_SESSION,
+            sentence="the master does not know this session: it was restarted, or gave it up after a long silence",
+            cluster=self._cluster,
+        )
 
     @staticmethod
     async def _refuse(link: Link, hello: pb.Hello | None, sentence: pb.Refusal) -> None:
@@ -213,34 +218,31 @@ class Sessions:
         config = self._config
         resumed = peer is not None and hello.resume
         if peer is None:
-            self._last_number += 1
-            peer = self._peers[hello.session] = Peer(self._last_number, hello)
-            self._note_down(peer)
-            peer.grant = grant
-            log.info("%s joined from %s", peer, hello.host)
-            self.events.joined(peer)
+            peer = self._begin(hello, grant)
         if self._journal is not None and not resumed and peer.role == pb.ROLE_CLIENT:
             await self._journal.synced()  # the welcome promises that the session can be resumed
         while peer.pump is not None:
             # Taken off first: its end must not pass for the peer's.
             previous, peer.pump = peer.pump, None
             await previous.end("the same session connected again")
-        if peer.grace is not None:
-            peer.grace.cancel()
-            peer.grace = None
-        if peer.has_ended and self._journal is not None:
-            peer.has_ended = False
-            self._journal.client_back(hello.session)
-        peer.grant, peer.secret = grant, peer.secret or secret
-        self._renew(peer)
+        if self._peers.get(hello.session) is not peer:  # it was given up, or broke a rule elsewhere, while we waited
+            await self._refuse(link, hello, self._unknown_session())
+            return
+        self._is_back(peer, grant, secret)
         served = peer
+        deal_with = peer.session.applied if self._journal is None else partial(self._dealt_with, peer, self._journal)
+
+        def on_frame_dealt_with() -> None:
+            deal_with()
+            served.heard()
+
         pump = peer.pump = Pump(
             peer.session,
             link,
             lambda bodies: self.events.received(served, bodies),
             config.heartbeat_interval,
             config.heartbeat_timeout,
-            None if self._journal is None else partial(self._dealt_with, served, self._journal),
+            on_frame_dealt_with,
         )
         reason = "the connection was closed"
         try:
@@ -254,6 +256,8 @@ class Sessions:
         except ProtocolError as error:
             reason = f"protocol fault: {error}"
             peer.leaving = True
+            # The pump has said so, if it had begun.
+            link.refuse(pb.Refusal(code=pb.Refusal.CODE_INVALID, sentence=str(error)))
         except Exception as error:
             # A fault of ours while serving this peer must not pass for a network problem.
             log.exception("serving %s failed", peer)
@@ -263,6 +267,26 @@ class Sessions:
             if peer.pump is pump:
                 peer.pump = None
                 self._disconnected(peer, reason)
+
+    def _begin(self, hello: pb.Hello, grant: Grant) -> Peer:
+        self._last_number += 1
+        peer = self._peers[hello.session] = Peer(self._last_number, hello)
+        self._note_down(peer)
+        peer.grant = grant
+        log.info("%s joined from %s", peer, hello.host)
+        self.events.joined(peer)
+        return peer
+
+    def _is_back(self, peer: Peer, grant: Grant, secret: str) -> None:
+        """Its connection stands, be it the first."""
+        if peer.grace is not None:
+            peer.grace.cancel()
+            peer.grace = None
+        if peer.has_ended and self._journal is not None:
+            peer.has_ended = False
+            self._journal.client_back(peer.hello.session)
+        peer.grant, peer.secret = grant, peer.secret or secret
+        self._renew(peer)
 
     @staticmethod
     def _dealt_with(peer: Peer, journal: Journal) -> None:

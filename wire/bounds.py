@@ -17,7 +17,7 @@ def name_fault(name: str) -> str | None:
     if len(name) > NAME_LENGTH_MAX:
         return f"has {len(name)} characters, and at most {NAME_LENGTH_MAX} are allowed"
     if not name.isprintable():
-        return f"has characters that cannot be printed: {name!r}"
+        return f"has characters that cannot be printed: {name[:60]!r}"
     return None
 
 

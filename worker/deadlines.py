@@ -14,6 +14,9 @@ from manyhands.worker.slot_state import Look, Sight, Slot, TooSlow
 from manyhands.worker.stopping import Stopping
 from manyhands.worker.timers import NEVER, Timers
 
+#: A slot is looked at again after so many seconds at the earliest, however short its timeouts are.
+INTERVAL_MIN = 0.001
+
 
 class Deadlines:
     """One deadline a slot, however many tasks it holds; a timer that is not for the present one is void."""
@@ -25,8 +28,9 @@ class Deadlines:
 
     def watch(self, slot: Slot, timeout: float, now: float) -> None:
         """The slot was fed tasks of which one may have to be stopped after `timeout` seconds."""
-        if now + timeout < slot.deadline:
-            slot.deadline = now + timeout
+        due = now + max(timeout, INTERVAL_MIN)
+        if due < slot.deadline:
+            slot.deadline = due
             self._timers.set(slot.deadline, "deadline", slot)
 
     def check(self, slot: Slot, now: float, out: list[Command]) -> None:

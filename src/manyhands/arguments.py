@@ -8,7 +8,7 @@ from pathlib import Path
 
 from manyhands._version import __version__
 from manyhands.addresses import DEFAULT_PORT
-from manyhands.wire.sizes import parse_bytes
+from manyhands.wire.sizes import parse_bytes, shown
 
 #: What a token may allow; see master/access.py.
 ROLES = ("worker", "client", "read-only", "admin")
@@ -43,7 +43,7 @@ def command_parser() -> argparse.ArgumentParser:
         help="wait so long for a worker whose connection broke before its tasks run elsewhere (default: 1)",
     )  # fmt: skip
     master.add_argument(
-        "--client-memory", type=_size, default=0, metavar="SIZE",
+        "--client-memory", type=_client_memory, default=0, metavar="SIZE",
         help="what one client's tasks may take here until they are done, such as 4GiB: it waits before, and what comes "
         "nevertheless is refused (default: a quarter of the machine's memory)",
     )  # fmt: skip
@@ -261,6 +261,15 @@ def _size(text: str) -> int:
         return parse_bytes(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _client_memory(text: str) -> int:
+    from manyhands.master.limits import CLIENT_BYTES_MIN
+
+    size = _size(text)
+    if size < CLIENT_BYTES_MIN:
+        raise argparse.ArgumentTypeError(f"must be at least {shown(CLIENT_BYTES_MIN)}: a client sends ahead")
+    return size
 
 
 def _memory(text: str) -> int:

@@ -56,6 +56,11 @@ class Attack:
         self._welcome = self._is_over = False
         self._refusal = ""
         self._news = asyncio.Event()
+        self._twins: list[asyncio.Task[None]] = []
+        #: The hello that it was welcomed with.
+        self._said = pb.Hello()
+        #: Opens another connection, where others may come in with the same session.
+        self.open_twin: Callable[[], Link] | None = None
 
     async def run(self, link: Link) -> None:
         """The session's whole life; closes the link."""
@@ -69,8 +74,7 @@ class Attack:
                     await self._play()
         finally:
             await link.close()
-            await asyncio.wait([reading])
-            reading.result()
+            await asyncio.gather(reading, *self._twins)
 
     # ------------------------------------------------------------ what the master says
 
@@ -123,6 +127,7 @@ class Attack:
             self.last = f"hello.{mutate(hello, self.rng)}"
         if self._nature.is_shared and hello.role == pb.ROLE_WORKER:
             hello.holds = True
+        self._said.CopyFrom(hello)
         await self._link.write(pb.Frame(hello=hello))
         answered = await self._until(lambda: self._welcome or bool(self._refusal))
         if is_wrong:
@@ -135,6 +140,24 @@ class Attack:
             )
         return self._welcome
 
+    async def twin(self, link: Link) -> None:
+        """Somebody dials with this session's hello again, at any moment of it."""
+        await asyncio.sleep(0)
+        try:
+            hello = pb.Hello()
+            hello.CopyFrom(self._said)
+            hello.resume, hello.received = self.rng.choice(((False, 0), (True, 0), (True, 1), (True, 1 << 63)))
+            hello.role = self.rng.choice((hello.role, pb.ROLE_CLIENT))
+            await link.write(pb.Frame(hello=hello))
+            for _ in range(self.rng.randrange(4)):
+                await asyncio.sleep(0)
+            await link.write(pb.Frame(sequence=1, bodies=[self._player.next()]))
+            await asyncio.sleep(0.01)
+        except LinkLost:
+            pass
+        finally:
+            await link.close()
+
     async def _play(self) -> None:
         rng = self.rng
         if isinstance(self._player, PlausibleWorker) and not self._nature.is_shared and rng.random() < 0.1:
@@ -145,6 +168,8 @@ class Attack:
         for _ in range(rng.randrange(1, INPUTS)):
             if self._is_over or self._refusal:
                 return
+            if self.open_twin is not None and rng.random() < 0.01:
+                self._twins.append(asyncio.create_task(self.twin(self.open_twin())))
             await self._next_input()
         if rng.random() < 0.9 and not self._is_over:
             await self._say(pb.Body(close_session=pb.CloseSession(reason="done")))

@@ -138,6 +138,7 @@ class LifeUnderAttack:
 
     async def _attack(self, seed: str) -> None:
         attack = self._attacks[seed] = _InProcess(seed, Nature(), self.tally)
+        attack.open_twin = self.open_link
         try:
             await attack.run(self.open_link())
             if self._sessions % 10 == 0:

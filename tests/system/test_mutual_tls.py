@@ -1,4 +1,4 @@
-"""Certificates of one's own in place of tokens: whom an authority has signed comes in, in the role that stands there."""
+"""Own certificates in place of tokens: whom an authority has signed comes in, in the role that is written there."""
 
 from __future__ import annotations
 

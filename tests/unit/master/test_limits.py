@@ -152,7 +152,7 @@ def test_every_sum_is_true_whatever_happens(steps: Iterable[tuple[object, ...]])
 def test_limits_follow_the_machine_and_the_flag() -> None:
     limits = QueueLimits.of_machine(16 << 30, 0, 1000, 10)
     assert (limits.client_bytes, limits.owner_bytes, limits.total_bytes) == (4 << 30, 6 << 30, 8 << 30)
-    limits = QueueLimits.of_machine(128 << 20, 0, 1000, 10)
+    limits = QueueLimits.of_machine(64 << 20, 0, 1000, 10)
     assert limits.client_bytes == limits.total_bytes == CLIENT_BYTES_MIN, "less would be in the way of everybody"
     limits = QueueLimits.of_machine(1 << 30, 64 << 30, 1000, 10)
     assert limits.client_bytes == limits.owner_bytes == limits.total_bytes == 64 << 30, "who says so is obeyed"

@@ -145,3 +145,21 @@ def test_only_the_one_that_was_meant_is_charged(started: int, busy: bool, fails:
     for failure in failures:
         assert (failure.kind, failure.text, failure.timeout, failure.seconds) == (pb.Failure.KIND_TIMED_OUT, "w", 2, 4)
     assert core.unstarted == left
+
+
+@pytest.mark.parametrize("timeout", [5e-324, 1e-20, 1e-7])
+def test_a_timeout_of_hardly_anything_keeps_nobody_busy(timeout: float) -> None:
+    """Added to the time it may be nothing at all: the agent looked again and again, and did nothing else any more."""
+    sights = Sights(1)
+    core = AgentCore(1, sights)
+    core.start(100.0)
+    core.reported(0, [Ready()], 100.0)
+    message = dispatch(1, [piece_message(9)])
+    message.timeout = message.progress_timeout = timeout
+    core.received([pb.Body(define=pb.Define(hash=FUNCTION, blob=b"blob")), pb.Body(dispatch=message)], 100.0)
+    sights.see(0, started=1, since=100.0)
+    due = core.next_deadline()
+    assert due is not None
+    assert due > 100.0
+    assert core.tick(100.0) == []
+    assert Interrupt(0, 1) in core.tick(due)
