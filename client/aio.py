@@ -95,8 +95,9 @@ class AsyncClient:
         """Run `fn(*args, **kwargs)` on the cluster: `await client.submit(f, x)` gives the result.
 
         The arguments are pickled now, so that what is changed afterwards does not reach the task; only while more
-        than 256 MiB are on their way to the master they are pickled when there is room, and awaiting the
-        future awaits that too. Cancelling the future cancels the task. Raises RuntimeError after `shutdown`.
+        than 32 MiB are on their way to the master, or it is short of room, they are pickled when there is room, and
+        awaiting the future awaits that too. Cancelling the future cancels the task. Raises RuntimeError after
+        `shutdown`.
         """
         client = self._started
         if client.is_full:
@@ -104,8 +105,7 @@ class AsyncClient:
         return self._bridge.awaitable(client.submit(fn, *args, **kwargs))
 
     async def _submit_later(self, submit: Callable[[], Any]) -> Any:
-        while self._started.is_full:
-            await asyncio.sleep(0.002)
+        await self._started.session.connection.room.wait_async()
         return await self._bridge.awaitable(submit())
 
     @overload

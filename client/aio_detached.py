@@ -83,8 +83,7 @@ async def detach_map(
     job, feeder = begin_hand_over(session, options, function, iterables)
     try:
         while not feeder.is_exhausted:
-            while connection.is_full and connection.failure is None:
-                await asyncio.sleep(0.002)
+            await connection.room.wait_async()
             feeder.feed_some()
             await asyncio.sleep(0)
         if feeder.error is not None:

@@ -97,11 +97,12 @@ class Client(concurrent.futures.Executor):
         """Run `fn(*args, **kwargs)` on the cluster; a future for its result.
 
         The arguments are pickled now: what is changed afterwards does not reach the task. What cannot be
-        pickled fails the future. Waits while more than 256 MiB are on their way to the master.
+        pickled fails the future. Waits while more than 32 MiB are on their way to the master, or it is
+        short of room: see docs/limits.md.
         Raises RuntimeError after `shutdown`.
         """
         connection = self._connection
-        if connection.is_full:
+        if connection.room.is_full:
             connection.wait_for_room()
         return self._stream.submit(fn, args, kwargs)
 
@@ -280,7 +281,7 @@ class Client(concurrent.futures.Executor):
     @property
     def is_full(self) -> bool:
         """Whether `submit` would wait."""
-        return self._connection.is_full
+        return self._connection.room.is_full
 
     @property
     def _max_workers(self) -> int:

@@ -17,6 +17,7 @@ from manyhands.client.gathering import Blob, OpenBlock
 from manyhands.client.incoming import Incoming
 from manyhands.client.jobs import Job
 from manyhands.client.loop import Background
+from manyhands.client.room import Room
 from manyhands.client.stats import Stats
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.dialer import Dialer
@@ -24,8 +25,6 @@ from manyhands.wire.errors import NoWorkers, Refused, SessionLost
 from manyhands.wire.handshake import make_hello
 from manyhands.wire.told import Told
 
-#: Whoever submits waits while the master has not acknowledged so much.
-UNACKNOWLEDGED_BYTES = 256 << 20
 #: Seconds that the end of the session may take to be acknowledged.
 CLOSE_TIMEOUT = 2.0
 #: Seconds that the interpreter's end waits for a worker to come.
@@ -64,8 +63,8 @@ class Connection:
         self._jobs: dict[int, Job] = {}
         self.incoming = Incoming(self, self._jobs)
         self._told = Told()
-        self._unsent_bytes = 0  # in blocks posted to the loop's thread, but not with the dialer yet
-        self._unsent_lock = threading.Lock()
+        #: Whether a caller who adds more should wait.
+        self.room = Room(self._pending_bytes, lambda: self.refusal is not None, self._is_stalled)
         self._outage: asyncio.TimerHandle | None = None
         self._epoch = 0  # of the master that welcomed us last
         self._closing = False
@@ -135,17 +134,12 @@ class Connection:
 
     def post_block(self, job: Job, block: OpenBlock) -> None:
         """From any thread: send a block, which nobody adds to any more, after the definitions it refers to."""
-        self.count_unsent(block.size)
+        self.room.count_unsent(block.size)
         self.background.post(partial(self.send_block, job, block))
 
     def post(self, job: Job, body: pb.Body) -> None:
         """From any thread: send a message of the job, after its earlier ones, unless the job is over."""
         self.background.post(partial(self.send, job, body))
-
-    def count_unsent(self, size: int) -> None:
-        """From any thread: `size` bytes were added to blocks that `send_block` has not been given yet."""
-        with self._unsent_lock:
-            self._unsent_bytes += size
 
     def hand_over(self) -> None:
         """From any thread: wait, for a moment, until what was posted before has been written.
@@ -159,18 +153,17 @@ class Connection:
             self.background.post(partial(self._release_later, taken))
             taken.acquire(timeout=HAND_OVER_TIMEOUT)
 
-    @property
-    def is_full(self) -> bool:
-        """From any thread: whether a caller who adds more should wait."""
+    def _pending_bytes(self) -> int:
         dialer = self._dialer
-        pending = dialer.pending_bytes if dialer is not None else 0
-        return self._unsent_bytes + pending > UNACKNOWLEDGED_BYTES
+        return dialer.pending_bytes if dialer is not None else 0
+
+    def _is_stalled(self) -> bool:
+        return any(job.is_stalled for job in self.jobs())
 
     def wait_for_room(self) -> None:
-        """From any thread but the background's: wait while the master lags too far behind."""
+        """From any thread: wait while the master lags too far behind; never in the background's own."""
         if not self.background.is_current:
-            while self.is_full and self._failure is None:
-                time.sleep(0.002)  # acknowledgements come with no event of their own
+            self.room.wait()
 
     def check_open(self) -> None:
         """From any thread: raises what new work is refused with, if it is."""
@@ -219,7 +212,7 @@ class Connection:
 
     def send_block(self, job: Job, block: OpenBlock) -> None:
         """Send a block, after the definitions it refers to, unless the job is over."""
-        self.count_unsent(-block.size)
+        self.room.count_unsent(-block.size)
         if job.number in self._jobs:
             self._define(job, block.blobs())
             job.opened += block.count
@@ -280,6 +273,7 @@ class Connection:
     def _on_session_lost(self, reason: str, known: bool) -> None:
         """The master knows nothing of our jobs; what is submitted from now on belongs to a new session."""
         self._told.clear()
+        self.room.master_is_short(False)
         self._fail_jobs(SessionLost(f"the master at {self.address} no longer knows this client: {reason}"))
 
     # ------------------------------------------------------------ counting

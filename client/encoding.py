@@ -12,6 +12,7 @@ from weakref import WeakSet, WeakValueDictionary
 
 from manyhands.client.futures import Outcome
 from manyhands.client.gathering import Blob, Target
+from manyhands.client.room import WAY_OUT
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.attempt_ends import AttemptEnd
 from manyhands.wire.blocks import unpack_ends
@@ -185,7 +186,7 @@ class Encoding:
                 failure.used_bytes, failure.limit_bytes, failure.text, str(failure.index), failure.limit
             )
         if failure.kind == pb.Failure.KIND_NO_ROOM:
-            return MasterFull(failure.text)
+            return MasterFull(failure.text, WAY_OUT) if failure.limit else MasterFull(failure.text)
         return ClusterError(failure.text or "the task was rejected")
 
 

@@ -106,12 +106,17 @@ class Feeder:
         return self._feed is None
 
     def feed_all(self) -> None:
-        """Pull and send everything; waits while the master lags too far behind."""
+        """Pull and send everything; waits while the master lags too far behind.
+
+        What it has no room for before results are read is left to who reads them.
+        """
         if self._feed is not None:
             self._send_block(FIRST_COUNT)
             self._connection.hand_over()
         while self._feed is not None:
             self._connection.wait_for_room()
+            if self._job.is_stalled and self._connection.room.is_full:
+                return
             self.feed_some()
 
     def feed_some(self) -> None:
@@ -127,6 +132,10 @@ class Feeder:
         job = self._job
         if self._feed is None or job.failure is not None or job.is_sealed:
             return
+        # Results that are still to come bring us here again; without any we go on, a block at a time.
+        is_full = self._connection.room.is_full
+        if is_full and job.posted > taken:
+            return
         started = time.monotonic()
         per_input = self._fed_bytes / job.posted if job.posted else 64.0
         per_result = taken_bytes / taken if taken else 0.0
@@ -139,7 +148,7 @@ class Feeder:
             before = job.posted
             self._send_block(min(MAX_COUNT, room))
             room -= max(1, job.posted - before)
-            if time.monotonic() - started > BLOCK_SECONDS and (job.has_arrived or self.aside):
+            if is_full or (time.monotonic() - started > BLOCK_SECONDS and (job.has_arrived or self.aside)):
                 return
 
     def close(self) -> None:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from manyhands.client.jobs import Job
+from manyhands.client.room import WAY_OUT
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire.errors import ClusterError, JobNameTaken, SessionLost, UnknownJob
+from manyhands.wire.errors import ClusterError, JobNameTaken, MasterFull, SessionLost, UnknownJob
 
 if TYPE_CHECKING:
     from manyhands.client.connection import Connection
@@ -64,6 +65,7 @@ class Incoming:
         elif self._trouble and not message.trouble:
             logger.warning("the master at %s takes new work again", connection.address)
         self._trouble = message.trouble
+        connection.room.master_is_short(message.short_of_room)
         connection.ready.set()
 
 
@@ -75,6 +77,8 @@ def _rejection(message: pb.JobRejected) -> BaseException:
             return UnknownJob(message.sentence)
         case pb.JobRejected.CODE_NO_JOURNAL:
             return ClusterError(message.sentence)
+        case pb.JobRejected.CODE_FULL:
+            return MasterFull(message.sentence, WAY_OUT)
         case pb.JobRejected.CODE_CANCELLED:
             return concurrent.futures.CancelledError(message.sentence)
         case _:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from manyhands.client.gathering import Blob
@@ -11,7 +11,7 @@ from manyhands.client.options import Options
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.bounds import printable
 from manyhands.wire.errors import TaskMemoryExceeded, TaskTimeout
-from manyhands.wire.spans import Span
+from manyhands.wire.spans import RANGES_MAX, Span
 
 
 class Keeper(Protocol):
@@ -57,6 +57,11 @@ class Job(ABC):
     @property
     def is_over(self) -> bool:
         """Whether nothing more can come of it."""
+        return False
+
+    @property
+    def is_stalled(self) -> bool:
+        """From any thread: whether so many results wait to be read that the master starts nothing more of it."""
         return False
 
     # Each counts with the connection what it ends, before it tells those who wait: they may ask for the statistics.
@@ -135,12 +140,16 @@ def open_job(
     )
 
 
-def cancel(number: int, indices: Iterable[int], *, spare_running: bool = False) -> pb.Body:
-    """The message that cancels some tasks of a job, given in ascending order; or those of them that are pending."""
+def cancels(number: int, indices: Iterable[int], *, spare_running: bool = False) -> Iterator[pb.Body]:
+    """The messages that cancel some tasks of a job, given in ascending order; or those of them that are pending."""
     spans: list[pb.Range] = []
     for index in indices:
         if spans and spans[-1].hi == index:
             spans[-1].hi = index + 1
-        else:
-            spans.append(pb.Range(lo=index, hi=index + 1))
-    return pb.Body(cancel=pb.Cancel(job=number, ranges=spans, spare_running=spare_running))
+            continue
+        if len(spans) == RANGES_MAX:
+            yield pb.Body(cancel=pb.Cancel(job=number, ranges=spans, spare_running=spare_running))
+            spans = []
+        spans.append(pb.Range(lo=index, hi=index + 1))
+    if spans:
+        yield pb.Body(cancel=pb.Cancel(job=number, ranges=spans, spare_running=spare_running))

@@ -17,6 +17,10 @@ from manyhands.wire.blocks import results_slice
 from manyhands.wire.errors import EncodeError
 from manyhands.wire.spans import Span, SpanSet
 
+#: So many bytes of results that have come and were not read mean that the master waits with the rest of the job.
+#: Half of what it lets be unread, as it counts what is on its way, too.
+STALLED_BYTES = 32 << 20
+
 
 class Gap(NamedTuple):
     """Tasks that were cancelled."""
@@ -74,6 +78,7 @@ class MapJob(Job):
         self._is_discarded = False
         self._want: Want | None = None
         self._told = SpanSet()
+        self._arrived_bytes = self._read_bytes = 0
         #: If the results are to be kept.
         self.keeper: Keeper | None = None
         #: Why nothing more will come, if so.
@@ -115,6 +120,11 @@ class MapJob(Job):
         """What the reader is to have next, or None if it has not arrived."""
 
     @property
+    def is_stalled(self) -> bool:
+        """See Job."""
+        return self._arrived_bytes - self._read_bytes > STALLED_BYTES and not self._is_discarded
+
+    @property
     def is_sealed(self) -> bool:
         """Whether `posted` is final."""
         return self._is_sealed
@@ -126,6 +136,7 @@ class MapJob(Job):
 
     def consumed(self, total_bytes: int) -> None:
         """The reader has taken so many bytes of results since the beginning."""
+        self._read_bytes = total_bytes
         if self.keeper is not None:
             self.keeper.wait_for_room()
         self._connection.post(self, pb.Body(consumed=pb.Consumed(job=self.number, bytes=total_bytes)))
@@ -157,6 +168,7 @@ class MapJob(Job):
             part = message if (a, b) == (lo, hi) else results_slice(message, a, b)
             if self.keeper is not None:
                 self.keeper.keep_run(part)
+            self._arrived_bytes += len(part.payload)
             self._count(b - a, seconds=part.seconds, completed=True)
             self._arrived(part, a)
 

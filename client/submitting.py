@@ -12,7 +12,7 @@ from manyhands.client.connection import Connection
 from manyhands.client.encoding import Encoding
 from manyhands.client.futures import Future, Outcome, settle
 from manyhands.client.gathering import Blob, OpenBlock, Target
-from manyhands.client.jobs import Job, Keeper, cancel, open_job
+from manyhands.client.jobs import Job, Keeper, cancels, open_job
 from manyhands.client.options import Options
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import BLOCK_BYTES, unpack_ends
@@ -143,7 +143,7 @@ class SubmitJob(Job):
                     raise
             finally:
                 self._adding = False
-        self._connection.count_unsent(len(item))
+        self._connection.room.count_unsent(len(item))
         if is_alone:
             self._lone = index
             if self._computes_on:
@@ -224,9 +224,8 @@ class SubmitJob(Job):
 
     def cancel_open(self, *, spare_running: bool) -> None:
         """See Job."""
-        indices = sorted(self._pending)
-        if indices:
-            self._connection.send(self, cancel(self.number, indices, spare_running=spare_running))
+        for body in cancels(self.number, sorted(self._pending), spare_running=spare_running):
+            self._connection.send(self, body)
 
     def give_up_open(self, *, spare_running: bool) -> None:
         """See Job."""
@@ -263,7 +262,8 @@ class SubmitJob(Job):
         if indices:
             indices.sort()
             self._flush()  # a cancel must not overtake its block
-            self._connection.send(self, cancel(self.number, indices))
+            for body in cancels(self.number, indices):
+                self._connection.send(self, body)
             self._connection.count_ended(self, len(indices))
 
     def on_results(self, message: pb.Results) -> None:
@@ -320,7 +320,7 @@ class SubmitJob(Job):
         with self._lock:
             self._is_over = True
             blocks, self._blocks = self._blocks, deque()
-        self._connection.count_unsent(-sum(block.size for block in blocks))
+        self._connection.room.count_unsent(-sum(block.size for block in blocks))
         pending, self._pending = self._pending, {}
         settle([(future, cause) for future in pending.values()])
         self.ended = self.posted

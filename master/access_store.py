@@ -39,7 +39,19 @@ class AccessStore:
         return self._tokens.exists()
 
     def create(self, make_certificate: Callable[[], tuple[bytes, bytes]], now: float) -> bool:
-        """Make what is not there; whether that was needed. Each role but admin gets a token of its name."""
+        """Make what is not there; whether that was needed. Each role but admin gets a token of its name.
+
+        Raises AccessFault.
+        """
+        try:
+            return self._create(make_certificate, now)
+        except OSError as error:
+            raise AccessFault(
+                f"cannot keep a certificate and tokens in {self.directory}: {error.strerror or error}; name another "
+                "directory with --data-dir"
+            ) from error
+
+    def _create(self, make_certificate: Callable[[], tuple[bytes, bytes]], now: float) -> bool:
         private_file.make_folder(self.directory)
         with self._locked():
             if self.exists:

@@ -32,6 +32,12 @@ class MasterConfig:
     waiting_connections_each: int = 128
     #: Sessions, connected or not, that one token may have.
     sessions_each: int = 2048
+    #: What a client may have queued, and how many jobs open; see `limits`. 0: by the machine's memory.
+    client_bytes: int = 0
+    client_tasks: int = 100_000_000
+    client_jobs: int = 10_000
+    #: Of a client that has so much unread nothing more is handed out.
+    unread_bytes: int = 64 << 20
     #: Definitions kept beyond those that open tasks need.
     definition_bytes: int = 64 << 20
     scheduler: SchedulerConfig = field(default_factory=SchedulerConfig)

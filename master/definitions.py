@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from weakref import WeakValueDictionary
@@ -16,11 +17,17 @@ OVERHEAD_BYTES = 512
 class Definition:
     """A function's or class's blob. Whoever needs it holds it; it goes with the last holder."""
 
-    __slots__ = ("__weakref__", "blob", "hash")
+    __slots__ = ("__weakref__", "blob", "hash", "on_gone")
 
     def __init__(self, hash: bytes, blob: bytes) -> None:
         self.hash = hash
         self.blob = blob
+        #: Told when it goes.
+        self.on_gone: Callable[[], None] | None = None
+
+    def __del__(self) -> None:
+        if self.on_gone is not None:
+            self.on_gone()
 
 
 @dataclass(slots=True, frozen=True)

@@ -9,6 +9,7 @@ from manyhands.master import commands as cmd
 from manyhands.master.definitions import HeldBlock
 from manyhands.master.detached import Detached
 from manyhands.master.journal import WHOLE_JOB, Journal
+from manyhands.master.limits import Ledger
 from manyhands.master.peers import Peer
 from manyhands.master.records import JobRecord
 from manyhands.protos import manyhands_pb2 as pb
@@ -25,11 +26,13 @@ class Delivery:
         records: dict[int, JobRecord],
         journal: Journal | None,
         detached: Detached | None,
+        ledger: Ledger,
     ) -> None:
         self._detached = detached
         self._peers = peers
         self._records = records
         self._journal = journal
+        self._ledger = ledger
 
     def execute(self, commands: Sequence[cmd.Command]) -> None:
         """Carry out commands, in order."""
@@ -100,6 +103,8 @@ class Delivery:
         body: pb.Body,
     ) -> None:
         receipt = None
+        if command.gone:
+            self._ledger.release(command.job, command.gone)
         if self._journal is not None:
             receipt = command.job, key
             self._journal.ended(command.job, spans, kind, key, body, command.gone)
@@ -127,6 +132,7 @@ class Delivery:
         record = self._records.pop(job, None)
         if record is None:
             return
+        self._ledger.close(job)
         if record.client is not None:
             record.client.close_job(record.number, job)
         if self._journal is not None:
@@ -140,6 +146,7 @@ class Delivery:
     def forget(self, job: int) -> None:
         """Nobody wants to hear of the job any more."""
         record = self._records.pop(job, None)
+        self._ledger.close(job)
         if record is not None and record.client is not None:
             record.client.close_job(record.number, job)
         if self._detached is not None:

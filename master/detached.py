@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ log = logging.getLogger("manyhands.master")
 
 #: Bytes of results that may be on their way to a reader who has not said that he took them.
 CREDIT_BYTES = 8 << 20
+
+#: Jobs in which one client may take part at once, and names that an unknown one is answered with.
+ATTACHED_MAX, NAMES_MAX = 1000, 20
 
 #: Seconds between two looks for jobs that have been kept long enough.
 EXPIRY_INTERVAL = 600.0
@@ -126,6 +130,11 @@ class Detached:
             return
         key = peer.number, message.job
         if key not in self._attached:
+            if sum(number == peer.number for number, _ in self._attached) >= ATTACHED_MAX:
+                sentence = f"this client takes part in {ATTACHED_MAX} detached jobs, and may in no more"
+                code = pb.JobRejected.CODE_FULL
+                peer.send(pb.Body(job_rejected=pb.JobRejected(job=message.job, sentence=sentence, code=code)))
+                return
             reader = None
             if message.results:
                 ordered = message.results == pb.AttachJob.RESULTS_ORDERED
@@ -152,8 +161,10 @@ class Detached:
             owners = ", ".join(repr(each.owner) for each in found)
             sentence = f"there are several detached jobs {message.name!r}, of {owners}: use the token of one of them"
         else:
-            names = ", ".join(map(repr, sorted({each.name for each in seen})))
-            others = f"these are there: {names}" if names else "no others are there either"
+            known = {each.name for each in seen}
+            names = ", ".join(map(repr, heapq.nsmallest(NAMES_MAX, known)))
+            more = f", and {len(known) - NAMES_MAX} more" if len(known) > NAMES_MAX else ""
+            others = f"these are there: {names}{more}" if names else "no others are there either"
             sentence = f"there is no detached job {message.name!r}; {others}"
         code = pb.JobRejected.CODE_UNKNOWN_NAME
         peer.send(pb.Body(job_rejected=pb.JobRejected(job=message.job, sentence=sentence, code=code)))

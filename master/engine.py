@@ -16,6 +16,8 @@ from manyhands.master.detached import Detached
 from manyhands.master.intake import Intake
 from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import Kept
+from manyhands.master.limits import Ledger, QueueLimits
+from manyhands.master.machine_memory import machine_memory
 from manyhands.master.peers import Peer
 from manyhands.master.records import JobRecord
 from manyhands.master.scheduler import Scheduler
@@ -43,9 +45,11 @@ class Engine:
         self.peers: dict[int, Peer] = {}
         self.records: dict[int, JobRecord] = {}
         detached = self._detached = None if journal is None else Detached(journal, config.result_timeout)
-        self._delivery = Delivery(self.peers, self.records, journal, detached)
+        limits = QueueLimits.of_machine(machine_memory(), config.client_bytes, config.client_tasks, config.client_jobs)
+        self.ledger = Ledger(limits, self._on_room)
+        self._delivery = Delivery(self.peers, self.records, journal, detached, self.ledger)
         intake = self._intake = Intake(
-            self.records, self._definitions, self._delivery, self._handle, journal, detached, first_number
+            self.records, self._definitions, self._delivery, self._handle, journal, detached, self.ledger, first_number
         )
         #: Workers of an earlier life that are not back; nothing is handed out while the timer waits for them.
         self._missing_workers = 0
@@ -92,9 +96,18 @@ class Engine:
             else:
                 self._journal.client_joined(peer.hello.session, peer.hello)
         if peer.role == pb.ROLE_CLIENT:
-            self._send_cluster(peer)
+            self._welcome(peer)
         elif not peer.hello.holds:  # or it would be sent what it has
             self._count_in(peer)
+
+    def _welcome(self, client: Peer) -> None:
+        client.watch_unread(self._config.unread_bytes, self._on_lagging)
+        self._send_cluster(client)
+
+    def _on_lagging(self, client: Peer) -> None:
+        """A client does not read what it is sent, or does so again."""
+        log.info("%s %s", client, "does not read: it is handed out no more" if client.lags else "reads again")
+        self._handle(ev.ClientLagging(client.number, client.lags))
 
     def _count_in(self, peer: Peer) -> None:
         self._handle(ev.WorkerJoined(peer.number, peer.hello.slots))
@@ -134,6 +147,13 @@ class Engine:
             log.warning("the journal can be written again")
         self._announce()
 
+    def _on_room(self, client: int, is_short: bool) -> None:
+        """A client has too much queued, or no more."""
+        peer = self.peers.get(client)
+        if peer is not None:
+            log.info("%s has %s", peer, "much queued, and is told to wait" if is_short else "room again")
+            self._send_cluster(peer)
+
     def drain(self) -> None:
         """Hand out nothing more, and ask for what has not started."""
         self._is_draining = True
@@ -150,7 +170,8 @@ class Engine:
         scheduler = self.scheduler
         trouble = self._journal.trouble if self._journal is not None else ""
         workers = sum(not worker.draining for worker in scheduler.workers.values())
-        cluster = pb.Cluster(workers=workers, slots=scheduler.slots, trouble=trouble)
+        is_short = self.ledger.is_short(peer.number)
+        cluster = pb.Cluster(workers=workers, slots=scheduler.slots, trouble=trouble, short_of_room=is_short)
         peer.send(pb.Body(cluster=cluster))
 
     def _tune_all(self) -> None:
@@ -227,6 +248,7 @@ class Engine:
     def _on_want(self, peer: Peer, body: pb.Body) -> None:
         for wanted in body.want.hashes:
             definition = self._definitions.get(wanted)
+            peer.asked(len(definition.blob) if definition is not None else 0)
             if definition is not None:
                 peer.send(pb.Body(define=pb.Define(hash=wanted, blob=definition.blob)))
             # Otherwise nobody needs it any more: the tasks that did have their outcome.
@@ -269,7 +291,7 @@ class Engine:
         """Take over what an earlier life wrote down; `clients` by session."""
         for peer in clients.values():
             self.peers[peer.number] = peer
-            self._send_cluster(peer)
+            self._welcome(peer)
         self._missing_workers = len(kept.workers)
         patience = self._config.reattach_timeout if kept.workers else 0.0
         self._reattaching = self._loop.call_later(patience, self._all_back)

@@ -113,12 +113,13 @@ class BlockArrived:
 
 @dataclass(frozen=True, slots=True)
 class BlockRefused:
-    """A block came for which there is no room: its tasks fail at once."""
+    """A block came for which there is no room: its tasks fail at once. `limit`: on queued work, if it is that."""
 
     job: int
     first: int
     count: int
     reason: str
+    limit: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +149,14 @@ class WatchRequested:
     """The client wants to know which tasks of the job are dispatched."""
 
     job: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClientLagging:
+    """Too much of what the client was sent is unread, or (`lags` False) no more."""
+
+    client: int
+    lags: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +239,7 @@ Event = (
     | CancelRequested
     | ResultsConsumed
     | WatchRequested
+    | ClientLagging
     | ClientLeft
     | RunSucceeded
     | TaskFailed

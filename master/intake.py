@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import cast
 
 from manyhands.master import events as ev
-from manyhands.master.definitions import Definition, DefinitionStore, HeldBlock
+from manyhands.master.definitions import OVERHEAD_BYTES, Definition, DefinitionStore, HeldBlock
 from manyhands.master.delivery import Delivery
 from manyhands.master.detached import Detached
 from manyhands.master.journal import Journal
 from manyhands.master.journal_batch import Mark
 from manyhands.master.journal_schema import Kept, KeptJob
+from manyhands.master.limits import BLOCK_OVERHEAD, OTHERS, Ledger
 from manyhands.master.peers import Peer
 from manyhands.master.records import JobRecord
 from manyhands.master.recovery import job_options, recovered
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import block_of, read_block
 from manyhands.wire.session import ProtocolError
-from manyhands.wire.spans import Span
+from manyhands.wire.spans import RANGES_MAX, Span
 
 
 class Intake:
@@ -32,6 +34,7 @@ class Intake:
         handle: Callable[[ev.Event], None],
         journal: Journal | None,
         detached: Detached | None,
+        ledger: Ledger,
         first_number: int,
     ) -> None:
         self._records = records
@@ -40,6 +43,7 @@ class Intake:
         self._handle = handle
         self._journal = journal
         self._detached = detached
+        self._ledger = ledger
         self._last_job = first_number - 1
         if journal is not None:
             journal.is_needed = definitions.is_held
@@ -47,9 +51,13 @@ class Intake:
     def define(self, peer: Peer, body: pb.Body) -> None:
         """A definition has come: jobs that waited for it go on."""
         try:
-            self._definitions.add(body.define.hash, body.define.blob, peer.number)
+            definition = self._definitions.add(body.define.hash, body.define.blob, peer.number)
         except ValueError as error:
             raise ProtocolError(str(error)) from error
+        if definition.on_gone is None:  # it counts for who sent it first, as long as anybody holds it
+            size = len(definition.blob) + OVERHEAD_BYTES
+            self._ledger.charge(peer.number, peer.hello.owner, size)
+            definition.on_gone = partial(self._ledger.release_charge, peer.number, size)
         for job in list(peer.jobs.values()):
             record = self._records.get(job)
             if record is not None and record.inbox:
@@ -68,13 +76,34 @@ class Intake:
             self._records[self._last_job] = JobRecord(peer, number)
             if self._journal is not None:
                 self._journal.opened(self._last_job, peer.hello.session, number, body.open_job)
+            sentence = self._ledger.open(self._last_job, peer.number, peer.hello.owner)
+            if sentence:
+                peer.asked()
+                self._delivery.reject(self._last_job, sentence, pb.JobRejected.CODE_FULL)
+                return
             if body.open_job.detach and not self._detach(self._last_job, peer.owner, body.open_job.name):
                 return
         job = peer.jobs.get(number)
         record = self._records.get(job) if job is not None else None
         if job is None or record is None:
             return  # closed meanwhile, by a rejection or a cancel
+        if body.HasField("block"):
+            block = body.block
+            count = len(block.ends) // 4
+            sentence = self._ledger.admit(job, block.first, _size(block), count)
+            if sentence:
+                peer.asked()
+            if sentence and record.inbox:
+                self._reject(job, sentence)  # what waits for definitions would still have to come first
+                return
+            if sentence:
+                self._handle(ev.BlockRefused(job, block.first, count, sentence, "queued"))
+                return
         self._take_in(job, record, body)
+
+    def _reject(self, job: int, sentence: str) -> None:
+        self._delivery.reject(job, sentence, pb.JobRejected.CODE_FULL)
+        self._handle(ev.CancelRequested(job, None))
 
     def _detach(self, job: int, owner: str, name: str) -> bool:
         """A job that is to outlive its client; whether it can."""
@@ -96,6 +125,11 @@ class Intake:
         record.inbox.append((body, 0))
         if len(record.inbox) == 1:
             self._work_off(job, record, ask=True)
+        if record.inbox and not body.HasField("block"):
+            sentence = self._ledger.admit(job, OTHERS, body.ByteSize() + BLOCK_OVERHEAD, 0)
+            if sentence:
+                self._reject(job, sentence)
+                return
         if self._journal is not None and record.inbox:
             record.inbox[-1] = body, self._journal.hold(job, body)
 
@@ -124,6 +158,7 @@ class Intake:
             elif body.HasField("block"):
                 if self._journal is not None and self._journal.trouble:
                     count = len(body.block.ends) // 4
+                    self._ledger.release(job, (body.block.first,))
                     self._handle(ev.BlockRefused(job, body.block.first, count, self._journal.trouble))
                     continue
                 self._handle(ev.BlockArrived(job, HeldBlock.of(block_of(body.block), held)))
@@ -131,6 +166,7 @@ class Intake:
                 self._handle(ev.CancelRequested(job, _spans(body.cancel), body.cancel.spare_running))
             else:
                 self._handle(ev.JobSealed(job, body.seal_job.total))
+        self._ledger.release(job, (OTHERS,))
 
     def _write_down(
         self, journal: Journal, job: int, record: JobRecord, body: pb.Body, held: Sequence[Definition]
@@ -152,6 +188,7 @@ class Intake:
     def attach(self, peer: Peer, body: pb.Body) -> None:
         """A client takes part in a detached job."""
         message = body.attach_job
+        peer.asked()
         if message.job in peer.jobs:
             raise ProtocolError(f"{peer} attaches its job {message.job}, which it has opened")
         if self._detached is not None:
@@ -168,6 +205,10 @@ class Intake:
 
     def cancel(self, peer: Peer, body: pb.Body) -> None:
         """Some tasks of a job, or all of it, are of no use to the client any more."""
+        if len(body.cancel.ranges) > RANGES_MAX:
+            raise ProtocolError(
+                f"{peer} cancelled {len(body.cancel.ranges)} ranges at once: at most {RANGES_MAX} can be"
+            )
         if self._detached is not None and (attached := self._detached.job_of(peer, body.cancel.job)) is not None:
             self._handle(ev.CancelRequested(attached, None))
             self._delivery.forget(attached)
@@ -200,6 +241,7 @@ class Intake:
 
     def watch(self, peer: Peer, body: pb.Body) -> None:
         job = peer.jobs.get(body.watch.job)
+        peer.asked()
         if job is not None:
             self._handle(ev.WatchRequested(job))
 
@@ -219,6 +261,8 @@ class Intake:
         for number, position, body in kept.inbox:
             if number in self._records:
                 self._records[number].inbox.append((body, position))
+                if body.HasField("block"):
+                    self._ledger.take(number, body.block.first, _size(body.block), len(body.block.ends) // 4)
         for number, record in list(self._records.items()):
             self._work_off(number, record, ask=True)
         definitions.clear()  # until now they were held here: there may be more than the store keeps by itself
@@ -233,6 +277,9 @@ class Intake:
             record = self._records[job.job] = JobRecord(client, number, opening.detach)
             if client is not None:
                 client.jobs[number] = job.job
+            self._ledger.open(job.job, _owner(job.job, record), opening.owner)
+            for _, message in job.blocks:
+                self._ledger.take(job.job, message.first, _size(message), len(message.ends) // 4)
             if is_open:
                 record.held = self._held(_needed(pb.Body(open_job=opening)))
                 blocks = [
@@ -254,6 +301,11 @@ class Intake:
         found = [self._definitions.get(hash) for hash in hashes]
         assert all(found), "a definition was not written down with what needs it"
         return tuple(definition for definition in found if definition is not None)
+
+
+def _size(block: pb.Block) -> int:
+    """What a block counts for."""
+    return len(block.payload) + len(block.ends) + BLOCK_OVERHEAD
 
 
 def _mark(cancel: pb.Cancel) -> Mark:

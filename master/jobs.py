@@ -204,9 +204,16 @@ class Job:
             elif function != block.function or limit_bytes <= 0:
                 break
             per_task = max(1, len(block.payload) // block.count)
-            room = min(limit, block.end - index, max(1, limit_bytes // per_task))
+            if self.states:  # which may be large
+                limit_bytes -= len(self.states.get(index, (0, b""))[1])
+                room = 1
+            else:
+                room = min(limit, block.end - index, max(1, limit_bytes // per_task))
             lo, hi = self.queued.pop_first(room)
-            taken.append((lo, hi))
+            if taken and taken[-1][1] == lo:
+                taken[-1] = taken[-1][0], hi
+            else:
+                taken.append((lo, hi))
             limit -= hi - lo
             limit_bytes -= per_task * (hi - lo)
         return taken

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from manyhands.master.access import Grant
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.local import LocalEnd
 from manyhands.wire.pump import Pump
-from manyhands.wire.session import Flow, Session
+from manyhands.wire.session import Flow, ProtocolError, Session
 from manyhands.wire.told import Told
+
+#: Questions that a peer may ask without having read any answer, and the bytes of an answer that count as another one.
+UNREAD_ANSWERS, ANSWER_BYTES = 100_000, 4096
+
+#: A peer that lags goes on when it has less unread than this part of what was too much.
+READ_ENOUGH = 3 / 4
 
 
 class Peer:
@@ -40,6 +47,12 @@ class Peer:
         #: Its connection was closed, and that is written down.
         self.has_ended = False
         self.lost_at = 0.0
+        #: Too much of what it was sent is unread.
+        self.lags = False
+        self._unread_limit = 0
+        self._on_lagging: Callable[[Peer], None] = lambda _: None
+        self._asked = 0  # since it acknowledged this frame
+        self._asked_after = 0
 
     def __str__(self) -> str:
         return f"{'worker' if self.role == pb.ROLE_WORKER else 'client'} {self.name}"
@@ -49,11 +62,34 @@ class Peer:
         """The name of its token; empty without access control."""
         return self.hello.owner
 
+    def watch_unread(self, limit_bytes: int, on_lagging: Callable[[Peer], None]) -> None:
+        """`on_lagging` is told when more than `limit_bytes` are unread, and when a good part of that is read."""
+        self._unread_limit = limit_bytes
+        self._on_lagging = on_lagging
+
     def send(self, body: pb.Body, flow: Flow = None, receipt: object = None) -> None:
         """Queue `body`; it arrives exactly once unless the session ends. `receipt`: see Session.on_receipts."""
         self.session.send(body, flow, receipt)
         if self.pump is not None:
             self.pump.wake()
+        if not self.lags and self._unread_limit and self.session.pending_bytes > self._unread_limit:
+            self.lags = True
+            self._on_lagging(self)
+
+    def asked(self, answer_bytes: int = 0) -> None:
+        """It has said what is answered at once. Raises ProtocolError if it does on and on, and reads nothing."""
+        acknowledged = self.session.acknowledged
+        if acknowledged != self._asked_after:
+            self._asked, self._asked_after = 0, acknowledged
+        self._asked += 1 + answer_bytes // ANSWER_BYTES
+        if self._asked > UNREAD_ANSWERS:
+            raise ProtocolError(f"{self} asks on and on, and does not read the answers")
+
+    def heard(self) -> None:
+        """It may have acknowledged something."""
+        if self.lags and self.session.pending_bytes < self._unread_limit * READ_ENOUGH:
+            self.lags = False
+            self._on_lagging(self)
 
     def define(self, hash: bytes, blob: bytes, flow: Flow) -> None:
         """Send a definition, unless it was."""
@@ -109,6 +145,9 @@ class LocalPeer(Peer):
     def send(self, body: pb.Body, flow: Flow = None, receipt: object = None) -> None:
         """Hand `body` over."""
         self._end.send(body)
+
+    def asked(self, answer_bytes: int = 0) -> None:
+        """It reads at once."""
 
     def silent(self, now: float) -> float:
         """It lives as long as we do."""

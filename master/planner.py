@@ -159,6 +159,9 @@ class Planner:
         room = min(room, max(math.ceil(share / 2) - max(0, held), min(free, math.ceil(share))))
         if worker.leased_bytes >= self._pool.config.worker_bytes:
             room = min(room, free)
+        if room > free and profile.result_bytes * room > self._pool.config.result_bytes / 16:
+            left = (self._pool.config.result_bytes - worker.expected_bytes()) / profile.result_bytes
+            room = min(room, max(free, int(left)))
         return min(room, available)
 
     def _hand_out(self, worker: Worker, job: Job, profile: Profile, room: int, out: list[Command]) -> None:
@@ -279,7 +282,8 @@ class Planner:
     def _speculate(self, now: float, out: list[Command]) -> None:
         """Idle slots that nothing else can use run second copies, for jobs that allow it."""
         pool, config = self._pool, self._pool.config
-        jobs = [job for job in pool.speculative.values() if speculation.is_at_its_end(job)]
+        ends = [job for job in pool.speculative.values() if speculation.is_at_its_end(job)]
+        jobs = [job for job in ends if job.client not in pool.lagging]
         if not jobs:
             return
         if now < self._speculate_at:

@@ -38,6 +38,8 @@ class Pool:
         self.came_ready: list[Job] = []
         #: Those whose slow tasks may be run twice.
         self.speculative: dict[int, Job] = {}
+        #: Clients that do not read: nothing more of theirs is handed out.
+        self.lagging: set[int] = set()
         self.expiries = Expiries()
         self._profiles = Profiles()
         self._ready_jobs: dict[int, int] = {}  # of each client: shares are the clients', not the jobs'
@@ -217,6 +219,8 @@ class Pool:
 
     def startable(self, job: Job) -> int:
         """How many of the job's tasks may be handed out now, by its own limits; it has some queued."""
+        if job.client in self.lagging:
+            return 0
         limit = job.queued.count
         if job.options.max_parallel:
             limit = min(limit, job.options.max_parallel - job.leased - job.staged)

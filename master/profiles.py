@@ -1,4 +1,4 @@
-"""How long a function's tasks take: a moving mean, learnt from reports."""
+"""How long a function's tasks take, and how large their results are: moving means, learnt from reports."""
 
 from __future__ import annotations
 
@@ -12,13 +12,22 @@ _CAPACITY = 4096
 
 
 class Profile:
-    """One function's durations."""
+    """One function's durations and results."""
 
-    __slots__ = ("mean",)
+    __slots__ = ("mean", "result_bytes")
 
     def __init__(self) -> None:
         #: Seconds a task, None until the first report.
         self.mean: float | None = None
+        #: Bytes of a result, 0 until the first one.
+        self.result_bytes = 0.0
+
+    def observe_results(self, count: int, size: int) -> None:
+        """`count` tasks had results of `size` bytes together."""
+        sample = size / count
+        if self.result_bytes:
+            sample = self.result_bytes + (sample - self.result_bytes) * count / (count + _INERTIA)
+        self.result_bytes = sample
 
     def observe(self, count: int, seconds: float) -> None:
         """`count` tasks took `seconds` together."""

@@ -63,6 +63,7 @@ class Scheduler:
             ev.ResultsConsumed: self._on_results_consumed,
             ev.WatchRequested: self._on_watch_requested,
             ev.ClientLeft: self._on_client_left,
+            ev.ClientLagging: self._on_client_lagging,
             ev.RunSucceeded: self._on_run_succeeded,
             ev.TaskFailed: self._on_task_failed,
             ev.TaskCrashed: self._on_task_crashed,
@@ -292,15 +293,9 @@ class Scheduler:
         job.count += event.count
         job.done.add(event.first, job.count)
         job.failed += event.count
-        return [
-            DeliverFailure(
-                job.number,
-                job.client,
-                pb.Failure(index=index, kind=pb.Failure.KIND_NO_ROOM, text=event.reason),
-                (),
-            )
-            for index in range(event.first, job.count)
-        ]
+        kind = pb.Failure.KIND_NO_ROOM
+        message = pb.Failure(index=event.first, end=job.count, kind=kind, text=event.reason, limit=event.limit)
+        return [DeliverFailure(job.number, job.client, message, ())]
 
     def _on_job_sealed(self, event: ev.JobSealed, now: float) -> list[Command]:
         job = self._pool.jobs.get(event.job)
@@ -333,8 +328,21 @@ class Scheduler:
                 job.dispatched.add(lo, hi)
         return [DeliverDispatched(job.number, job.client, tuple(job.dispatched))]
 
+    def _on_client_lagging(self, event: ev.ClientLagging, now: float) -> list[Command]:
+        """What runs goes on, and is bounded; nothing more is handed out, from the workers' deques neither."""
+        out: list[Command] = []
+        jobs = [job for job in self._pool.jobs.values() if job.client == event.client]
+        if event.lags:
+            self._pool.lagging.add(event.client)
+        else:
+            self._pool.lagging.discard(event.client)
+        for job in jobs:
+            self._pool.requeue(job, self._pool.unstage(job, [(0, job.count)]), out)
+        return out
+
     def _on_client_left(self, event: ev.ClientLeft, now: float) -> list[Command]:
         out: list[Command] = []
+        self._pool.lagging.discard(event.client)
         for job in [job for job in self._pool.jobs.values() if job.client == event.client]:
             self._pool.drop(job, out)
         return out
@@ -380,7 +388,9 @@ class Scheduler:
         if job is not None and hi > job.count:
             self.stale += event.count
             return []
-        fenced = self._reported(event.worker, event.lease, event.job, lo, hi, event.seconds, now)
+        message = event.message
+        size = len(message.payload)
+        fenced = self._reported(event.worker, event.lease, event.job, lo, hi, event.seconds, now, size)
         if job is None:
             self.stale += event.count
             return []
@@ -396,10 +406,7 @@ class Scheduler:
         for a, b in parts:
             gone += job.finish(a, b)
         job.succeeded += new
-        message = event.message
-        job.delivered_bytes += (
-            len(message.payload) if new == event.count else sum(results_size(message, a, b) for a, b in parts)
-        )
+        job.delivered_bytes += size if new == event.count else sum(results_size(message, a, b) for a, b in parts)
         out: list[Command] = [DeliverRun(job.number, job.client, message, tuple(parts), tuple(gone))]
         self._pool.refresh(job)
         self._pool.close_if_finished(job, out)
@@ -478,9 +485,10 @@ class Scheduler:
         return out
 
     def _reported(
-        self, worker_number: int, lease_number: int, job: int, lo: int, hi: int, seconds: float, now: float
-    ) -> int:
-        """Take [lo, hi) off the lease, learn the duration; return how many were open under that lease."""
+        self, worker_number: int, lease_number: int, job: int, lo: int, hi: int, seconds: float, now: float,
+        result_bytes: int = 0,
+    ) -> int:  # fmt: skip
+        """Take [lo, hi) off the lease, learn what they took; return how many were open under that lease."""
         worker = self._pool.workers.get(worker_number)
         if worker is None:
             return 0
@@ -492,6 +500,8 @@ class Scheduler:
         if lease is None or lease.job.number != job:
             return 0
         self._pool.fair.in_service(lease.tag)
+        if result_bytes:
+            lease.profile.observe_results(hi - lo, result_bytes)
         if seconds:
             lease.profile.observe(hi - lo, seconds)
             if lease.job.averages is not None:

@@ -218,12 +218,7 @@ class Sessions:
         config = self._config
         resumed = peer is not None and hello.resume
         if peer is None:
-            self._last_number += 1
-            peer = self._peers[hello.session] = Peer(self._last_number, hello)
-            self._note_down(peer)
-            peer.grant = grant
-            log.info("%s joined from %s", peer, hello.host)
-            self.events.joined(peer)
+            peer = self._begin(hello, grant)
         if self._journal is not None and not resumed and peer.role == pb.ROLE_CLIENT:
             await self._journal.synced()  # the welcome promises that the session can be resumed
         while peer.pump is not None:
@@ -233,22 +228,21 @@ class Sessions:
         if self._peers.get(hello.session) is not peer:  # it was given up, or broke a rule elsewhere, while we waited
             await self._refuse(link, hello, self._unknown_session())
             return
-        if peer.grace is not None:
-            peer.grace.cancel()
-            peer.grace = None
-        if peer.has_ended and self._journal is not None:
-            peer.has_ended = False
-            self._journal.client_back(hello.session)
-        peer.grant, peer.secret = grant, secret
-        self._renew(peer)
+        self._is_back(peer, grant, secret)
         served = peer
+        deal_with = peer.session.applied if self._journal is None else partial(self._dealt_with, peer, self._journal)
+
+        def on_frame_dealt_with() -> None:
+            deal_with()
+            served.heard()
+
         pump = peer.pump = Pump(
             peer.session,
             link,
             lambda bodies: self.events.received(served, bodies),
             config.heartbeat_interval,
             config.heartbeat_timeout,
-            None if self._journal is None else partial(self._dealt_with, served, self._journal),
+            on_frame_dealt_with,
         )
         reason = "the connection was closed"
         try:
@@ -273,6 +267,26 @@ class Sessions:
             if peer.pump is pump:
                 peer.pump = None
                 self._disconnected(peer, reason)
+
+    def _begin(self, hello: pb.Hello, grant: Grant) -> Peer:
+        self._last_number += 1
+        peer = self._peers[hello.session] = Peer(self._last_number, hello)
+        self._note_down(peer)
+        peer.grant = grant
+        log.info("%s joined from %s", peer, hello.host)
+        self.events.joined(peer)
+        return peer
+
+    def _is_back(self, peer: Peer, grant: Grant, secret: str) -> None:
+        """Its connection stands, be it the first."""
+        if peer.grace is not None:
+            peer.grace.cancel()
+            peer.grace = None
+        if peer.has_ended and self._journal is not None:
+            peer.has_ended = False
+            self._journal.client_back(peer.hello.session)
+        peer.grant, peer.secret = grant, peer.secret or secret
+        self._renew(peer)
 
     @staticmethod
     def _dealt_with(peer: Peer, journal: Journal) -> None:

@@ -32,3 +32,5 @@ class SchedulerConfig:
     #: Payload of one lease, and of all leases of a worker beyond one task a slot.
     lease_bytes: int = 128 << 10
     worker_bytes: int = 64 << 20
+    #: Results, as expected, of all leases of a worker, likewise: others' results wait behind them on its connection.
+    result_bytes: int = 8 << 20

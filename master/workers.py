@@ -103,6 +103,10 @@ class Worker:
             if rank >= priority
         )
 
+    def expected_bytes(self) -> float:
+        """Of the results of what is leased, as far as known."""
+        return sum(count * profile.result_bytes for (_, profile), count in self._load.items())
+
     def leased_from(self, priority: int) -> int:
         """Tasks leased at this priority or a higher one."""
         return sum(count for (rank, _), count in self._load.items() if rank >= priority)

@@ -13,9 +13,6 @@ from manyhands.protos import manyhands_pb2 as pb
 #: A client closes a block at about this many payload bytes.
 BLOCK_BYTES = 64 << 10
 
-#: Offsets are 32-bit, so one item (or the block that holds it) stays below 4 GiB.
-MAX_PAYLOAD_BYTES = (1 << 32) - 1
-
 HASH_BYTES = 16
 
 

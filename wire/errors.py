@@ -20,7 +20,7 @@
     └── InfrastructureError: the cluster's fault, or the network's
         ├── ClusterError                    the embedded cluster could not start, or ended
         ├── NoWorkers                       nobody is there to run it
-        ├── MasterFull                      the master has no room to write new work down
+        ├── MasterFull                      the master has no room for new work
         ├── CheckpointError                 a checkpoint's file is somebody else's, damaged, or cannot be written
         ├── ConnectionFailed                no connection, or no longer
         │   └── MasterUnreachable           nobody answers at the address
@@ -329,15 +329,15 @@ class NoWorkers(InfrastructureError):
 
 
 class MasterFull(InfrastructureError):
-    """The master could not write this task down, so it did not take it. reason: what its system said."""
+    """The master could not write this task down, or has too much already, so it did not take it. reason: what its
+    system said, or which limit; way_out: what to do.
+    """
 
     reason: str
+    way_out: str = "make room on its disk, then submit again"
 
     def __str__(self) -> str:
-        return (
-            f"the master has no room for new work ({self.reason}); what it had taken before goes on: "
-            "make room on its disk, then submit again"
-        )
+        return f"the master has no room for new work ({self.reason}); what it had taken before goes on: {self.way_out}"
 
 
 class CheckpointError(InfrastructureError):

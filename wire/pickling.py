@@ -19,11 +19,19 @@ from manyhands.wire.culprit import explain
 from manyhands.wire.definitions import Name
 from manyhands.wire.errors import EncodeError, ResultEncodeError
 from manyhands.wire.pickler import ValuePickler
+from manyhands.wire.sizes import shown
 
 #: Types whose instances refer to nothing, so that pickling them needs no memo.
 _ATOMS = frozenset((int, float, str, bytes, bool, type(None)))
-#: Offsets are 32-bit.
-_MAX_BYTES = (1 << 32) - 1
+#: No item is longer when pickled: a message carries 2 GiB at most, with what is around the item.
+ITEM_BYTES_MAX = (1 << 31) - (1 << 20)
+
+
+class _TooLong(Exception):
+    """An item that no message can carry."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"it is {size} bytes long when pickled, and at most {shown(ITEM_BYTES_MAX)} can travel")
 
 
 class Source(Protocol):
@@ -145,6 +153,8 @@ class Encoder:
         try:
             pickler.begin(function)
             self._dump(obj, 0)
+            if self._file.tell() > ITEM_BYTES_MAX:
+                raise _TooLong(self._file.tell())
             return self._file.getvalue(), frozenset(pickler.needed)
         except Exception as error:
             raise self._explain(what, obj, error) from error
@@ -193,8 +203,7 @@ class Encoder:
                         else:
                             dump(item, start)
                         end = tell()
-                        if end > max_bytes and (count or end > _MAX_BYTES):
-                            self._hold(feed, start)
+                        if end > max_bytes and self._is_held(feed, start, end):
                             break
                     except Exception as error:  # noqa: BLE001 - whatever a user's __reduce__ raises
                         self._rewind(start)
@@ -230,13 +239,17 @@ class Encoder:
         ends.append(len(data))
         return self._file.write(data)
 
-    def _hold(self, feed: Feed, start: int) -> None:
+    def _is_held(self, feed: Feed, start: int, end: int) -> bool:
+        """Whether the item that exceeds a block is put off to the next, as it is not its first. Raises _TooLong."""
+        if end - start > ITEM_BYTES_MAX:
+            raise _TooLong(end - start)
+        if not start:
+            return False
         with self._file.getbuffer() as written:
             held = bytes(written[start:])
-        if len(held) > _MAX_BYTES:
-            raise OverflowError(f"it is {len(held)} bytes long when pickled, and at most 4 GiB can travel")
         self._rewind(start)
         feed.held = held, frozenset(self._pickler.needed)
+        return True
 
     def _dump(self, obj: Any, start: int) -> None:
         pickler = self._pickler
@@ -263,6 +276,9 @@ class Encoder:
         self._is_busy = False
 
     def _explain(self, what: str, obj: Any, error: Exception) -> EncodeError:
+        if isinstance(error, _TooLong):
+            way_out = "cut it into parts, or hand it over in a file"
+            return EncodeError(what, "", type(obj).__qualname__, str(error), way_out)
         scratch = Encoder(self._source)
         return explain(what, obj, error, scratch.attempt)
 

@@ -27,6 +27,10 @@ FRAME_BYTES = 256 << 10
 #: Sent but unacknowledged bytes allowed: ten times what a 10 Gbit/s LAN holds in flight for 1 ms.
 WINDOW_BYTES = 8 << 20
 
+#: No body, and not what has begun and is unfinished of all bodies of a session together, exceeds this. It leaves some
+#: room to protobuf's own limit, 2 GiB.
+BODY_BYTES = (2 << 30) - (512 << 10)
+
 #: Fixed cost assumed for a frame or a body beside its content.
 _OVERHEAD_BYTES = 32
 
@@ -66,14 +70,18 @@ class _Flow:
 class Session:
     """One end of a session. The shell writes what `next_frame` gives and feeds what it reads to `receive`."""
 
-    def __init__(self, frame_bytes: int = FRAME_BYTES, window_bytes: int = WINDOW_BYTES) -> None:
+    def __init__(
+        self, frame_bytes: int = FRAME_BYTES, window_bytes: int = WINDOW_BYTES, body_bytes: int = BODY_BYTES
+    ) -> None:
         self._frame_bytes = frame_bytes
         self._window_bytes = window_bytes
+        self._body_bytes = body_bytes
         # Sending.
         self._flows: OrderedDict[Flow, _Flow] = OrderedDict()
         self._waiting_bytes = 0
         self._next_sequence = 1
         self._next_cut = 1
+        self._begun_bytes = 0  # of large bodies whose last fragment has not been written
         self._next_solo = -1  # large bodies without a flow get one each, below every real flow
         self._unacknowledged: deque[_Sent] = deque()
         self._unacknowledged_bytes = 0
@@ -87,7 +95,8 @@ class Session:
         self._untold_bytes = 0
         self._early: dict[int, pb.Frame] = {}
         self._early_bytes = 0
-        self._assembling: dict[int, list[bytes]] = {}
+        self._assembling: dict[int, bytearray] = {}
+        self._assembling_bytes = 0
         #: Told of each fragment as it is taken in: for a shell that must not lose what it acknowledged.
         self.on_fragment: Callable[[pb.Fragment], None] | None = None
         #: Frames that arrived again after a resume or a duplicating link.
@@ -98,7 +107,8 @@ class Session:
         """The end of a session whose process was lost, but not what it had applied: it sends from 1 again."""
         session = cls()
         session._received = session._applied = session._told = received
-        session._assembling = {number: list(parts) for number, parts in fragments.items()}
+        session._assembling = {number: bytearray().join(parts) for number, parts in fragments.items()}
+        session._assembling_bytes = sum(map(len, session._assembling.values()))
         return session
 
     # ------------------------------------------------------------ sending
@@ -119,6 +129,11 @@ class Session:
     def pending_bytes(self) -> int:
         """Bytes that the other side has not acknowledged yet, sent or not."""
         return self._waiting_bytes + self._unacknowledged_bytes
+
+    @property
+    def acknowledged(self) -> int:
+        """The highest sequence that the other side has acknowledged."""
+        return self._next_sequence - 1 - len(self._unacknowledged)
 
     @property
     def is_idle(self) -> bool:
@@ -160,7 +175,8 @@ class Session:
         bodies = frame.bodies
         flows = self._flows
         full = False
-        while flows and room > 0 and not full:
+        passed = 0  # flows in a row that may not begin their large body now
+        while passed < len(flows) and room > 0 and not full:
             key, line = next(iter(flows.items()))
             waiting = line.waiting
             if line.cut is None:
@@ -169,15 +185,13 @@ class Session:
                 while waiting and share > 0:
                     body, size, receipt = waiting[0]
                     if size > self._frame_bytes:
-                        line.cut = _Cut(self._next_cut, body.SerializeToString(), receipt)
-                        self._next_cut += 1
-                        waiting.popleft()
-                        self._waiting_bytes += len(line.cut.data) - size
+                        passed += not self._begin_cut(line)
                         break
                     if size > room and bodies:
                         full = True
                         break
                     bodies.append(body)
+                    passed = 0
                     waiting.popleft()
                     if receipt is not None:
                         receipts.append(receipt)
@@ -201,6 +215,18 @@ class Session:
         self._unacknowledged_bytes += size
         return frame
 
+    def _begin_cut(self, line: _Flow) -> bool:
+        """Cut the flow's next body, a large one, unless the other side has too many unfinished ones; whether it was."""
+        body, size, receipt = line.waiting[0]
+        if self._begun_bytes and self._begun_bytes + size > self._body_bytes:
+            return False
+        cut = line.cut = _Cut(self._next_cut, body.SerializeToString(), receipt)
+        self._next_cut += 1
+        line.waiting.popleft()
+        self._begun_bytes += len(cut.data)
+        self._waiting_bytes += len(cut.data) - size
+        return True
+
     def _add_fragment(self, frame: pb.Frame, line: _Flow, room: int) -> int:
         """Put the flow's next fragment, of `room` bytes at most, into the frame; return its bytes."""
         cut = line.cut
@@ -214,6 +240,7 @@ class Session:
         self._waiting_bytes -= len(data)
         if last:
             line.cut = None
+            self._begun_bytes -= len(cut.data)
         return len(data)
 
     def drop_flow(self, flow: int) -> None:
@@ -258,20 +285,38 @@ class Session:
         bodies = list(frame.bodies)
         self._untold_bytes += _OVERHEAD_BYTES
         if frame.HasField("fragment"):
-            fragment = frame.fragment
-            if fragment.id > COUNT_MAX:
-                raise ProtocolError(f"a fragment has the number {fragment.id}")
-            if self.on_fragment is not None:
-                self.on_fragment(fragment)
-            parts = self._assembling.setdefault(fragment.id, [])
-            parts.append(fragment.data)
-            self._untold_bytes += len(fragment.data)
-            if fragment.last:
-                del self._assembling[fragment.id]
-                bodies.append(_joined(parts))
+            bodies += self._assemble(frame.fragment)
+            self._untold_bytes += len(frame.fragment.data)
         if bodies:
             self._untold_bytes += frame.ByteSize()
         return bodies
+
+    def _assemble(self, fragment: pb.Fragment) -> list[pb.Body]:
+        """Take a part of a large body; the body, if it was the last."""
+        parts = self._assembling.get(fragment.id)
+        if parts is None:
+            if fragment.id > COUNT_MAX:
+                raise ProtocolError(f"a fragment has the number {fragment.id}")
+            if len(self._assembling) > self._body_bytes // self._frame_bytes:
+                raise ProtocolError(f"parts of more than {len(self._assembling)} messages came, and the end of none")
+            parts = self._assembling[fragment.id] = bytearray()
+        size = len(fragment.data)
+        if self._assembling_bytes + size > self._body_bytes:
+            raise ProtocolError(
+                f"parts of {len(self._assembling)} messages came, more than {self._body_bytes} bytes, without their end"
+            )
+        self._assembling_bytes += size
+        if self.on_fragment is not None:
+            self.on_fragment(fragment)
+        parts += fragment.data
+        if not fragment.last:
+            return []
+        del self._assembling[fragment.id]
+        self._assembling_bytes -= len(parts)
+        try:
+            return [pb.Body.FromString(parts)]  # type: ignore[arg-type]  # any buffer will do
+        except DecodeError as error:
+            raise ProtocolError(f"a message in parts could not be read: {error}") from error
 
     @property
     def taken(self) -> int:
@@ -325,6 +370,7 @@ class Session:
         self._early.clear()
         self._early_bytes = 0
         self._assembling.clear()
+        self._assembling_bytes = 0
 
     def unacknowledged(self) -> list[pb.Body]:
         """What the other side has not confirmed, in order: for a session that takes this one's place."""
@@ -344,15 +390,11 @@ class Session:
         waiting = sum(size for line in self._flows.values() for _, size, _ in line.waiting)
         waiting += sum(len(line.cut.data) - line.cut.offset for line in self._flows.values() if line.cut is not None)
         assert waiting == self._waiting_bytes, (waiting, self._waiting_bytes)
+        begun = sum(len(line.cut.data) for line in self._flows.values() if line.cut is not None)
+        assert begun == self._begun_bytes, (begun, self._begun_bytes)
+        assert self._assembling_bytes == sum(map(len, self._assembling.values()))
         assert sum(sent.size for sent in self._unacknowledged) == self._unacknowledged_bytes
         sequences = [sent.sequence for sent in self._unacknowledged]
         assert sequences == list(range(self._next_sequence - len(sequences), self._next_sequence))
         assert self._told <= self._applied <= self._received
         assert all(line.waiting or line.cut for line in self._flows.values())
-
-
-def _joined(parts: list[bytes]) -> pb.Body:
-    try:
-        return pb.Body.FromString(b"".join(parts))
-    except DecodeError as error:
-        raise ProtocolError(f"fragments that make no message: {error}") from None

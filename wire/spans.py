@@ -6,6 +6,9 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
+#: Ranges in one message, at most: whoever has more to say says it in several.
+RANGES_MAX = 4096
+
 Span = tuple[int, int]
 
 

@@ -6,7 +6,6 @@ import pickle
 from typing import Any
 
 from manyhands.wire.definitions import LoadedDefinitions
-from manyhands.wire.errors import ResultEncodeError
 from manyhands.wire.exception_codec import encode_exception
 from manyhands.wire.pickling import Encoder
 
@@ -14,9 +13,6 @@ from manyhands.wire.pickling import Encoder
 ATOMS = frozenset((int, float, bool, type(None)))
 #: So do strings shorter than this; the pickler writes those of a whole frame's size in several parts.
 TEXT_MAX = 4096
-
-#: Longer results do not fit into a message: protobuf's limit is 2 GiB, with what is around them.
-RESULT_BYTES_MAX = (1 << 31) - (1 << 20)
 
 
 class _Sink:
@@ -41,11 +37,7 @@ class SlotCodec:
 
     def encode(self, result: Any) -> bytes:
         """Any result. Raises ResultEncodeError."""
-        data = self._encoder.encode_result(result)[0]
-        if len(data) > RESULT_BYTES_MAX:
-            reason = f"it is {len(data)} bytes long when pickled, and at most 2 GiB can travel"
-            raise ResultEncodeError("", type(result).__qualname__, reason, "return it in parts, or write it to a file")
-        return data
+        return self._encoder.encode_result(result)[0]
 
     def encode_exception(self, error: BaseException) -> bytes:
         """What a task raised, with its traceback; whatever it is, this succeeds."""

@@ -83,6 +83,7 @@ def _master(arguments: argparse.Namespace) -> int:
         heartbeat_interval=arguments.heartbeat_timeout / 3,
         heartbeat_timeout=arguments.heartbeat_timeout,
         reconnect_timeout=arguments.reconnect_timeout,
+        client_bytes=arguments.client_memory,
     )
     journal = None if arguments.no_journal else data_dir
     with _master_keys(arguments, data_dir) as keys:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from manyhands._version import __version__
 from manyhands.addresses import DEFAULT_PORT
-from manyhands.wire.sizes import parse_bytes
+from manyhands.wire.sizes import parse_bytes, shown
 
 #: What a token may allow; see master/access.py.
 ROLES = ("worker", "client", "read-only", "admin")
@@ -41,6 +41,11 @@ def command_parser() -> argparse.ArgumentParser:
     master.add_argument(
         "--reconnect-timeout", type=_seconds, default=1.0, metavar="SECONDS",
         help="wait so long for a worker whose connection broke before its tasks run elsewhere (default: 1)",
+    )  # fmt: skip
+    master.add_argument(
+        "--client-memory", type=_client_memory, default=0, metavar="SIZE",
+        help="what one client's tasks may take here until they are done, such as 4GiB: it waits before, and what comes "
+        "nevertheless is refused (default: a quarter of the machine's memory)",
     )  # fmt: skip
     _add_access(master)
     _add_drain(master)
@@ -251,13 +256,26 @@ def _lifetime(text: str) -> float:
     return seconds
 
 
+def _size(text: str) -> int:
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _client_memory(text: str) -> int:
+    from manyhands.master.limits import CLIENT_BYTES_MIN
+
+    size = _size(text)
+    if size < CLIENT_BYTES_MIN:
+        raise argparse.ArgumentTypeError(f"must be at least {shown(CLIENT_BYTES_MIN)}: a client sends ahead")
+    return size
+
+
 def _memory(text: str) -> int:
     from manyhands.worker.private_memory import is_countable
 
-    try:
-        size = parse_bytes(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    size = _size(text)
     if not is_countable():
         raise argparse.ArgumentTypeError("memory can only be limited on Linux, which tells who uses how much")
     return size

@@ -27,6 +27,7 @@ class Ledger:
         self.jobs: dict[int, JobEntry] = {}
         self.workers: dict[int, set[int]] = {}  # -> leases
         self.draining: set[int] = set()
+        self._lagging: set[int] = set()  # clients
         #: Of peers, by the master's number.
         self.names: dict[int, str] = {}
         self.leases: dict[int, LeaseEntry] = {}
@@ -62,6 +63,7 @@ class Ledger:
                 "stopped",
                 "kills",
                 "timed out",
+                "lags",
             ),
             0,
         )
@@ -108,6 +110,10 @@ class Ledger:
                 self.jobs[event.job].sealed = True
             case ev.CancelRequested():
                 self._cancel_requested(event)
+            case ev.ClientLagging():
+                self._story.tell("client %d %s", event.client, "reads too little" if event.lags else "reads again")
+                self.counts["lags"] += event.lags
+                (self._lagging.add if event.lags else self._lagging.discard)(event.client)
             case ev.ClientLeft():
                 for job in self.jobs.values():
                     if job.client == event.client and not job.closed:
@@ -144,7 +150,16 @@ class Ledger:
             self.lost.setdefault(number, LeaseEntry(lease.worker, lease.job)).open.update(lease.open)
         for job in self.jobs.values():
             job.out = 0
-        for each in (self.workers, self.draining, self.names, self.leases, self._unwanted, self.revokes, self._asked):
+        for each in (
+            self.workers,
+            self.draining,
+            self._lagging,
+            self.names,
+            self.leases,
+            self._unwanted,
+            self.revokes,
+            self._asked,
+        ):
             each.clear()
         self._chargeable.clear()
         self._last_revoke = 0
@@ -338,7 +353,7 @@ class Ledger:
                 case cmd.DeliverRun():
                     self._end(command.job, command.client, command.spans, "succeeded")
                 case cmd.DeliverFailure():
-                    self._timed_out(command, now) if command.message.end else self._failure(command)
+                    self._failed(command, now)
                 case cmd.DeliverCancelled():
                     for task, index in self._end(command.job, command.client, command.spans, "cancelled"):
                         self.counts["cancelled"] += 1
@@ -372,6 +387,8 @@ class Ledger:
             raise Violation(f"lease {number} came twice", job.number, spans[0][0])
         if job.closed:
             raise Violation("a task of a closed job was dispatched", job.number, spans[0][0])
+        if job.client in self._lagging:
+            raise Violation("a task was dispatched whose client reads too little", job.number, spans[0][0])
         if command.priority != job.options.priority:
             raise Violation("dispatched with another priority", job.number, spans[0][0])
         self._last_lease = number
@@ -451,10 +468,22 @@ class Ledger:
                     if task.outcome is None and is_overdue(task, job.options, since, now):
                         raise Violation("its time was up before now", job.number, index)
 
+    def _failed(self, command: cmd.DeliverFailure, now: float) -> None:
+        if command.message.kind == pb.Failure.KIND_NO_ROOM:
+            self._refused(command)
+        elif command.message.end:
+            self._timed_out(command, now)
+        else:
+            self._failure(command)
+
+    def _refused(self, command: cmd.DeliverFailure) -> None:
+        span = command.message.index, command.message.end
+        for task, index in self._end(command.job, command.client, [span], "failed"):
+            if not task.refused:
+                raise Violation("failed for want of room, though it had been taken", command.job, index)
+
     def _failure(self, command: cmd.DeliverFailure) -> None:
         message = command.message
-        if message.kind == pb.Failure.KIND_NO_ROOM and not self.jobs[command.job].tasks[message.index].refused:
-            raise Violation("failed for want of room, though it had been taken", command.job, message.index)
         ((task, index),) = self._end(command.job, command.client, [(message.index, message.index + 1)], "failed")
         crashed = message.kind == pb.Failure.KIND_CRASHED
         if (command.job, index) in self._chargeable:

@@ -57,8 +57,8 @@ MUTANTS = (
     Mutant(
         "fragments are joined in the wrong order",
         "manyhands.wire.session",
-        "parts.append(fragment.data)",
-        "parts.insert(0, fragment.data)",
+        "parts += fragment.data",
+        "parts[:0] = fragment.data",
         "seed:1",
     ),
     Mutant(

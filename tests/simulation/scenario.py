@@ -249,7 +249,7 @@ def make_config(rng: Random) -> MasterConfig:
         worker_bytes=rng.choice((64 << 20, 4000)),
         copy_delay=0.05,
     )
-    return MasterConfig(client_timeout=20.0, scheduler=scheduler)
+    return MasterConfig(client_timeout=20.0, unread_bytes=scheduler.credit_bytes, scheduler=scheduler)
 
 
 def _clients(rng: Random, tasks: int, mean: float, durations: Durations, horizon: float) -> tuple[ClientPlan, ...]:

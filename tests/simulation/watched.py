@@ -10,6 +10,7 @@ from tests.simulation.world import World
 from manyhands.master import commands as cmd
 from manyhands.master import events as ev
 from manyhands.master.engine import Engine
+from manyhands.master.limits import OTHERS
 from manyhands.master.peers import Peer
 from manyhands.master.scheduler import Scheduler
 from manyhands.protos import manyhands_pb2 as pb
@@ -100,3 +101,17 @@ class WatchedEngine:
             self._engine.received(peer, bodies)
             if self._world.is_check_due():
                 peer.session.check_invariants()
+                self._check_counted()
+
+    def _check_counted(self) -> None:
+        """What counts for clients is what is here: blocks with open tasks, and those that wait for definitions."""
+        engine = self._engine
+        engine.ledger.check_invariants()
+        counted = engine.ledger._jobs
+        if set(counted) != set(engine.records):
+            raise Violation(f"jobs {set(counted) ^ set(engine.records)} count, or are here, but not both")
+        for job in engine.scheduler.jobs:
+            here = {block.first for block in job.blocks._blocks if block is not None}
+            here |= {body.block.first for body, _ in engine.records[job.number].inbox if body.HasField("block")}
+            if set(counted[job.number][1]) - {OTHERS} != here:
+                raise Violation(f"blocks at {set(counted[job.number][1]) ^ here} count, or are here, but not both")

@@ -157,8 +157,8 @@ class FakeMaster:
         if self._pump is not None:
             self._pump.wake()
 
-    def send_cluster(self, workers: int, slots: int) -> None:
-        self.send(pb.Body(cluster=pb.Cluster(workers=workers, slots=slots)))
+    def send_cluster(self, workers: int, slots: int, *, short_of_room: bool = False) -> None:
+        self.send(pb.Body(cluster=pb.Cluster(workers=workers, slots=slots, short_of_room=short_of_room)))
 
     # ------------------------------------------------------------ jobs
 

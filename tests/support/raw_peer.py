@@ -8,8 +8,8 @@ from collections.abc import Callable
 from typing import Self
 
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire import same_host
 from manyhands.wire.handshake import make_hello
+from manyhands.wire.joining import Way
 from manyhands.wire.links import Link, LinkLost
 
 
@@ -26,15 +26,12 @@ class RawPeer:
         self._reading = asyncio.create_task(self._read())
 
     @classmethod
-    async def dial(cls, address: str) -> Self:
-        return cls(await same_host.dial(address))
-
-    @classmethod
-    async def join(cls, address: str, role: pb.Role, session: bytes | None = None) -> Self:
+    async def join(cls, way: Way, role: pb.Role, session: bytes | None = None) -> Self:
         """Welcomed, as a worker with a slot or as a client. Raises ConnectionError."""
-        peer = await cls.dial(address)
+        peer = cls(await way.open_link())
         hello = make_hello(role, name="raw", slots=int(role == pb.ROLE_WORKER))
         hello.session = session or os.urandom(16)
+        hello.secret = way.credential.secret
         await peer.write(pb.Frame(hello=hello))
         await peer.until(lambda: peer.answer or peer.has_ended)
         if peer.answer is None or not peer.answer.HasField("welcome"):

@@ -22,17 +22,18 @@ def test_master_says_how_to_join_and_ends_on_sigterm() -> None:
         master.wait_for(f"manyhands worker {address}")
         master.wait_for(rf'Client\("{address}"\)')
         master.wait_for(f"manyhands status {address}")
-        assert "on this machine" in master.output
+        assert "On this machine you need no token" in master.output
         assert "warning" not in master.output
         assert master.stop() == 0
 
 
-def test_other_addresses_than_loopback_are_warned_of() -> None:
+def test_other_addresses_than_loopback_are_served_with_tokens() -> None:
     with Daemon("master", "--host", "0.0.0.0", "--port", "0") as master:
         address = master.wait_for(r"serves at (\S+)")[1]
         assert not address.startswith("0.0.0.0")
-        master.wait_for(f"start a worker on any host: +manyhands worker {address}")
-        master.wait_for("warning: anybody who can reach")
+        master.wait_for(rf"MANYHANDS_TOKEN=mh1\.\S+ manyhands worker {address}")
+        assert "warning" not in master.output
+        assert "--host 0.0.0.0" not in master.output
 
 
 def test_port_in_use() -> None:
@@ -58,7 +59,7 @@ def test_port_in_use() -> None:
         (["local", "--host", "192.0.2.177"], "this machine has no such address; --host 0.0.0.0 means all that it has"),
         (
             ["master", "--port", "0", "--data-dir", __file__],
-            f"cannot keep a journal in {__file__}: File exists; name anoth",
+            f"cannot keep a certificate and tokens in {__file__}/access: File exists; name anoth",
         ),
     ],
 )

@@ -66,8 +66,9 @@ def test_other_minor_version_of_python_is_refused() -> None:
         client = [sys.executable, "-P", "-c", f"{OLD_PYTHON}import manyhands, sys; manyhands.Client(sys.argv[1])"]
         code, output = run_cli(address, command=client)
         assert code == 1
-        last = output.splitlines()[-1]
-        assert last.startswith("manyhands.wire.errors.Refused: this client runs Python 3.9.18, the master ")
+        kind, _, last = output.splitlines()[-1].partition(": ")
+        assert kind == "manyhands.wire.errors.Refused"
+        assert last.startswith(f"the master at {address} refused: this client runs Python 3.9.18, the master ")
         assert last.endswith(f"start the client with Python {ours}")
         wait_until(lambda: master.output.count("refused") == 2, what="the refusals in the master's output")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.support.command_line import run_cli
 from tests.support.daemons import Daemon, wait_until
 from tests.support.lan import Lan, NoLan
 
@@ -24,7 +26,7 @@ import itertools, json, os, sys, time
 from pathlib import Path
 from manyhands import Client
 
-address, folder = sys.argv[1], Path(sys.argv[2])
+address, folder, token = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
 
 def step(index):
     if not (folder / "enough").exists():  # or what was asked for ahead would take its time
@@ -37,7 +39,7 @@ def items():
             return
         yield index
 
-with Client(address) as client:
+with Client(address, token_file=token) as client:
     client.wait_for_workers(3, timeout=30)
     agents = set()
     for index, (square, agent) in enumerate(client.map(step, items())):
@@ -68,8 +70,21 @@ def start_master(lan: Lan) -> tuple[Daemon, str]:
     return master, f"{lan('address', 'master')}:7077"
 
 
-def start_worker(lan: Lan, host: str, address: str) -> Daemon:
-    return lan.daemon(host, "worker", address, "--name", host, "--slots", "2", "--drain-timeout", "1")
+def token_file(folder: Path, role: str) -> Path:
+    """What somebody on another machine was given."""
+    code, output = run_cli("token", "show")
+    found = re.search(rf"^{role}:\n  MANYHANDS_TOKEN=(\S+)", output, re.MULTILINE)
+    assert found is not None, (code, output)
+    path = folder / role
+    path.touch(mode=0o600)
+    path.write_text(found[1])
+    return path
+
+
+def start_worker(lan: Lan, host: str, address: str, token: Path) -> Daemon:
+    return lan.daemon(
+        host, "worker", address, "--name", host, "--slots", "2", "--drain-timeout", "1", "--token-file", str(token)
+    )
 
 
 def names(lan: Lan, address: str) -> set[str]:
@@ -84,13 +99,14 @@ def test_a_job_outlives_what_befalls_its_hosts(lan: Lan, tmp_path: Path) -> None
     if shutil.which("nft"):
         lan("loss", "worker3", "5")
     master, address = start_master(lan)
+    token = token_file(tmp_path, "worker")
     with (
         master,
-        start_worker(lan, "worker1", address) as cut,
-        start_worker(lan, "worker2", address) as killed,
-        start_worker(lan, "worker3", address) as lossy,
+        start_worker(lan, "worker1", address, token) as cut,
+        start_worker(lan, "worker2", address, token) as killed,
+        start_worker(lan, "worker3", address, token) as lossy,
     ):
-        client = lan.script("client", script, address, str(tmp_path))
+        client = lan.script("client", script, address, str(tmp_path), str(token_file(tmp_path, "client")))
         try:
             story(lan, address, tmp_path, killed)
             out, err = client.communicate(timeout=40)
@@ -135,7 +151,7 @@ def story(lan: Lan, address: str, folder: Path, killed: Daemon) -> None:
     (folder / "enough").touch()
 
 
-def test_hosts_talk_tcp_though_they_share_a_machine_and_a_user(lan: Lan) -> None:
+def test_hosts_talk_tcp_though_they_share_a_machine_and_a_user(lan: Lan, tmp_path: Path) -> None:
     """The short way's names belong to one network namespace, so each host has names of its own."""
 
     def peers(host: str) -> set[str]:
@@ -144,7 +160,8 @@ def test_hosts_talk_tcp_though_they_share_a_machine_and_a_user(lan: Lan) -> None
         return {line.split()[3].rpartition(":")[0].removeprefix("[::ffff:").rstrip("]") for line in lines}
 
     master, address = start_master(lan)
-    with master, start_worker(lan, "worker1", address), start_worker(lan, "master", address):
+    token = token_file(tmp_path, "worker")
+    with master, start_worker(lan, "worker1", address, token), start_worker(lan, "master", address, token):
         wait_until(lambda: names(lan, address) == {"worker1", "master"})
         assert peers("worker1") == {lan("address", "master")}
         # The worker beside the master takes the short way.

@@ -27,6 +27,7 @@ from tests.support.raw_peer import RawPeer
 
 from manyhands import Client
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.joining import Way
 
 #: What makes objects of bytes, and what we have that rests on it.
 UNPICKLERS = {"pickle", "_pickle", "cloudpickle", "dill", "marshal", "shelve", "copyreg"}
@@ -50,7 +51,7 @@ def squared(number: int) -> int:
 
 def honest_job(address: str, count: int) -> list[int]:
     """By a client and a worker as they should be."""
-    with Daemon("worker", address, "--slots", "1"), Client(address) as client:
+    with Daemon("worker", address, "--slots", "1"), Client(address, reconnect_timeout=10) as client:
         return list(client.map(squared, range(count)))
 
 
@@ -118,23 +119,27 @@ class Attack:
     """A bomb at each place, in frames of their own; sessions stay open until the end."""
 
     def __init__(self, address: str, folder: Path) -> None:
-        self.address = address
+        self.ways = {pb.ROLE_WORKER: Way(address, "worker"), pb.ROLE_CLIENT: Way(address, "client")}
+        #: A master lets only so many stand before its door.
+        self.turn = asyncio.Semaphore(50)
         self.folder = folder
         self.clients: list[RawPeer] = []
         self.workers: list[RawPeer] = []
         self.function = define(make_bomb(folder, "a function"))
 
     async def run(self) -> None:
-        self.bait = await self.client()
+        bait = await self.client()
         item = make_bomb(self.folder, "an item")
         for first in range(400):
             block = pb.Block(job=1, first=first, ends=ends_of(item), payload=item, call=pb.CALL_ITEM)
             block.function = self.function.hash
-            await self.bait.say(pb.Body(block=block))
+            await bait.say(pb.Body(block=block))
         ways = (self.as_first_frame, self.as_client, self.as_worker)
         await asyncio.gather(*(way(place, bomb) for way in ways for place in PLACES for bomb in self.bombs(place)))
         await asyncio.gather(*(self.as_session(role) for role in (pb.ROLE_CLIENT, pb.ROLE_WORKER)))
-        await self.bait.until(lambda: self.passed_on() == {"results", "failure"})
+        async with asyncio.timeout(20):
+            while self.passed_on() != {"results", "failure"}:
+                await asyncio.sleep(0.01)
         # They have tasks, and will do none of them.
         await asyncio.gather(*(worker.close() for worker in self.workers))
 
@@ -147,23 +152,23 @@ class Attack:
         await peer.say(pb.Body(define=self.function), pb.Body(open_job=pb.OpenJob(job=1, priority=-1)))
         return peer
 
-    async def peer(self, role: pb.Role) -> RawPeer:
-        return self.keep(role, await RawPeer.join(self.address, role))
-
-    def keep(self, role: pb.Role, peer: RawPeer) -> RawPeer:
+    async def peer(self, role: pb.Role, session: bytes | None = None) -> RawPeer:
         """Its session stays open as long as it can."""
+        async with self.turn:
+            peer = await RawPeer.join(self.ways[role], role, session)
         (self.workers if role == pb.ROLE_WORKER else self.clients).append(peer)
         return peer
 
     async def as_first_frame(self, place: Place, bomb: bytes) -> None:
-        peer = await RawPeer.dial(self.address)
-        await peer.write(make_frame(place, bomb, {}))
-        await peer.until(lambda: peer.has_ended or peer.answer)
-        await peer.close()
+        async with self.turn:
+            peer = RawPeer(await self.ways[pb.ROLE_CLIENT].open_link())
+            await peer.write(make_frame(place, bomb, {}))
+            await peer.until(lambda: peer.has_ended or peer.answer)
+            await peer.close()
 
     async def as_session(self, role: pb.Role) -> None:
         """It is welcome under that name: 16 bytes like any."""
-        self.keep(role, await RawPeer.join(self.address, role, SHORT_BOMB[:-1] + bytes([role])))
+        await self.peer(role, SHORT_BOMB[:-1] + bytes([role]))
 
     async def as_client(self, place: Place, bomb: bytes) -> None:
         peer = await self.client()
@@ -182,13 +187,9 @@ class Attack:
         await peer.dealt_with()
 
     def passed_on(self) -> set[str]:
-        """What the master has passed on to the bait's client: it went through it, then."""
-        found = set()
-        for body in self.bait.bodies:
-            kind = body.WhichOneof("kind")
-            if kind in {"results", "failure"} and getattr(body, kind).payload:
-                found.add(kind)
-        return found
+        """What of the workers' bombs the master has passed on to clients: it went all the way through it, then."""
+        bodies = [body for client in self.clients for body in client.bodies]
+        return {kind for kind in ("results", "failure") if any(getattr(body, kind).payload for body in bodies)}
 
     async def close(self) -> None:
         await asyncio.gather(*(client.close() for client in self.clients))
@@ -201,11 +202,11 @@ def test_every_bytes_field_is_known() -> None:
     assert known | nested <= names
 
 
-@pytest.mark.parametrize("journal", [False, True], ids=["no-journal", "journal"])
-def test_a_bomb_in_every_field_does_not_go_off_in_the_master(journal: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [("--no-journal",), ("--no-journal", "--tcp-only"), ()], ids=["", "tls", "journal"])
+def test_a_bomb_in_every_field_does_not_go_off_in_the_master(options: tuple[str, ...], tmp_path: Path) -> None:
     folder = tmp_path / "craters"
     folder.mkdir()
-    keeping = ("--data-dir", str(tmp_path / "state")) if journal else ("--no-journal",)
+    keeping = options or ("--data-dir", str(tmp_path / "state"))
 
     async def attack() -> None:
         with audited_master("--port", "0", *keeping) as master:
@@ -221,10 +222,10 @@ def test_a_bomb_in_every_field_does_not_go_off_in_the_master(journal: bool, tmp_
             # The bombs' tasks are tasks like any: what goes off in a worker's slots is where it belongs.
             assert len(await asyncio.to_thread(honest_job, address, 1000)) == 1000
             check(master)
-            if journal:
+            if not options:
                 master.kill()
                 master.wait()
-                written = b"".join(path.read_bytes() for path in (tmp_path / "state").iterdir())
+                written = b"".join(path.read_bytes() for path in (tmp_path / "state").glob("journal.sqlite*"))
                 for place in ("a function", "an item", *(f"bodies.{kind}.payload" for kind in KEPT)):
                     assert place.encode() in written, place
                 with audited_master("--port", address.rpartition(":")[2], *keeping) as second:

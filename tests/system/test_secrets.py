@@ -34,6 +34,7 @@ class Cluster:
             self.printed = first.output
         lines = re.findall(r"MANYHANDS_TOKEN=(\S+) \S+ (\S+)", self.printed)
         self.tokens = dict(zip(("worker", "client", "read-only"), (written for written, _ in lines), strict=True))
+        self.mallory = re.findall(r"MANYHANDS_TOKEN=(\S+)", self.token("create", "--name", "mallory"))[0]
         self.master, self.address = start_master("--data-dir", str(self.data), "--tcp-only", "--verbose")
         stack.enter_context(self.master)
         self.token_file = folder / "token"
@@ -54,7 +55,7 @@ class Cluster:
     def secrets(self) -> set[str]:
         """All that there are, and were."""
         stored = json.loads((self.data / "access" / "tokens.json").read_text())["tokens"]
-        written = {parse_token(written).secret for written in self.tokens.values()}
+        written = {parse_token(written).secret for written in (self.mallory, *self.tokens.values())}
         return {entry["secret"] for entry in stored} | written
 
     def shown_in(self, text: object) -> list[str]:
@@ -83,7 +84,7 @@ def surroundings(_: object) -> tuple[int, dict[str, str], bytes]:
 def test_the_first_start_prints_each_once_and_later_ones_none(cluster: Cluster) -> None:
     for written in cluster.tokens.values():
         assert cluster.printed.count(parse_token(written).secret) == 1
-    assert len(cluster.secrets) == 3
+    assert len(cluster.secrets) == 4
     assert "token show" in cluster.master.output
     assert not cluster.shown_in(cluster.master.output)
 
@@ -134,10 +135,8 @@ def test_status_says_none(
 
 
 def revoked(cluster: Cluster) -> str:
-    written = re.findall(r"MANYHANDS_TOKEN=(\S+)", cluster.token("create", "--name", "mallory"))[0]
-    wait_until(lambda: run_cli("status", cluster.address, "--token", written)[0] == 0, what="taken up by the master")
     cluster.token("revoke", "mallory")
-    return str(written)
+    return cluster.mallory
 
 
 def of_another_master(cluster: Cluster) -> str:
@@ -244,8 +243,13 @@ def test_the_journal_holds_none(cluster: Cluster) -> None:
     with Client(cluster.address, token=cluster.tokens["client"]) as client:
         assert client.submit(abs, -1).result() == 1
         client.map(abs, range(10), detach=True, name="kept")
+        dialer = client._connection._dialer
+        assert dialer is not None
+        before = dialer._credential.secret
         cluster.token("rotate")
-        wait_until(lambda: client.submit(abs, -1).result() and len(cluster.secrets) == 6, what=str(cluster.secrets))
+        wait_until(lambda: dialer._credential.secret != before, what="a new secret, by the master")
+        assert client.submit(abs, -1).result() == 1
+        assert len(cluster.secrets) >= 6
         kept = [path for path in cluster.data.iterdir() if path.is_file()]
         assert {"journal.sqlite", "journal.sqlite-wal"} <= {path.name for path in kept}
         assert not [path for path in kept if cluster.shown_in(path.read_bytes())]

@@ -115,13 +115,13 @@ def test_unpicklable_argument_and_result(client: Client) -> None:
 
 def test_result_over_the_limit(client: Client) -> None:
     def too_large() -> object:
-        from manyhands.worker import slot_codec
+        from manyhands.wire import pickling
 
-        slot_codec.RESULT_BYTES_MAX = 1000
+        pickling.ITEM_BYTES_MAX = 1000
         try:
             return bytes(2000)
         finally:
-            threading.Timer(0.2, setattr, (slot_codec, "RESULT_BYTES_MAX", 1 << 30)).start()
+            threading.Timer(0.2, setattr, (pickling, "ITEM_BYTES_MAX", 1 << 30)).start()
 
     with pytest.raises(ResultEncodeError, match="2018 bytes long when pickled"):
         client.submit(too_large).result(20)

@@ -13,7 +13,7 @@ from tests.support.daemons import wait_until
 from tests.support.fake_master import FakeMaster, make_client
 
 from manyhands import AsyncClient
-from manyhands.client import connection as connection_module
+from manyhands.client import room as room_module
 from manyhands.wire.errors import DecodeError, EncodeError, RemoteTraceback, SessionLost
 
 
@@ -197,7 +197,7 @@ def test_several_clients_in_one_loop(master: FakeMaster) -> None:
 
 
 def test_submit_awaits_while_too_much_is_unacknowledged(master: FakeMaster, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "UNACKNOWLEDGED_BYTES", 1 << 20)
+    monkeypatch.setattr(room_module, "UNACKNOWLEDGED_BYTES", 1 << 20)
     payload = b"x" * (300 << 10)
 
     async def body(client: AsyncClient) -> None:

@@ -11,6 +11,7 @@ from tests.support.fake_master import FakeMaster, make_client
 
 from manyhands import Client
 from manyhands.client import connection as connection_module
+from manyhands.client import room as room_module
 from manyhands.client import submitting as submitting_module
 from manyhands.client.loop import background
 from manyhands.client.session import MAX_STREAMS
@@ -223,7 +224,7 @@ def test_a_master_that_stays_away_fails_what_waits(master: FakeMaster) -> None:
 def test_submit_waits_while_too_much_is_unacknowledged(
     client: Client, master: FakeMaster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection_module, "UNACKNOWLEDGED_BYTES", 1 << 20)
+    monkeypatch.setattr(room_module, "UNACKNOWLEDGED_BYTES", 1 << 20)
     payload = b"x" * (300 << 10)
     master.deaf.set()
     submitted: list[int] = []
@@ -245,7 +246,7 @@ def test_submit_waits_while_too_much_is_unacknowledged(
 
 
 def test_the_callback_thread_is_never_blocked(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "UNACKNOWLEDGED_BYTES", -1)
+    monkeypatch.setattr(room_module, "UNACKNOWLEDGED_BYTES", -1)
     ended = threading.Event()
     background().call(lambda: (client.submit(abs, 1), ended.set()))  # type: ignore[func-returns-value]
     assert ended.wait(5)

@@ -79,6 +79,8 @@ class Model:
         self.leases: dict[int, ModelLease] = {}
         self.workers: dict[int, int] = {}  # number -> slots
         self.draining: set[int] = set()
+        #: Clients that do not read.
+        self.lagging: set[int] = set()
         self.lost: list[ModelLease] = []  # as they were when their worker was lost
         #: What may be charged with the loss of the worker that has just been lost; how many at most, and must be, if
         #: there are so many.
@@ -161,6 +163,7 @@ class Model:
         assert all(command.lease != lease.number for lease in self.lost), "a lease number came twice"
         job = self.jobs[command.job]
         assert not job.closed, "dispatched a job that is over"
+        assert job.client not in self.lagging, "dispatched for a client that does not read"
         assert command.retry_on == job.options.retry.retry_on
         assert command.timeout == job.options.timeout
         assert command.progress_timeout == job.options.progress_timeout

@@ -16,10 +16,12 @@ from manyhands.master.peers import Peer
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import pack_ends
 from manyhands.wire.session import ProtocolError
+from manyhands.wire.spans import RANGES_MAX
 
 BLOB = b"a pickled function"
 HASH = blake2b(BLOB, digest_size=16).digest()
 JOB = 7
+DEFAULTS = MasterConfig()
 
 
 class ClientPeer(Peer):
@@ -44,16 +46,17 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 def say(loop: asyncio.AbstractEventLoop) -> Callable[..., Engine]:
     """Has a new engine hear these bodies from a client; returns it, with the client as its only peer."""
 
-    async def story(bodies: tuple[pb.Body, ...]) -> Engine:
-        engine = Engine(MasterConfig(), Random(0))
+    async def story(bodies: tuple[pb.Body, ...], config: MasterConfig) -> Engine:
+        engine = Engine(config, Random(0))
         peer = ClientPeer()
         engine.joined(peer)
         for body in bodies:
             engine.received(peer, [body])
         await asyncio.sleep(0)
+        engine.ledger.check_invariants()
         return engine
 
-    return lambda *bodies: loop.run_until_complete(story(bodies))
+    return lambda *bodies, config=DEFAULTS: loop.run_until_complete(story(bodies, config))
 
 
 OPEN = pb.Body(open_job=pb.OpenJob(job=JOB))
@@ -96,14 +99,10 @@ def test_a_cancelled_job_does_not_come_back_with_its_definition(say: Callable[..
         assert not engine.records
 
 
-def block(first: int, job: int = JOB) -> pb.Body:
-    return pb.Body(block=pb.Block(job=job, first=first, ends=b"\1\0\0\0", payload=b"a", call=pb.CALL_APPLY))
-
-
 def test_what_waits_behind_the_end_of_its_job_is_dropped(say: Callable[..., Engine]) -> None:
     late = pb.Body(open_job=pb.OpenJob(job=JOB, retry=pb.Retry(retry_on=HASH)))
     seal = pb.Body(seal_job=pb.SealJob(job=JOB))
-    engine = say(late, seal, block(0), seal, cancel((0, 1)), DEFINE)
+    engine = say(late, seal, block(0, b"a"), seal, cancel((0, 1)), DEFINE)
     assert not list(engine.scheduler.jobs)
     assert not engine.records
 
@@ -124,3 +123,69 @@ def test_offsets_are_looked_at_before_anything_else(say: Callable[..., Engine]) 
     backwards = pb.Block(job=JOB, ends=pack_ends(array("I", [2, 1, 3])), payload=b"abc", function=HASH, call=1)
     with pytest.raises(ProtocolError, match="backwards"):
         say(OPEN, pb.Body(block=backwards))
+
+
+def block(first: int, payload: bytes) -> pb.Body:
+    ends = pack_ends(array("I", [len(payload)]))
+    return pb.Body(block=pb.Block(job=JOB, first=first, ends=ends, payload=payload, call=pb.CALL_APPLY))
+
+
+def test_a_block_beyond_the_limit_fails_and_the_job_goes_on(say: Callable[..., Engine]) -> None:
+    config = MasterConfig(client_bytes=100_000)
+    engine = say(OPEN, block(0, bytes(60_000)), block(1, bytes(60_000)), block(2, bytes(100)), SEAL, config=config)
+    assert kinds(engine) == ["cluster", "cluster", "failure"]
+    (peer,) = engine.peers.values()
+    assert isinstance(peer, ClientPeer)
+    assert peer.sent[1].cluster.short_of_room, "it was told after the first block"
+    failure = peer.sent[2].failure
+    assert (failure.kind, failure.index, failure.end, failure.limit) == (pb.Failure.KIND_NO_ROOM, 1, 2, "queued")
+    (job,) = engine.scheduler.jobs
+    assert list(job.queued) == [(0, 1), (2, 3)]
+
+
+def test_a_client_has_room_again_once_it_has_cancelled(say: Callable[..., Engine]) -> None:
+    engine = say(OPEN, block(0, bytes(60_000)), cancel((0, 1)), config=MasterConfig(client_bytes=100_000))
+    assert kinds(engine) == ["cluster", "cluster", "cluster", "cancelled"]
+    (peer,) = engine.peers.values()
+    assert isinstance(peer, ClientPeer)
+    assert [body.cluster.short_of_room for body in peer.sent[:3]] == [False, True, False]
+
+
+def test_blocks_that_wait_for_a_definition_count_and_end_their_job(say: Callable[..., Engine]) -> None:
+    engine = say(OPEN, BLOCK, block(3, bytes(200_000)), config=MasterConfig(client_bytes=100_000))
+    assert kinds(engine) == ["cluster", "want", "job_rejected"]
+    assert not engine.records
+    engine = say(OPEN, BLOCK, *[cancel((0, 2))] * 200, config=MasterConfig(client_bytes=100_000))
+    assert kinds(engine)[-3:] == ["cluster", "job_rejected", "cluster"]
+
+
+def test_too_many_jobs_are_rejected_one_by_one(say: Callable[..., Engine]) -> None:
+    openings = [pb.Body(open_job=pb.OpenJob(job=number)) for number in range(5)]
+    engine = say(*openings, config=MasterConfig(client_jobs=3))
+    assert kinds(engine)[-2:] == ["job_rejected"] * 2
+    assert len(engine.records) == 3
+
+
+def test_definitions_count_as_long_as_they_are_here(say: Callable[..., Engine]) -> None:
+    config = MasterConfig(client_bytes=100_000, definition_bytes=1)
+    blobs = [bytes([number]) * 30_000 for number in range(4)]
+    defines = [pb.Body(define=pb.Define(hash=blake2b(blob, digest_size=16).digest(), blob=blob)) for blob in blobs]
+    engine = say(OPEN, *defines, config=config)
+    assert kinds(engine) == ["cluster"], "nobody needs them, so they go"
+    needing = [
+        pb.Body(
+            block=pb.Block(
+                job=JOB, first=number, ends=b"\1\0\0\0", payload=b"x", function=each.define.hash, call=pb.CALL_ITEM
+            )
+        )
+        for number, each in enumerate(defines)
+    ]
+    engine = say(OPEN, *(body for pair in zip(defines, needing, strict=True) for body in pair), config=config)
+    assert kinds(engine)[-1] == "failure"
+
+
+def test_ranges_in_a_message_are_limited(say: Callable[..., Engine]) -> None:
+    ranges = [(2 * number, 2 * number + 1) for number in range(RANGES_MAX + 1)]
+    assert say(OPEN, cancel(*ranges[1:])).records
+    with pytest.raises(ProtocolError, match=f"{RANGES_MAX + 1} ranges at once"):
+        say(OPEN, cancel(*ranges))

@@ -59,3 +59,74 @@ def report_all(scheduler, commands, now):
             event = ev.RunSucceeded(dispatch.worker, 1, dispatch.lease, piece.lo, count, 0.01 * count, message)
             scheduler.handle(event, now)
     return scheduler.plan(now)
+
+
+def test_no_more_large_results_are_on_order_than_their_connection_carries_in_a_moment():
+    """By their time alone thousands would be ahead of the next client's."""
+    scheduler = Scheduler(Random(0))
+    scheduler.handle(ev.WorkerJoined(1, 2), 0.0)
+    scheduler.handle(ev.JobOpened(1, 9, ev.JobOptions()), 0.0)
+    scheduler.handle(ev.BlockArrived(1, make_block(0, [b"x"] * 20_000)), 0.0)
+    (worker,) = scheduler.workers.values()
+    commands = scheduler.plan(0.0)
+    now, most = 0.0, 0
+    for _ in range(20):
+        for dispatch in commands:
+            for piece in dispatch.pieces:
+                count = piece.hi - piece.lo
+                message = make_results(1, dispatch.lease, piece.lo, [bytes(100_000)] * count, 1e-5 * count)
+                event = ev.RunSucceeded(1, 1, dispatch.lease, piece.lo, count, 1e-5 * count, message)
+                scheduler.handle(event, now)
+        commands = scheduler.plan(now := now + 0.01)
+        scheduler.check_invariants()
+        most = max(most, worker.leased)
+    assert 40 < most <= (8 << 20) // 100_000 + 2
+
+
+def test_a_client_that_does_not_read_is_handed_out_no_more():
+    scheduler = Scheduler(Random(0))
+    scheduler.handle(ev.WorkerJoined(1, 1), 0.0)
+    for job, client in ((1, 8), (2, 9)):
+        scheduler.handle(ev.JobOpened(job, client, ev.JobOptions()), 0.0)
+        scheduler.handle(ev.BlockArrived(job, make_block(0, [b"x"] * 1000)), 0.0)
+    commands, now = scheduler.plan(0.0), 0.0
+
+    def run_on() -> set[int]:
+        """The jobs that are served for a while."""
+        nonlocal commands, now
+        served = set()
+        for _ in range(6):
+            commands = report_whole(scheduler, commands, now := now + 0.01)
+            served |= {command.job for command in commands}
+        return served
+
+    assert run_on() == {1, 2}
+    scheduler.handle(ev.ClientLagging(8, True), now)
+    scheduler.check_invariants()
+    assert run_on() == {2}
+    scheduler.handle(ev.ClientLagging(8, False), now)
+    scheduler.check_invariants()
+    assert 1 in run_on()
+
+
+def report_whole(scheduler, commands, now):
+    """Every dispatch has been run, at 10 ms a task; what the next plan dispatches."""
+    for dispatch in (command for command in commands if isinstance(command, Dispatch)):
+        for piece in dispatch.pieces:
+            count = piece.hi - piece.lo
+            message = make_results(dispatch.job, dispatch.lease, piece.lo, [b"x"] * count, 0.01 * count)
+            seconds = 0.01 * count
+            scheduler.handle(ev.RunSucceeded(1, dispatch.job, dispatch.lease, piece.lo, count, seconds, message), now)
+    return scheduler.plan(now)
+
+
+def test_large_saved_states_do_not_travel_in_one_message():
+    scheduler = Scheduler(Random(0))
+    scheduler.handle(ev.JobOpened(1, 9, ev.JobOptions()), 0.0)
+    scheduler.handle(ev.BlockArrived(1, make_block(0, [b"x"] * 6)), 0.0)
+    for index in (0, 1, 4):
+        scheduler.handle(ev.StateSaved(7, 1, 1, index, 0, bytes(1 << 20)), 0.0)
+    scheduler.handle(ev.WorkerJoined(1, 6), 0.0)
+    spans = [[(piece.lo, piece.hi) for piece in dispatch.pieces] for dispatch in scheduler.plan(0.0)]
+    assert spans == [[(0, 1)], [(1, 2)], [(2, 4), (4, 5)], [(5, 6)]]
+    scheduler.check_invariants()

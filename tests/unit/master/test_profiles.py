@@ -43,3 +43,11 @@ def test_the_least_recently_used_function_is_forgotten():
     profiles.get(b"c")
     assert profiles.get(b"a") is a
     assert profiles.get(b"b") is not b
+
+
+def test_results_have_a_moving_mean_too():
+    profile = Profile()
+    profile.observe_results(2, 200)
+    assert profile.result_bytes == 100
+    profile.observe_results(1, 600)
+    assert profile.result_bytes == 200

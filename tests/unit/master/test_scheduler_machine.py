@@ -173,7 +173,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.upsets += 1
         for job in self.model.open_jobs():
             job.closed |= job.client == client
+        self.model.lagging.discard(client)
         self.tell(ev.ClientLeft(client))
+
+    @rule(client=st.integers(0, 1))
+    def client_lags_or_reads_again(self, client):
+        self.model.lagging ^= {client}
+        self.tell(ev.ClientLagging(client, client in self.model.lagging))
 
     @precondition(lambda self: self.model.open_jobs())
     @rule(which=picks)
@@ -438,7 +444,9 @@ class SchedulerMachine(RuleBasedStateMachine):
                 raise
 
     def finish(self):
-        """When workers answer everything, every accepted task gets its outcome."""
+        """When workers answer everything and clients read, every accepted task gets its outcome."""
+        for client in list(self.model.lagging):
+            self.client_lags_or_reads_again(client)
         if not self.model.workers.keys() - self.model.draining:
             self.join(2, False)
         for job in list(self.model.open_jobs()):

@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from manyhands.wire import pickling
 from manyhands.wire.definitions import LoadedDefinitions
 from manyhands.wire.errors import DecodeError, EncodeError, RemoteModuleError, ResultEncodeError
 from manyhands.wire.local_modules import LocalModules
@@ -406,3 +407,30 @@ def test_importing_this_layer_is_cheap() -> None:
         [sys.executable, "-c", code], check=False, capture_output=True, text=True, env={"PYTHONPATH": str(source)}
     )
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_what_no_message_can_carry_is_said_at_once(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pickling, "ITEM_BYTES_MAX", 2048)
+    large = bytes(3000)
+    with pytest.raises(EncodeError, match=r"argument 2 \(bytes\).*it is 3018 bytes long when pickled.*at most 2 KiB"):
+        encoder.encode_call((1, large), {})
+    with pytest.raises(EncodeError, match=r"argument 'data' \(bytes\)"):
+        encoder.encode_call((1,), {"data": large})
+    with pytest.raises(EncodeError, match=r"the argument \(tuple\).*30.. bytes"):
+        encoder.encode_call((bytes(1500), bytes(1500)), {})
+    with pytest.raises(ResultEncodeError, match=r"3018 bytes long.*cut it into parts"):
+        encoder.encode_result(large)
+
+
+@pytest.mark.parametrize("before", [[], [b"x"] * 3])
+def test_an_item_of_a_map_that_no_message_can_carry_fails_alone(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch, before: list[bytes]
+) -> None:
+    monkeypatch.setattr(pickling, "ITEM_BYTES_MAX", 2048)
+    feed = Feed([*before, bytes(3000), b"y"])
+    if before:
+        assert len(encoder.encode_items(feed, 100, 10).ends) == 3
+    with pytest.raises(EncodeError, match=rf"item {len(before)} \(bytes\).*3017 bytes"):
+        encoder.encode_items(feed, 100, 10)
+    assert len(encoder.encode_items(feed, 100, 10).ends) == 1
+    assert feed.is_exhausted

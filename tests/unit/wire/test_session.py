@@ -27,10 +27,10 @@ def over_the_wire(frame):
 class End:
     """One session and what its shell has seen."""
 
-    def __init__(self, frame_bytes, window_bytes):
+    def __init__(self, frame_bytes, window_bytes, body_bytes):
         self.frame_bytes = frame_bytes
         self.window_bytes = window_bytes
-        self.session = Session(frame_bytes, window_bytes)
+        self.session = Session(frame_bytes, window_bytes, body_bytes)
         self.sent = []  # (number, flow) in order of sending
         self.dropped = set()
         self.arrived = []  # numbers in order of arrival
@@ -41,9 +41,13 @@ class End:
 class LinkMachine(RuleBasedStateMachine):
     """Two ends, and any interleaving of writes, deliveries, repeats, losses and new connections."""
 
-    @initialize(frame_bytes=st.sampled_from([300, 1000, 6000]), windows=st.sampled_from([1, 3, 20]))
-    def begin(self, frame_bytes, windows):
-        self.ends = [End(frame_bytes, frame_bytes * windows) for _ in range(2)]
+    @initialize(
+        frame_bytes=st.sampled_from([300, 1000, 6000]),
+        windows=st.sampled_from([1, 3, 20]),
+        body_bytes=st.sampled_from([21_000, 30_000, 1 << 20]),
+    )
+    def begin(self, frame_bytes, windows, body_bytes):
+        self.ends = [End(frame_bytes, frame_bytes * windows, body_bytes) for _ in range(2)]
         self.count = 0
 
     who = st.integers(0, 1)
@@ -288,8 +292,52 @@ def test_a_resume_sends_again_what_the_other_side_has_not_applied_and_no_more():
     assert [n for f in frames[3:] for n in map(number_of, other.receive(f))] == [5]
 
 
-def test_fragments_that_make_no_message_are_a_fault():
-    for fragment in (pb.Fragment(id=1, data=b"\xff\xff", last=True), pb.Fragment(id=1 << 63, data=b"")):
-        one, _ = pair()
-        with pytest.raises(ProtocolError, match="fragment"):
-            one.receive(pb.Frame(sequence=1, fragment=fragment))
+def test_a_fragment_of_a_number_that_nobody_reaches_is_a_fault():
+    with pytest.raises(ProtocolError, match="a fragment has the number"):
+        Session().receive(pb.Frame(sequence=1, fragment=pb.Fragment(id=1 << 63, data=b"")))
+
+
+def fragment(sequence, number, size, last=False):
+    return pb.Frame(sequence=sequence, fragment=pb.Fragment(id=number, data=bytes(size), last=last))
+
+
+def test_parts_without_an_end_are_a_fault_not_an_allocation():
+    session = Session(frame_bytes=1000, body_bytes=10_000)
+    for sequence in range(1, 11):
+        session.receive(fragment(sequence, 1, 1000))
+    with pytest.raises(ProtocolError, match="parts of 1 messages came, more than 10000 bytes"):
+        session.receive(fragment(11, 1, 1))
+    session.check_invariants()
+
+
+def test_parts_of_many_messages_count_together():
+    session = Session(frame_bytes=1000, body_bytes=10_000)
+    for sequence in range(1, 11):
+        session.receive(fragment(sequence, sequence, 900))
+    with pytest.raises(ProtocolError, match="parts of 11 messages"):
+        session.receive(fragment(11, 11, 1001))
+
+
+def test_parts_without_content_are_limited_as_well():
+    session = Session(frame_bytes=1000, body_bytes=10_000)
+    with pytest.raises(ProtocolError, match="parts of more than 11 messages came, and the end of none"):
+        for sequence in range(1, 100):
+            session.receive(fragment(sequence, sequence, 0))
+    assert session.taken == 12
+
+
+def test_parts_that_make_no_message_are_a_fault_of_their_sender():
+    with pytest.raises(ProtocolError, match="in parts could not be read"):
+        Session().receive(pb.Frame(sequence=1, fragment=pb.Fragment(id=1, data=b"\xff" * 20, last=True)))
+
+
+def test_a_sender_begins_no_more_large_bodies_than_the_other_side_takes():
+    one, other = Session(1000, 1 << 20, 10_000), Session(1000, 1 << 20, 10_000)
+    for number in range(6):
+        one.send(body(number, 4000))
+    one.send(body(9))
+    frames = pump(one, other)
+    assert sorted(number for numbers in frames for number in numbers) == [0, 1, 2, 3, 4, 5, 9]
+    assert next(number for numbers in frames for number in numbers) == 9, (
+        "what is small does not wait for those that do"
+    )
