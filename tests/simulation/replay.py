@@ -178,7 +178,7 @@ def _compare(number: int, live: JobState | None, replayed: JobState | None, *, c
     # What is being cancelled ends at once where nobody runs it any more.
     for lo, hi in live.cancelling:
         cancelled += done.add(lo, hi)
-    if len(done) == live.sealed_at:
+    if done.count == live.sealed_at:
         if replayed is not None:
             raise Violation(f"job {number} would be over, but is open again: {live} {replayed}", number)
         return
