@@ -45,7 +45,7 @@ def end_at(packed: bytes, index: int) -> int:
 def check_offsets(base: int, ends: bytes, size: int) -> None:
     """Check that packed offsets cut a payload of `size` bytes into items. Raises BlockError with a sentence.
 
-    Costs about 30 ns for each offset, and hardly anything for a single one.
+    Costs some 50 ns for each offset, and hardly anything for a single one.
     """
     count = len(ends) // 4
     if not count or len(ends) % 4:

@@ -189,3 +189,28 @@ def test_ranges_in_a_message_are_limited(say: Callable[..., Engine]) -> None:
     assert say(OPEN, cancel(*ranges[1:])).records
     with pytest.raises(ProtocolError, match=f"{RANGES_MAX + 1} ranges at once"):
         say(OPEN, cancel(*ranges))
+
+
+def test_a_worker_says_once_what_it_holds(loop: asyncio.AbstractEventLoop) -> None:
+    """Afterwards it has leases that the master knows of."""
+
+    async def story() -> None:
+        engine = Engine(MasterConfig(), Random(0))
+        worker = Peer(1, pb.Hello(role=pb.ROLE_WORKER, slots=1, session=bytes(16), holds=True))
+        engine.joined(worker)
+        lease = pb.HeldLease(lease=5, job=3, ranges=[pb.Range(lo=0, hi=1 << 57)])
+        held = pb.Body(held=pb.Held(leases=[lease]))
+        engine.received(worker, [held])
+        with pytest.raises(ProtocolError, match="what it holds"):
+            engine.received(worker, [held])
+
+    loop.run_until_complete(story())
+
+
+def test_a_number_that_was_freed_and_used_again_is_the_new_jobs(loop: asyncio.AbstractEventLoop) -> None:
+    peer = Peer(1, pb.Hello(role=pb.ROLE_CLIENT))
+    peer.jobs[7] = 2  # it had been 1, which was detached
+    peer.close_job(7, 1)
+    assert peer.jobs == {7: 2}
+    peer.close_job(7, 2)
+    assert peer.jobs == {}
