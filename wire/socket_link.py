@@ -48,7 +48,7 @@ class SocketLink(asyncio.Protocol):
         while size - start >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(received, start)
             if length > _FRAME_BYTES_MAX:
-                self.abort(f"a frame of {length} bytes was announced: the other side does not speak our protocol")
+                self._give_up(f"a frame of {length} bytes was announced: the other side does not speak our protocol")
                 return
             end = start + _LENGTH.size + length
             if end > size:
@@ -56,12 +56,19 @@ class SocketLink(asyncio.Protocol):
             try:
                 frame = pb.Frame.FromString(bytes(received[start + _LENGTH.size : end]))
             except Exception as error:  # noqa: BLE001 - protobuf's own, from a module that moves between versions
-                self.abort(f"a frame could not be read: {error}")
+                self._give_up(f"a frame could not be read: {error}")
                 return
             self._inbox.put(frame)
             start = end
         if start:
             del received[:start]
+
+    def _give_up(self, reason: str) -> None:
+        """The other side says what cannot be understood: tell it, and hang up."""
+        self.reason = reason
+        self.refuse(pb.Refusal(code=pb.Refusal.CODE_INVALID, sentence=reason))
+        if self._transport is not None:
+            self._transport.close()
 
     @property
     def socket(self) -> Any:

@@ -14,11 +14,18 @@ from tests.fuzz.plausible import PlausibleClient, PlausibleWorker, Player
 from tests.fuzz.tally import BLOCK, CLIENT, FRAME, HELLO, WORKER, Tally
 
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.grpc_links import DialledLink
 from manyhands.wire.handshake import make_hello
 from manyhands.wire.links import Link, LinkLost
 
 #: An input that has no answer for so long, in seconds, has none.
 PATIENCE = 20.0
+
+#: More does not fit into a frame on any link.
+FRAME_BYTES = 3 << 20
+
+#: What a link over gRPC says if there was no status.
+HUNG_UP = "the master closed the connection"
 
 #: Inputs of one session, and whole messages that lead up to them, at most.
 INPUTS, CONTEXT = 60, 6
@@ -46,7 +53,7 @@ class Attack:
         self.last = ""
         self.rng = Random(seed)
         self._nature = nature
-        self._tally = tally
+        self.tally = tally
         self._is_worker = self.rng.random() < 0.5
         self._player: Player = PlausibleWorker(self.rng) if self._is_worker else PlausibleClient(self.rng)
         self._link: Link
@@ -67,7 +74,7 @@ class Attack:
         self._link = link
         reading = asyncio.create_task(link.read_all(self._on_frame))
         reading.add_done_callback(self._on_end)
-        self._tally.sessions += 1
+        self.tally.sessions += 1
         try:
             with contextlib.suppress(LinkLost):
                 if await self._shake_hands():
@@ -92,6 +99,8 @@ class Attack:
 
     def _on_end(self, reading: asyncio.Task[None]) -> None:
         self._is_over = True
+        if isinstance(self._link, DialledLink) and self._link.reason != HUNG_UP:
+            self._refusal = self._refusal or "a status of gRPC"
         self._news.set()
 
     async def _until(self, holds: Callable[[], bool]) -> bool:
@@ -133,9 +142,9 @@ class Attack:
         if is_wrong:
             self._count(HELLO, answered=answered)
         elif self._refusal == "CODE_TOO_MANY":
-            self._tally.statuses[self._refusal] += 1
+            self.tally.statuses[self._refusal] += 1
         elif not self._welcome:
-            self._tally.crashes.append(
+            self.tally.crashes.append(
                 f"session {self.seed}: a whole hello was not welcomed: {self._refusal or 'nothing'}"
             )
         return self._welcome
@@ -164,7 +173,7 @@ class Attack:
             await self._input(WORKER, self._player.held())
         for _ in range(rng.randrange(1, CONTEXT)):
             await self._say(self._player.next())
-            self._tally.context += 1
+            self.tally.context += 1
         for _ in range(rng.randrange(1, INPUTS)):
             if self._is_over or self._refusal:
                 return
@@ -189,7 +198,7 @@ class Attack:
 
     async def _input(self, kind: str, body: pb.Body) -> None:
         self.last = mutate(body, self.rng)
-        if not self._nature.may_change(body):
+        if not self._nature.may_change(body) or body.ByteSize() > FRAME_BYTES:
             return
         await self._send(body, kind)
 
@@ -204,7 +213,7 @@ class Attack:
         self.last = f"frame {how}"
         if frame.sequence == self._sequence + 1:
             self._sequence += 1
-        await self._link.write(frame)
+        await self.write(frame)
         with contextlib.suppress(LinkLost):
             await self._say(pb.Body(define=self._definition()) if not self._is_worker else pb.Body(want=pb.Want()))
         self._count(FRAME, answered=await self.settled())
@@ -213,18 +222,22 @@ class Attack:
         body = PlausibleClient(self.rng)._define()
         return body.define
 
+    async def write(self, frame: pb.Frame) -> None:
+        """Raises LinkLost."""
+        await self._link.write(frame)
+
     async def _say(self, body: pb.Body) -> None:
         self._sequence += 1
-        await self._link.write(pb.Frame(sequence=self._sequence, acknowledged=self._received, bodies=[body]))
+        await self.write(pb.Frame(sequence=self._sequence, acknowledged=self._received, bodies=[body]))
 
     def _count(self, kind: str, *, answered: bool) -> None:
         if not answered:
             outcome = "silent"
         elif self._refusal:
             outcome = "refused"
-            self._tally.statuses[self._refusal] += 1
+            self.tally.statuses[self._refusal] += 1
         else:
             outcome = "closed" if self._is_over else "accepted"
-        self._tally.inputs[kind, outcome] += 1
+        self.tally.inputs[kind, outcome] += 1
         if outcome == "silent":
-            self._tally.crashes.append(f"session {self.seed}: no answer in {PATIENCE:g} s to {self.last}")
+            self.tally.crashes.append(f"session {self.seed}: no answer in {PATIENCE:g} s to {self.last}")

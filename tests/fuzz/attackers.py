@@ -21,7 +21,7 @@ from manyhands.wire.joining import Way
 from manyhands.wire.links import Link
 
 #: Sessions at a time, on each way in.
-SOCKET_AT_ONCE, GRPC_AT_ONCE, BYTES_AT_ONCE = 40, 8, 16
+SOCKET_AT_ONCE, GRPC_AT_ONCE, BYTES_AT_ONCE = 40, 8, 8
 
 #: A session over gRPC is done with after so long, should it hang, in seconds.
 SESSION_TIMEOUT = 60.0

@@ -48,8 +48,24 @@ CONFIG = MasterConfig(
 PROBE_TIMEOUT = 30.0
 
 
+#: Seconds of the processor that the master may spend on one message: all others wait meanwhile.
+STALL = 1.0
+
+
 class _InProcess(Attack):
     """What is written has been dealt with as soon as the loop has come round."""
+
+    #: The longest that a message took, in seconds of the processor, and which.
+    slowest = 0.0, ""
+
+    async def write(self, frame: pb.Frame) -> None:
+        begun = time.process_time()
+        await super().write(frame)
+        took = time.process_time() - begun
+        if took > _InProcess.slowest[0]:
+            _InProcess.slowest = took, f"{self.seed}: {self.last}"
+        if took > STALL:
+            self.tally.crashes.append(f"session {self.seed}: the master was busy for {took:.1f} s with {self.last}")
 
     async def settled(self) -> bool:
         for _ in range(4):

@@ -114,7 +114,15 @@ def test_over_grpc_rubbish_ends_the_call_and_is_nobodys_fault_but_its_senders(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-def test_at_a_socket_the_last_frame_says_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (frame(sequence=1, bodies=[pb.Body(results=pb.Results())]), "client broken sent results"),
+        (b"\xff\xff\xff\xff", "a frame could not be read"),
+        (b"", "was announced"),
+    ],
+)
+def test_at_a_socket_the_last_frame_says_it(tmp_path: Path, data: bytes, sentence: str) -> None:
     async def story() -> None:
         master = Master(CONFIG)
         path = str(tmp_path / "master.sock")
@@ -125,12 +133,13 @@ def test_at_a_socket_the_last_frame_says_it(tmp_path: Path) -> None:
             welcome = await link.read()
             assert welcome is not None
             assert welcome.HasField("welcome")
-            await link.write(pb.Frame(sequence=1, bodies=[pb.Body(results=pb.Results())]))
+            assert link._transport is not None
+            link._transport.write((len(data) or 1 << 31).to_bytes(4, "little") + data)
             seen = []
             while (frame := await link.read()) is not None:
                 seen.append(frame)
             assert seen[-1].refusal.code == pb.Refusal.CODE_INVALID
-            assert "client broken sent results" in seen[-1].refusal.sentence
+            assert sentence in seen[-1].refusal.sentence
         finally:
             await master.close()
 
