@@ -153,7 +153,7 @@ class Detached:
         entry = self._by_name.get((peer.owner, message.name))
         if entry is not None:
             return entry
-        seen = [each for each in self._by_job.values() if peer.grant is not None and peer.grant.may_read(each.owner)]
+        seen = [each for each in self._by_job.values() if peer.may_read(each.owner)]
         found = [each for each in seen if each.name == message.name]
         if len(found) == 1:
             return found[0]

@@ -62,6 +62,10 @@ class Peer:
         """The name of its token; empty without access control."""
         return self.hello.owner
 
+    def may_read(self, owner: str) -> bool:
+        """Whether what is `owner`'s may be looked into, and ended."""
+        return owner == self.owner or (self.grant is not None and self.grant.may_read(owner))
+
     def watch_unread(self, limit_bytes: int, on_lagging: Callable[[Peer], None]) -> None:
         """`on_lagging` is told when more than `limit_bytes` are unread, and when a good part of that is read."""
         self._unread_limit = limit_bytes

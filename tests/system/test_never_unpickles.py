@@ -26,6 +26,7 @@ from tests.support.daemons import Daemon
 from tests.support.raw_peer import RawPeer
 
 from manyhands import Client
+from manyhands.errors import TaskCrashed
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.joining import Way
 
@@ -93,6 +94,26 @@ def test_nothing_that_the_masters_process_has_could_unpickle(armed_master: tuple
         assert not {name.partition(".")[0] for name in names} & UNPICKLERS, path
         assert not [name for name in names if name.startswith(OUR_PICKLERS)], path
         assert not set(called(path)) & {"eval", "exec", "compile", "__import__"}, path
+
+
+def test_nor_does_a_process_that_is_the_workers_agent_as_well() -> None:
+    """Its slots are processes of their own, without the hook."""
+
+    class Point:
+        x = 3
+
+    def fail(point: Point) -> None:
+        raise ValueError(point.x)
+
+    through = (sys.executable, "-P", audited.__file__)
+    with Daemon("local", "--port", "0", "--slots", "1", through=through) as local:
+        with Client(local.wait_for(r"serves at (\S+)")[1], reconnect_timeout=10) as client:
+            assert client.submit(lambda point: point.x, Point()).result() == 3
+            with pytest.raises(ValueError, match="3"):
+                client.submit(fail, Point()).result()
+            with pytest.raises(TaskCrashed):
+                client.submit(os._exit, 1).result()
+        assert local.process.poll() is None, local.output
 
 
 @pytest.mark.parametrize("deed", audited.DEEDS)

@@ -44,7 +44,7 @@ def test_a_client_takes_part_in_so_many_and_an_unknown_name_is_answered_with_som
         for job in range(1, 31):
             journal.opened(job, b"session", job, pb.OpenJob(name=f"job {job:02}", detach=True))
             journal.detached(job)
-            assert detached.add(f"job {job:02}", job)
+            assert detached.add("", f"job {job:02}", job)
         peer, other = (Peer(number, pb.Hello(role=pb.ROLE_CLIENT, session=bytes(16))) for number in (1, 2))
         detached.attach(peer, pb.AttachJob(job=9, name="none"))
         for number in (1, 2, 2, 3):
