@@ -68,7 +68,7 @@ INVALID = grpc.StatusCode.INVALID_ARGUMENT
         (
             [frame(hello=hello()), frame(sequence=1, fragment=pb.Fragment(id=1, data=b"\xff\xff", last=True))],
             INVALID,
-            "fragments that make no message",
+            "could not be read",
         ),
         (
             [frame(hello=hello()), frame(sequence=1, bodies=[pb.Body(consumed=pb.Consumed(bytes=1 << 63))])],
