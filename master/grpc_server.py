@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from manyhands.master.access import Denied
@@ -49,8 +50,16 @@ class GrpcServer:
         self._server = make_server((*SERVER_OPTIONS, *limits.options(open_files)))
         pb_grpc.add_MasterServicer_to_server(Servicer(sessions, engine), self._server)
 
-    async def start(self, address: str, identity: ServerIdentity | None = None) -> int:
-        """Serve at "host:port" (port 0: any), in plain text unless `identity`; return the port. Raises AddressInUse."""
+    async def start(
+        self,
+        address: str,
+        identity: ServerIdentity | None = None,
+        on_bound: Callable[[int], None] = lambda _: None,
+    ) -> int:
+        """Serve at "host:port" (port 0: any), in plain text unless `identity`; return the port. Raises AddressInUse.
+
+        on_bound(port): the port is ours; nobody has been served yet.
+        """
         try:
             if identity is None:
                 port = self._server.add_insecure_port(address)
@@ -60,6 +69,7 @@ class GrpcServer:
             raise AddressInUse(f"cannot listen on {address}: is another master running there?") from error
         if not port:
             raise AddressInUse(f"cannot listen on {address}: is another master running there?")
+        on_bound(port)
         await self._server.start()
         return port
 

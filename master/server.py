@@ -70,15 +70,23 @@ class Master:
             log.warning("going on with %d jobs from the journal", len(kept.jobs))
         life.restore(kept)
 
-    async def listen(self, address: str, *, tcp_only: bool = False, identity: ServerIdentity | None = None) -> int:
+    async def listen(
+        self,
+        address: str,
+        *,
+        tcp_only: bool = False,
+        identity: ServerIdentity | None = None,
+        on_bound: Callable[[int], None] = lambda _: None,
+    ) -> int:
         """Serve at "host:port" (port 0: any); without `identity`, in plain text. Return the port. Raises AddressInUse.
 
+        on_bound(port): the port is ours; nobody has been served yet.
         Unless `tcp_only`, processes of this user on this machine that dial the address are served a shorter way.
         """
         from manyhands.master.grpc_server import GrpcServer
 
         self._grpc = GrpcServer(self._sessions, self.engine)
-        port = await self._grpc.start(address, identity)
+        port = await self._grpc.start(address, identity, on_bound)
         if not tcp_only:
             await self._same_host.start(address.rpartition(":")[0], port)
         return port

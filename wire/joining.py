@@ -118,6 +118,7 @@ class Way:
             await self._look_for_token()
             link = await same_host.dial(self._address)
             if link is not None:
+                await self._look_again()
                 return link
         await self._make_sure()
         from manyhands.wire import grpc_links  # only now: a process without gRPC starts sooner, and may be forked
@@ -148,6 +149,11 @@ class Way:
             self._token = token
             self.credential.secret = token.secret if token is not None else ""
 
+    async def _look_again(self) -> None:
+        """The master is there: when we looked before, it may have been about to start, and its file is there now."""
+        if self._token is None:
+            await self._look_for_token()
+
     async def _make_sure(self) -> None:
         """Before anything is shown to the other side: is it the master that the token names?"""
         if self._trust is not None or self._is_plain:
@@ -155,6 +161,7 @@ class Way:
         try:
             host, _, port = self._address.rpartition(":")
             certificate = await fetch_certificate(host, int(port), FETCH_TIMEOUT)
+            await self._look_again()
         except NotTls as fault:
             if self._token is not None:
                 raise AccessDenied(str(fault), self._address) from fault

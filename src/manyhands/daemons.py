@@ -21,6 +21,7 @@ from manyhands.master.door import Certificates
 from manyhands.master.journal_file import JournalFault
 from manyhands.master.server import Master
 from manyhands.notices import WorkerNotices, print_draining, print_how_to_join
+from manyhands.wire.access_file import AccessRecord
 from manyhands.wire.dialer import Dialer
 from manyhands.wire.eventloop import loop_factory
 from manyhands.wire.joining import Keys, Way
@@ -132,12 +133,17 @@ async def _serving(
     """Have `master` listen, tell how to join it, and follow what becomes of its tokens, until the block ends."""
     # Beside certificates of their own, processes of this user have no other way to show who they are.
     tcp_only = tcp_only or isinstance(keys.keyring, Certificates)
+    record: AccessRecord | None = None
+
+    def on_bound(port: int) -> None:
+        nonlocal record
+        record = keys.note_address(host, port, host_port(reachable_host(host), port))
+
     try:
-        port = await master.listen(host_port(host, port), tcp_only=tcp_only, identity=keys.identity)
+        port = await master.listen(host_port(host, port), tcp_only=tcp_only, identity=keys.identity, on_bound=on_bound)
     except OSError as error:
         raise why_not_listening(host, port) from error
     address = host_port(reachable_host(host), port)
-    record = keys.note_address(host, port, address)
     watching = asyncio.create_task(keys.watch(record, master.check_grants), name="tokens")
     watching.add_done_callback(lambda task: None if task.cancelled() or not task.exception() else stop.set())
     print_how_to_join(host, address, keys, data_dir)

@@ -196,6 +196,9 @@ def test_another_protocol_is_refused_on_both_sides() -> None:
         other[-1] = OTHER_PROTOCOL + "import manyhands, sys; manyhands.Client(sys.argv[1])"
         code, output = run_cli(address, command=other)
         assert code == 1
-        assert f"{Refused.__module__}.Refused: this client (manyhands " in output.splitlines()[-1]
+        last = output.splitlines()[-1]
+        assert last.startswith(
+            f"{Refused.__module__}.Refused: the master at {address} refused: this client (manyhands "
+        )
         assert "speaks protocol 77" in output.splitlines()[-1]
         wait_until(lambda: master.output.count("speaks protocol 77, the master") == 2, what="both in its output")
