@@ -45,8 +45,8 @@ class Grant:
         """Raises Denied if the bearer may not connect as that."""
         if role not in _MAY_JOIN[self.role]:
             raise Denied(
-                f"the token {self.name!r} has the role {self.role}, which does not allow to "
-                f"{_CALLED.get(role, 'connect')}: use another, from `manyhands token show` on the master's host"
+                f"{self.name!r} has the role {self.role}, which does not allow to {_CALLED.get(role, 'connect')}: "
+                "that takes another token, or certificate"
             )
 
     def may_read(self, owner: str) -> bool:

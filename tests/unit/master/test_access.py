@@ -69,7 +69,7 @@ def test_what_a_role_may_connect_as(role: Role, may_work: bool, may_submit: bool
         if allowed:
             grant.check_join(joins)
         else:
-            with pytest.raises(Denied, match=f"the token 'anna' has the role {role}, which does not allow to"):
+            with pytest.raises(Denied, match=f"'anna' has the role {role}, which does not allow to"):
                 grant.check_join(joins)
 
 
