@@ -31,6 +31,13 @@ _FAULT = re.compile(
 )
 
 
+def fault_in(log: str) -> str:
+    """What a daemon says that it should not have to; empty: nothing. What a slot prints is its task's own."""
+    own = "\n".join(line for line in log.splitlines() if not re.match(r"\[\d+\] ", line))
+    found = _FAULT.search(own)
+    return own[max(0, found.start() - 500) : found.start() + 3000] if found is not None else ""
+
+
 @dataclass(slots=True)
 class Outcome:
     seed: int
@@ -159,8 +166,7 @@ def run(seed: int, seconds: float, inputs: int, lives: int, folder: Path, tell: 
         for name, daemon in (("master", master), ("worker", worker)):
             if daemon.poll() is not None:
                 tally.crashes.append(f"the {name} ended with {daemon.returncode}: {processes.said(name)[-5000:]}")
-            elif found_fault := _FAULT.search(processes.said(name)):
-                at = found_fault.start()
-                tally.crashes.append(f"the {name} says: {processes.said(name)[max(0, at - 500) : at + 3000]}")
+            elif fault := fault_in(processes.said(name)):
+                tally.crashes.append(f"the {name} says: {fault}")
         after = psutil.Process(master.pid).memory_info().rss if master.poll() is None else 0
         return Outcome(seed, seconds, tally, seen, (memory, after))

@@ -10,6 +10,7 @@ from tests.fuzz import blocks, frames
 from tests.fuzz.life import attack_life
 from tests.fuzz.mutation import mutate
 from tests.fuzz.plausible import PlausibleClient, PlausibleWorker
+from tests.fuzz.run import fault_in
 from tests.fuzz.tally import CLASSES, ONE_FIELD, Tally
 
 from manyhands.master import engine
@@ -71,6 +72,12 @@ def test_tallies_add_up_and_survive_their_journey() -> None:
     for _ in range(2):
         total.add(Tally.from_json(tally.as_json()))
     assert (total.total, total.one_field, total.sessions, total.crashes) == (8, 6, 4, ["one", "one"])
+
+
+def test_a_traceback_is_a_fault_unless_a_task_printed_it() -> None:
+    trace = "Traceback (most recent call last):\n  File x\nKeyError: 1\n"
+    assert "KeyError" in fault_in(f"17:00:00 joined\n{trace}")
+    assert fault_in("".join(f"[0] {line}\n" for line in trace.splitlines())) == ""
 
 
 def test_a_planted_fault_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
