@@ -34,6 +34,10 @@ class Denied(Exception):
     """Not you, or not that; the text says why, and never holds a secret."""
 
 
+class NotAllowed(Denied):
+    """You, but not that."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """Whoever came is `name`, and has a role. The name is whose sessions and detached jobs are."""
@@ -44,7 +48,7 @@ class Grant:
     def check_join(self, role: pb.Role) -> None:
         """Raises Denied if the bearer may not connect as that."""
         if role not in _MAY_JOIN[self.role]:
-            raise Denied(
+            raise NotAllowed(
                 f"{self.name!r} has the role {self.role}, which does not allow to {_CALLED.get(role, 'connect')}: "
                 "that takes another token, or certificate"
             )

@@ -27,6 +27,7 @@ _STATUS = {
     pb.Refusal.CODE_INVALID: grpc.StatusCode.INVALID_ARGUMENT,
     pb.Refusal.CODE_SHUTTING_DOWN: grpc.StatusCode.UNAVAILABLE,
     pb.Refusal.CODE_ACCESS: grpc.StatusCode.UNAUTHENTICATED,
+    pb.Refusal.CODE_NOT_ALLOWED: grpc.StatusCode.PERMISSION_DENIED,
     pb.Refusal.CODE_TOO_MANY: grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
-from manyhands.master.access import Denied, Grant
+from manyhands.master.access import Denied, Grant, NotAllowed
 from manyhands.master.config import MasterConfig
 from manyhands.master.door import Door, Open, TooMany
 from manyhands.master.journal import Journal
@@ -136,9 +136,10 @@ class Sessions:
             grant = await self.door.grant(secret, link.address, link.certificate, owner)
             grant.check_join(hello.role)
             if peer is not None and not grant.may_read(peer.owner):
-                raise Denied(f"this session was begun with another token than {grant.name!r}")
+                raise NotAllowed(f"this session was begun with another token than {grant.name!r}")
         except Denied as denied:
-            sentence = pb.Refusal(code=pb.Refusal.CODE_ACCESS, sentence=str(denied))
+            code = pb.Refusal.CODE_NOT_ALLOWED if isinstance(denied, NotAllowed) else pb.Refusal.CODE_ACCESS
+            sentence = pb.Refusal(code=code, sentence=str(denied))
         else:
             hello.owner = grant.name
             peer = self._peers.get(hello.session)  # looked up again, for that may have taken a while

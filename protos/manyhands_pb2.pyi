@@ -185,6 +185,7 @@ class Refusal(_message.Message):
         CODE_INVALID: _ClassVar[Refusal.Code]
         CODE_SHUTTING_DOWN: _ClassVar[Refusal.Code]
         CODE_ACCESS: _ClassVar[Refusal.Code]
+        CODE_NOT_ALLOWED: _ClassVar[Refusal.Code]
         CODE_TOO_MANY: _ClassVar[Refusal.Code]
     CODE_UNSPECIFIED: Refusal.Code
     CODE_VERSION: Refusal.Code
@@ -192,6 +193,7 @@ class Refusal(_message.Message):
     CODE_INVALID: Refusal.Code
     CODE_SHUTTING_DOWN: Refusal.Code
     CODE_ACCESS: Refusal.Code
+    CODE_NOT_ALLOWED: Refusal.Code
     CODE_TOO_MANY: Refusal.Code
     CODE_FIELD_NUMBER: _ClassVar[int]
     SENTENCE_FIELD_NUMBER: _ClassVar[int]

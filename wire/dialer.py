@@ -140,7 +140,7 @@ class Dialer:
         refusal = frame.refusal
         if refusal.code in {pb.Refusal.CODE_SHUTTING_DOWN, pb.Refusal.CODE_TOO_MANY}:
             raise LinkLost(refusal.sentence)
-        if refusal.code == pb.Refusal.CODE_ACCESS:
+        if refusal.code in {pb.Refusal.CODE_ACCESS, pb.Refusal.CODE_NOT_ALLOWED}:
             raise AccessDenied(refusal.sentence)
         if refusal.code == pb.Refusal.CODE_UNKNOWN_SESSION and self._welcomed:
             self._begin_session(refusal.sentence, known=bool(refusal.cluster) and refusal.cluster == self._cluster)

@@ -11,12 +11,10 @@ from manyhands.wire.credential import Credential
 from manyhands.wire.errors import AccessDenied
 from manyhands.wire.links import Link, LinkLost
 from manyhands.wire.pinning import Identity, NotTls, PinFault, Trust, fetch_certificate, pin
-from manyhands.wire.tokens import Token, TokenFault, parse_token
+from manyhands.wire.tokens import TOKEN_VARIABLE, Token, TokenFault, parse_token
 
 #: Seconds that the master's certificate may take to come.
 FETCH_TIMEOUT = 5.0
-
-TOKEN_VARIABLE = "MANYHANDS_TOKEN"  # noqa: S105 - the variable's name
 
 
 class KeysFault(ValueError):

@@ -8,6 +8,9 @@ import secrets
 from dataclasses import dataclass
 from typing import NoReturn
 
+#: Where a process looks for one.
+TOKEN_VARIABLE = "MANYHANDS_TOKEN"  # noqa: S105 - the variable's name
+
 #: The form that this version writes and reads.
 _VERSION = "mh1"
 _HASH_BYTES = 32

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from manyhands.wire.tokens import TOKEN_VARIABLE
 from manyhands.worker import page
 from manyhands.worker.reaper import SLOT_VARIABLE, Reaper
 
@@ -52,6 +53,7 @@ class SlotProcess:
 def slot_environment(base: Mapping[str, str], mark: str = "1") -> dict[str, str]:
     """What a slot's environment is, given the agent's and the reaper's mark."""
     environment = dict(base)
+    environment.pop(TOKEN_VARIABLE, None)  # whoever started this process need not be who submits tasks
     for name in THREAD_VARIABLES:
         environment.setdefault(name, "1")
     environment[SLOT_VARIABLE] = mark

@@ -128,7 +128,8 @@ def _show_command(arguments: argparse.Namespace) -> str:
 
 def _joining_keys(arguments: argparse.Namespace) -> Keys:
     """What to join a master with."""
-    from manyhands.wire.joining import TOKEN_VARIABLE, Keys, make_keys
+    from manyhands.wire.joining import Keys, make_keys
+    from manyhands.wire.tokens import TOKEN_VARIABLE
 
     if arguments.token:
         print(

@@ -20,7 +20,7 @@ from tests.support.processes import is_alive
 
 from manyhands.arguments import access_directory
 from manyhands.keys import token_keys
-from manyhands.wire.joining import TOKEN_VARIABLE
+from manyhands.wire.tokens import TOKEN_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 DAEMON = (sys.executable, "-P", Path(__file__).with_name("daemon.py"))

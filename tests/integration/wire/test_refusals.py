@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from tests.fuzz import rubbish
 
+from manyhands.master.access import Access, Entry
+from manyhands.master.access import Role as AccessRole
 from manyhands.master.config import MasterConfig
+from manyhands.master.door import Tokens
 from manyhands.master.server import Master
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire import socket_link
@@ -170,3 +173,26 @@ async def send(port: int, data: bytes) -> None:
     await reader.readexactly(9)
     await asyncio.sleep(0.1)
     writer.close()
+
+
+@pytest.mark.parametrize(
+    ("secret", "role", "status"),
+    [
+        ("", pb.ROLE_CLIENT, grpc.StatusCode.UNAUTHENTICATED),
+        ("wrong", pb.ROLE_CLIENT, grpc.StatusCode.UNAUTHENTICATED),
+        ("of-a-worker", pb.ROLE_CLIENT, grpc.StatusCode.PERMISSION_DENIED),
+    ],
+)
+def test_who_may_not_come_in_is_told_apart(secret: str, role: pb.Role, status: grpc.StatusCode) -> None:
+    async def story() -> None:
+        access = Access([Entry("worker", AccessRole.WORKER, "of-a-worker", 0.0)])
+        master = Master(CONFIG, keyring=Tokens(lambda: access))
+        port = await master.listen("127.0.0.1:0", tcp_only=True)
+        try:
+            code, sentence, _ = await call(f"127.0.0.1:{port}", frame(hello=hello(secret=secret, role=role)))
+            assert code is status
+            assert sentence
+        finally:
+            await master.close()
+
+    run(story)
