@@ -230,6 +230,33 @@ def test_who_is_revoked_has_to_leave(place: Place, stranger: dict[str, str]) -> 
     assert "there is no token 'worker'; these are there: 'client', 'read-only', 'anna'" in output
 
 
+def test_a_worker_works_only_for_the_master_that_it_knows(
+    place: Place, stranger: dict[str, str], tmp_path: Path
+) -> None:
+    with place.master() as master:
+        token = place.secret("worker")
+        with Daemon("worker", place.address, "--slots", "1", env={**stranger, "MANYHANDS_TOKEN": token}) as worker:
+            worker.wait_for("joined the master")
+            master.kill()
+            master.wait()
+            impostor = Place(tmp_path / "impostor")
+            impostor.port, impostor.address = place.port, place.address
+            with (
+                impostor.master("--verbose") as other,
+                Client(place.address, token=impostor.secret("client")) as client,
+            ):
+                waiting = client.submit(pow, 2, 10)
+                worker.wait_for("lost the master at .* trying until it is back")
+                with pytest.raises(TimeoutError):
+                    waiting.result(timeout=3)
+                assert "joined from" in other.output  # the client
+                assert other.output.count("joined from") == 1
+                waiting.cancel()
+            with place.master(), Client(place.address, token=place.secret("client")) as client:
+                worker.wait_for("joined the master at .* again", timeout=30)
+                assert client.submit(pow, 2, 10).result(timeout=30) == 1024
+
+
 def test_a_worker_may_wait_for_its_master(place: Place, stranger: dict[str, str]) -> None:
     with place.master():
         token = place.secret("worker")
