@@ -24,7 +24,8 @@ def hold_the_gil(count: int) -> float:
 
 
 def hold_for(seconds: float) -> float:
-    return hold_the_gil(int(seconds * 500_000 / hold_the_gil(500_000)))
+    fastest = min(hold_the_gil(100_000) for _ in range(10))  # others may have the processor meanwhile
+    return hold_the_gil(int(seconds * 100_000 / fastest))
 
 
 def hold_if_first(index: int) -> float:
