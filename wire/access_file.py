@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -31,7 +32,7 @@ class AccessRecord:
 
     @property
     def path(self) -> Path:
-        """Where it is kept: on a home directory that several machines share, each has its own."""
+        """Where it is kept: on a home directory that several machines share, each has its own. Raises OSError."""
         return _directory() / f"{self.host}-{self.port}.json"
 
     def write(self) -> None:
@@ -41,15 +42,20 @@ class AccessRecord:
 
     def remove(self) -> None:
         """The master ends; unless another has taken its place meanwhile."""
-        found = _read(self.path)
-        if found is not None and found.pid == self.pid:
-            self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what is left is overwritten, or misleads nobody: its tokens are known
+            found = _read(self.path)
+            if found is not None and found.pid == self.pid:
+                self.path.unlink(missing_ok=True)
 
 
 def find(port: int, places: Iterable[Where], is_this_machine: Callable[[int, tuple[Any, ...]], bool]) -> str | None:
     """The record, by its path, of this user's master at one of `places`, if there is one."""
     places = list(places)
-    for path in sorted(_directory().glob(f"*-{port}.json"), key=_written_at, reverse=True):
+    try:
+        directory = _directory()
+    except OSError:  # then nobody has left anything for us
+        return None
+    for path in sorted(directory.glob(f"*-{port}.json"), key=_written_at, reverse=True):
         record = _read(path)
         if record is None:
             continue
@@ -84,6 +90,9 @@ def _written_at(path: Path) -> float:
 
 
 def _directory() -> Path:
-    """See the XDG Base Directory Specification."""
+    """See the XDG Base Directory Specification. Raises OSError for a user without a home."""
     base = os.environ.get("XDG_STATE_HOME", "")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "manyhands"
+    try:
+        return (Path(base) if base else Path.home() / ".local" / "state") / "manyhands"
+    except RuntimeError as error:
+        raise FileNotFoundError("this user has no home directory, and XDG_STATE_HOME names no other") from error

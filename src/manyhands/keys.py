@@ -64,7 +64,7 @@ class MasterKeys:
             self.store.note_address(address)
             record.write()
         except OSError as error:  # whoever has a token can come all the same
-            log.warning("processes of this user need a token, too: %s cannot be written (%s)", record.path, error)
+            log.warning("processes of this user need a token, too: its access file cannot be written (%s)", error)
         return record
 
     async def watch(self, record: AccessRecord | None, on_change: Callable[[], None]) -> None:
@@ -79,7 +79,7 @@ class MasterKeys:
                 if told != (told := self.written_tokens()):
                     replace(record, tokens=told).write()
             except OSError as error:
-                log.warning("processes of this user need a token, too: %s cannot be written (%s)", record.path, error)
+                log.warning("processes of this user need a token, too: its access file cannot be written (%s)", error)
 
 
 class _Looked:

@@ -84,3 +84,15 @@ def test_what_others_can_read_is_no_help() -> None:
 
 def test_it_does_not_show_its_tokens() -> None:
     assert "mh1" not in repr(record())
+
+
+def test_a_user_without_a_home_finds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr(Path, "home", nowhere)
+    assert find("127.0.0.1", is_here=True) is None
+    with pytest.raises(OSError, match="no home directory"):
+        record().write()
+    record().remove()
