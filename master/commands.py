@@ -87,6 +87,15 @@ class KeepState:
 
 
 @dataclass(frozen=True, slots=True)
+class RefuseState:
+    """What a task saved has no room: should it need another attempt, that begins with what was kept before."""
+
+    job: int
+    index: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class KeepTries:
     """A task will be tried again in `delay` seconds: what is to be remembered of it."""
 
@@ -141,6 +150,7 @@ Command = (
     | DeliverDispatched
     | KeepTries
     | KeepState
+    | RefuseState
     | KeepDispatched
     | CloseJob
     | RejectJob

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,7 +15,10 @@ from manyhands.master.peers import Peer
 from manyhands.master.records import JobRecord
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import results_slice
+from manyhands.wire.sizes import shown
 from manyhands.wire.spans import Span
+
+log = logging.getLogger("manyhands.master")
 
 
 class Delivery:
@@ -55,6 +59,11 @@ class Delivery:
                 case cmd.KeepState() | cmd.KeepTries() | cmd.KeepDispatched():
                     if self._journal is not None:
                         self._keep(command, self._journal)
+                case cmd.RefuseState():
+                    size = shown(command.size)
+                    log.warning(
+                        "task %d of job %d saved %s: there is no room for that", command.index, command.job, size
+                    )
                 case cmd.CloseJob():
                     self._close(command.job)
                 case cmd.RejectJob():

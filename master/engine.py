@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 
 from manyhands.master import events as ev
@@ -41,11 +42,13 @@ class Engine:
             journal.on_trouble = self._on_trouble
         self._loop = asyncio.get_running_loop()
         self._definitions = DefinitionStore(config.definition_bytes)
-        self.scheduler = Scheduler(rng, config.scheduler, first_number)
+        memory = machine_memory()
+        tuning = replace(config.scheduler, state_bytes=max(config.scheduler.state_bytes, memory // 8))
+        self.scheduler = Scheduler(rng, tuning, first_number)
         self.peers: dict[int, Peer] = {}
         self.records: dict[int, JobRecord] = {}
         detached = self._detached = None if journal is None else Detached(journal, config.result_timeout)
-        limits = QueueLimits.of_machine(machine_memory(), config.client_bytes, config.client_tasks, config.client_jobs)
+        limits = QueueLimits.of_machine(memory, config.client_bytes, config.client_tasks, config.client_jobs)
         self.ledger = Ledger(limits, self._on_room)
         self._delivery = Delivery(self.peers, self.records, journal, detached, self.ledger)
         intake = self._intake = Intake(

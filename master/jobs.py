@@ -10,6 +10,7 @@ from manyhands.master.attempts import Counts
 from manyhands.master.commands import DispatchPiece
 from manyhands.master.events import JobOptions, JobRecovered
 from manyhands.master.profiles import Averages
+from manyhands.master.saved_states import SavedStates, StateRoom
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import Block
 from manyhands.wire.spans import Span, SpanSet
@@ -113,7 +114,7 @@ class Job:
         "watched",
     )
 
-    def __init__(self, number: int, client: int, options: JobOptions) -> None:
+    def __init__(self, number: int, client: int, options: JobOptions, state_room: StateRoom) -> None:
         self.number = number
         self.client = client
         self.options = options
@@ -146,9 +147,9 @@ class Job:
         #: Every failure, crash and loss; the failures alone, against retries.
         self.attempts = Counts()
         self.failure_counts = Counts()
+        #: What tasks saved for their next attempt.
+        self.states = SavedStates(state_room)
         #: How slots and workers died under a task that is still open.
-        #: What tasks saved for their next attempt, and in which.
-        self.states: dict[int, tuple[int, bytes]] = {}
         self.crash_reports: dict[int, list[pb.CrashReport]] = {}
         #: Those that may have taken a worker down; see `losses`.
         self.suspects = SpanSet()
@@ -174,7 +175,7 @@ class Job:
                 self.failure_counts.bump(tries.index, tries.index + 1, tries.failures)
                 if tries.crashes:
                     self.crash_reports[tries.index] = list(tries.crashes)
-        self.states = {index: (0, state) for index, state in event.states if index not in self.done}
+        self.states.restore((index, state) for index, state in event.states if index not in self.done)
         self.succeeded, self.failed, self.cancelled = event.succeeded, event.failed, event.cancelled
         self.delivered_bytes, self.consumed_bytes = event.delivered_bytes, event.consumed_bytes
         self.unlimited = self.unlimited or event.unlimited
@@ -205,7 +206,7 @@ class Job:
                 break
             per_task = max(1, len(block.payload) // block.count)
             if self.states:  # which may be large
-                limit_bytes -= len(self.states.get(index, (0, b""))[1])
+                limit_bytes -= len(self.states[index])
                 room = 1
             else:
                 room = min(limit, block.end - index, max(1, limit_bytes // per_task))
@@ -234,10 +235,10 @@ class Job:
     def _with_states(self, piece: DispatchPiece) -> Iterator[DispatchPiece]:
         """A piece, cut so that each task that has saved something is one of its own."""
         lo = piece.lo
-        for index in sorted(index for index in self.states if piece.lo <= index < piece.hi):
+        for index in self.states.within(piece.lo, piece.hi):
             if lo < index:
                 yield replace(piece, lo=lo, hi=index)
-            yield replace(piece, lo=index, hi=index + 1, state=self.states[index][1])
+            yield replace(piece, lo=index, hi=index + 1, state=self.states[index])
             lo = index + 1
         if lo < piece.hi:
             yield replace(piece, lo=lo)
@@ -247,8 +248,7 @@ class Job:
         self.done.add(lo, hi)
         gone = self.blocks.finish(lo, hi)
         if self.states:
-            for index in [index for index in self.states if lo <= index < hi]:
-                del self.states[index]
+            self.states.drop(lo, hi)
         for counts in (self.attempts, self.failure_counts):
             if counts:
                 counts.forget(lo, hi)

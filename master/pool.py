@@ -18,6 +18,7 @@ from manyhands.master.expiry import Expiries, Limit
 from manyhands.master.jobs import Job
 from manyhands.master.profiles import Profile, Profiles
 from manyhands.master.queues import FairQueue
+from manyhands.master.saved_states import StateRoom
 from manyhands.master.tuning import SchedulerConfig
 from manyhands.master.workers import Lease, Worker
 from manyhands.protos import manyhands_pb2 as pb
@@ -41,12 +42,13 @@ class Pool:
         #: Clients that do not read: nothing more of theirs is handed out.
         self.lagging: set[int] = set()
         self.expiries = Expiries()
+        self._state_room = StateRoom(config.state_bytes)
         self._profiles = Profiles()
         self._ready_jobs: dict[int, int] = {}  # of each client: shares are the clients', not the jobs'
         self._revoke = 0
 
     def add_job(self, number: int, client: int, options: JobOptions) -> Job:
-        job = self.jobs[number] = Job(number, client, options)
+        job = self.jobs[number] = Job(number, client, options, self._state_room)
         if options.speculate:
             self.speculative[number] = job
         return job
@@ -132,6 +134,7 @@ class Pool:
         self.expiries.forget(job.number)
         job.queued.clear()
         job.waiting.clear()
+        job.states.clear()
         self.refresh(job)
         self.revoke_all(job, [(0, job.count)], out, stop=True)
 
@@ -259,6 +262,7 @@ class Pool:
             job.check_invariants(staged, self.leased(job))
             assert (job in self.fair) == (bool(job.queued) and self.startable(job) > 0)
             assert not job.is_finished
+        assert self._state_room.used_bytes == sum(job.states.size_bytes for job in self.jobs.values())
         assert self.speculative == {number: job for number, job in self.jobs.items() if job.options.speculate}
         for worker in self.workers.values():
             worker.check_invariants()

@@ -20,6 +20,7 @@ from manyhands.master.commands import (
     DeliverRun,
     KeepState,
     KeepTries,
+    RefuseState,
     RejectJob,
 )
 from manyhands.master.jobs import Job
@@ -204,11 +205,11 @@ class Scheduler:
         if job is None or not 0 <= event.index < job.count or event.index in job.done:
             self.stale += 1
             return []
-        known = job.states.get(event.index)
-        if known is not None and known[0] > event.attempt:
+        if job.states.is_older(event.index, event.attempt):
             self.stale += 1
             return []
-        job.states[event.index] = event.attempt, event.state
+        if not job.states.keep(event.index, event.attempt, event.state):
+            return [RefuseState(job.number, event.index, len(event.state))]
         return [KeepState(job.number, event.index, event.state)]
 
     def _on_leases_held(self, event: ev.LeasesHeld, now: float) -> list[Command]:

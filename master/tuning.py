@@ -25,6 +25,8 @@ class SchedulerConfig:
     copy_slowness: float = 1.5
     copy_delay: float = 1.0
     copy_pause: float = 0.1
+    #: What tasks have saved, all together; a master allows an eighth of its machine's memory if that is more.
+    state_bytes: int = 1 << 30
     #: A task whose slot dies under it so often fails.
     max_crashes: int = 3
     #: Unread result bytes after which a metered job starts nothing new.
