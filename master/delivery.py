@@ -56,14 +56,8 @@ class Delivery:
                     self._deliver_cancelled(command)
                 case cmd.DeliverDispatched():
                     self._deliver_dispatched(command)
-                case cmd.KeepState() | cmd.KeepTries() | cmd.KeepDispatched():
-                    if self._journal is not None:
-                        self._keep(command, self._journal)
-                case cmd.RefuseState():
-                    size = shown(command.size)
-                    log.warning(
-                        "task %d of job %d saved %s: there is no room for that", command.index, command.job, size
-                    )
+                case cmd.KeepState() | cmd.KeepTries() | cmd.KeepDispatched() | cmd.RefuseState():
+                    self._keep(command, self._journal)
                 case cmd.CloseJob():
                     self._close(command.job)
                 case cmd.RejectJob():
@@ -93,8 +87,15 @@ class Delivery:
             record.client.send(pb.Body(dispatched=pb.Dispatched(job=record.number, ranges=ranges)))
 
     @staticmethod
-    def _keep(command: cmd.KeepState | cmd.KeepTries | cmd.KeepDispatched, journal: Journal) -> None:
-        if isinstance(command, cmd.KeepState):
+    def _keep(
+        command: cmd.KeepState | cmd.KeepTries | cmd.KeepDispatched | cmd.RefuseState, journal: Journal | None
+    ) -> None:
+        if isinstance(command, cmd.RefuseState):
+            size = shown(command.size)
+            log.warning("task %d of job %d saved %s: there is no room for that", command.index, command.job, size)
+        elif journal is None:
+            return
+        elif isinstance(command, cmd.KeepState):
             journal.state(command.job, command.index, command.state)
         elif isinstance(command, cmd.KeepDispatched):
             journal.mark(command.job, "dispatched", command.spans)
