@@ -6,6 +6,9 @@ from array import array
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from manyhands.master.events import JobOptions
+from manyhands.master.jobs import Job
+from manyhands.master.saved_states import StateRoom
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import HASH_BYTES, Block, pack_ends
 
@@ -46,3 +49,8 @@ def items_of(first: int, base: int, ends: bytes, payload: bytes) -> dict[int, by
         found[first + k] = payload[start - base : end - base]
         start = end
     return found
+
+
+def make_job(number: int = 1, priority: int = 0, client: int = 1) -> Job:
+    """One that has nothing yet."""
+    return Job(number, client, JobOptions(priority=priority), StateRoom(1 << 20))

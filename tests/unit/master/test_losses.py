@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from manyhands.master.events import JobOptions
+from tests.support.builders import make_job
+
 from manyhands.master.jobs import Job
 from manyhands.master.losses import first_tasks
 from manyhands.master.profiles import Profile
@@ -16,7 +17,7 @@ def lease(worker: Worker, number: int, job: Job, tag: float, *spans: tuple[int, 
 
 def test_the_first_in_the_order_in_which_agents_run() -> None:
     worker = Worker(1, 3, 0.0)
-    plain, urgent = Job(1, 1, JobOptions()), Job(2, 1, JobOptions(priority=1))
+    plain, urgent = make_job(1), make_job(2, priority=1)
     lease(worker, 1, plain, 2.0, (0, 5))
     lease(worker, 2, plain, 1.0, (7, 8), (20, 30))
     lease(worker, 3, urgent, 9.0, (4, 5))
@@ -27,7 +28,7 @@ def test_the_first_in_the_order_in_which_agents_run() -> None:
 
 def test_each_once_and_none_that_has_its_outcome() -> None:
     worker = Worker(1, 2, 0.0)
-    job = Job(1, 1, JobOptions())
+    job = make_job(1)
     lease(worker, 1, job, 0.0, (0, 3))
     lease(worker, 2, job, 0.0, (0, 6))
     job.done.add(1, 2)

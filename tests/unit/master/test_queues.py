@@ -4,14 +4,9 @@ from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.builders import make_job
 
-from manyhands.master.events import JobOptions
-from manyhands.master.jobs import Job
 from manyhands.master.queues import FairQueue
-
-
-def make_job(number, priority=0, client=1):
-    return Job(number, client, JobOptions(priority=priority))
 
 
 def serve(queue, times, cost=lambda job: 1.0):

@@ -1,8 +1,8 @@
 """Who gives up work: the richest deque's tail, then what a victim would start last."""
 
+from tests.support.builders import make_job
+
 from manyhands.master import stealing
-from manyhands.master.events import JobOptions
-from manyhands.master.jobs import Job
 from manyhands.master.profiles import Profile
 from manyhands.master.workers import Lease, Staged, Worker
 from manyhands.wire.spans import SpanSet
@@ -10,10 +10,6 @@ from manyhands.wire.spans import SpanSet
 
 def make_worker(number=1, slots=1, now=0.0):
     return Worker(number, slots, now)
-
-
-def make_job(number=1, priority=0):
-    return Job(number, 1, JobOptions(priority=priority))
 
 
 def profile_of(seconds):

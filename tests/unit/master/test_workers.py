@@ -2,16 +2,11 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.support.builders import make_job
 
-from manyhands.master.events import JobOptions
-from manyhands.master.jobs import Job
 from manyhands.master.profiles import Profile
 from manyhands.master.workers import UNKNOWN_SECONDS, Lease, Staged, Worker
 from manyhands.wire.spans import SpanSet
-
-
-def make_job(number=1, priority=0):
-    return Job(number, 1, JobOptions(priority=priority))
 
 
 def lease(worker, number, job, lo, hi, profile=None, bytes_per_task=8):
