@@ -138,8 +138,6 @@ class Cluster:
         self._seed = seed
         self.data_dir = data_dir
         self._heartbeat_timeout = heartbeat_timeout
-        # Everybody comes through a link of his own, at whose address no access file lies.
-        self._tokens = token_keys(access_directory(data_dir)).written_tokens()
         self.workers = {f"worker-{n}": self._worker(f"worker-{n}", slots) for n in range(workers)}
         self.clients = {f"client-{n}": self._client(f"client-{n}") for n in range(clients)}
         self.links = {name: Link(name, lambda: ("127.0.0.1", self.port)) for name in (*self.workers, *self.clients)}
@@ -165,7 +163,7 @@ class Cluster:
             )  # fmt: skip
 
         worker = Managed(name, command, self.folder / f"{name}.log", self.folder)
-        worker.env = {TOKEN_VARIABLE: self._tokens["worker"], STARTS_VARIABLE: str(self.starts), WORKER_VARIABLE: name}
+        worker.env = {STARTS_VARIABLE: str(self.starts), WORKER_VARIABLE: name}
         return worker
 
     def _client(self, name: str) -> Managed:
@@ -177,13 +175,16 @@ class Cluster:
             )  # fmt: skip
 
         # In the repository, so that the tasks' module is the client's own and travels by value.
-        client = Managed(name, command, self.folder / f"{name}.log", ROOT)
-        client.env = {TOKEN_VARIABLE: self._tokens["client"]}
-        return client
+        return Managed(name, command, self.folder / f"{name}.log", ROOT)
 
     # ------------------------------------------------------------ life
 
     async def start(self) -> None:
+        # Everybody comes through a link of his own, at whose address no access file lies.
+        tokens = token_keys(access_directory(self.data_dir)).written_tokens()
+        for role, members in (("worker", self.workers), ("client", self.clients)):
+            for managed in members.values():
+                managed.env[TOKEN_VARIABLE] = tokens[role]
         for link in self.links.values():
             await link.open()
         for managed in self.everybody.values():
