@@ -128,8 +128,7 @@ def _show_command(arguments: argparse.Namespace) -> str:
 
 def _joining_keys(arguments: argparse.Namespace) -> Keys:
     """What to join a master with."""
-    from manyhands.wire.joining import Keys, make_keys
-    from manyhands.wire.tokens import TOKEN_VARIABLE
+    from manyhands.wire.joining import make_keys
 
     if arguments.token:
         print(
@@ -137,13 +136,7 @@ def _joining_keys(arguments: argparse.Namespace) -> Keys:
             "--token-file",
             file=sys.stderr,
         )
-    keys = make_keys(arguments.token, arguments.token_file, arguments.tls_cert, arguments.tls_key, arguments.tls_ca)
-    token = keys.written()
-    if token is not None and not arguments.token_file:
-        # What tasks see is not ours to show: whoever submits them need not have this token.
-        keys = Keys(token.written())
-    os.environ.pop(TOKEN_VARIABLE, None)
-    return keys
+    return make_keys(arguments.token, arguments.token_file, arguments.tls_cert, arguments.tls_key, arguments.tls_ca)
 
 
 def _worker(arguments: argparse.Namespace) -> int:
