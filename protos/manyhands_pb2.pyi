@@ -19,6 +19,10 @@ class Call(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CALL_STAR: _ClassVar[Call]
     CALL_FULL: _ClassVar[Call]
     CALL_APPLY: _ClassVar[Call]
+    CALL_FOLD: _ClassVar[Call]
+    CALL_COMBINE: _ClassVar[Call]
+    CALL_GROUP: _ClassVar[Call]
+    CALL_MERGE: _ClassVar[Call]
 ROLE_UNSPECIFIED: Role
 ROLE_WORKER: Role
 ROLE_CLIENT: Role
@@ -27,6 +31,10 @@ CALL_ITEM: Call
 CALL_STAR: Call
 CALL_FULL: Call
 CALL_APPLY: Call
+CALL_FOLD: Call
+CALL_COMBINE: Call
+CALL_GROUP: Call
+CALL_MERGE: Call
 
 class Frame(_message.Message):
     __slots__ = ("sequence", "acknowledged", "bodies", "fragment", "hello", "welcome", "refusal")
@@ -57,7 +65,7 @@ class Fragment(_message.Message):
     def __init__(self, id: _Optional[int] = ..., data: _Optional[bytes] = ..., last: bool = ...) -> None: ...
 
 class Body(_message.Message):
-    __slots__ = ("define", "want", "results", "failure", "open_job", "block", "seal_job", "cancel", "consumed", "attach_job", "leave_job", "close_session", "watch", "cancelled", "cluster", "job_rejected", "job_report", "dispatched", "dispatch", "revoke", "tuning", "renewed", "returned", "crash", "held", "saved_state", "draining")
+    __slots__ = ("define", "want", "results", "failure", "open_job", "block", "seal_job", "cancel", "consumed", "attach_job", "leave_job", "close_session", "watch", "cancelled", "cluster", "job_rejected", "job_report", "dispatched", "dispatch", "revoke", "tuning", "renewed", "fetch", "part", "join_store", "put_data", "release_data", "await_data", "locate", "data_here", "source_failed", "forget", "data_state", "source", "admit", "returned", "crash", "held", "saved_state", "draining")
     DEFINE_FIELD_NUMBER: _ClassVar[int]
     WANT_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +88,19 @@ class Body(_message.Message):
     REVOKE_FIELD_NUMBER: _ClassVar[int]
     TUNING_FIELD_NUMBER: _ClassVar[int]
     RENEWED_FIELD_NUMBER: _ClassVar[int]
+    FETCH_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
+    JOIN_STORE_FIELD_NUMBER: _ClassVar[int]
+    PUT_DATA_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_DATA_FIELD_NUMBER: _ClassVar[int]
+    AWAIT_DATA_FIELD_NUMBER: _ClassVar[int]
+    LOCATE_FIELD_NUMBER: _ClassVar[int]
+    DATA_HERE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FAILED_FIELD_NUMBER: _ClassVar[int]
+    FORGET_FIELD_NUMBER: _ClassVar[int]
+    DATA_STATE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ADMIT_FIELD_NUMBER: _ClassVar[int]
     RETURNED_FIELD_NUMBER: _ClassVar[int]
     CRASH_FIELD_NUMBER: _ClassVar[int]
     HELD_FIELD_NUMBER: _ClassVar[int]
@@ -107,12 +128,25 @@ class Body(_message.Message):
     revoke: Revoke
     tuning: Tuning
     renewed: Renewed
+    fetch: Fetch
+    part: Part
+    join_store: JoinStore
+    put_data: PutData
+    release_data: ReleaseData
+    await_data: AwaitData
+    locate: Locate
+    data_here: DataHere
+    source_failed: SourceFailed
+    forget: Forget
+    data_state: DataState
+    source: Source
+    admit: Admit
     returned: Returned
     crash: Crash
     held: Held
     saved_state: SavedState
     draining: Draining
-    def __init__(self, define: _Optional[_Union[Define, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., open_job: _Optional[_Union[OpenJob, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., seal_job: _Optional[_Union[SealJob, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., consumed: _Optional[_Union[Consumed, _Mapping]] = ..., attach_job: _Optional[_Union[AttachJob, _Mapping]] = ..., leave_job: _Optional[_Union[LeaveJob, _Mapping]] = ..., close_session: _Optional[_Union[CloseSession, _Mapping]] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ..., cancelled: _Optional[_Union[Cancelled, _Mapping]] = ..., cluster: _Optional[_Union[Cluster, _Mapping]] = ..., job_rejected: _Optional[_Union[JobRejected, _Mapping]] = ..., job_report: _Optional[_Union[JobReport, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., dispatch: _Optional[_Union[Dispatch, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., tuning: _Optional[_Union[Tuning, _Mapping]] = ..., renewed: _Optional[_Union[Renewed, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., crash: _Optional[_Union[Crash, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ..., saved_state: _Optional[_Union[SavedState, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ...) -> None: ...
+    def __init__(self, define: _Optional[_Union[Define, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., open_job: _Optional[_Union[OpenJob, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., seal_job: _Optional[_Union[SealJob, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., consumed: _Optional[_Union[Consumed, _Mapping]] = ..., attach_job: _Optional[_Union[AttachJob, _Mapping]] = ..., leave_job: _Optional[_Union[LeaveJob, _Mapping]] = ..., close_session: _Optional[_Union[CloseSession, _Mapping]] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ..., cancelled: _Optional[_Union[Cancelled, _Mapping]] = ..., cluster: _Optional[_Union[Cluster, _Mapping]] = ..., job_rejected: _Optional[_Union[JobRejected, _Mapping]] = ..., job_report: _Optional[_Union[JobReport, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., dispatch: _Optional[_Union[Dispatch, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., tuning: _Optional[_Union[Tuning, _Mapping]] = ..., renewed: _Optional[_Union[Renewed, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., part: _Optional[_Union[Part, _Mapping]] = ..., join_store: _Optional[_Union[JoinStore, _Mapping]] = ..., put_data: _Optional[_Union[PutData, _Mapping]] = ..., release_data: _Optional[_Union[ReleaseData, _Mapping]] = ..., await_data: _Optional[_Union[AwaitData, _Mapping]] = ..., locate: _Optional[_Union[Locate, _Mapping]] = ..., data_here: _Optional[_Union[DataHere, _Mapping]] = ..., source_failed: _Optional[_Union[SourceFailed, _Mapping]] = ..., forget: _Optional[_Union[Forget, _Mapping]] = ..., data_state: _Optional[_Union[DataState, _Mapping]] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., admit: _Optional[_Union[Admit, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., crash: _Optional[_Union[Crash, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ..., saved_state: _Optional[_Union[SavedState, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol", "package_version", "python_version", "libraries", "session", "resume", "received", "role", "name", "host", "pid", "slots", "holds", "epoch", "secret", "owner")
@@ -230,7 +264,7 @@ class Want(_message.Message):
     def __init__(self, hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class OpenJob(_message.Message):
-    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout", "total_timeout", "queue_timeout", "progress_timeout", "memory_bytes", "speculate", "detach", "owner")
+    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout", "total_timeout", "queue_timeout", "progress_timeout", "memory_bytes", "speculate", "detach", "owner", "keep_results", "reduction", "context")
     JOB_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
@@ -245,6 +279,9 @@ class OpenJob(_message.Message):
     SPECULATE_FIELD_NUMBER: _ClassVar[int]
     DETACH_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
+    KEEP_RESULTS_FIELD_NUMBER: _ClassVar[int]
+    REDUCTION_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     job: int
     name: str
     priority: int
@@ -259,7 +296,30 @@ class OpenJob(_message.Message):
     speculate: bool
     detach: bool
     owner: str
-    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ..., total_timeout: _Optional[float] = ..., queue_timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., speculate: bool = ..., detach: bool = ..., owner: _Optional[str] = ...) -> None: ...
+    keep_results: bool
+    reduction: Reduction
+    context: bytes
+    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ..., total_timeout: _Optional[float] = ..., queue_timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., speculate: bool = ..., detach: bool = ..., owner: _Optional[str] = ..., keep_results: bool = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., context: _Optional[bytes] = ...) -> None: ...
+
+class Reduction(_message.Message):
+    __slots__ = ("kind", "functions", "commutative", "partitions")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[Reduction.Kind]
+        KIND_TREE: _ClassVar[Reduction.Kind]
+        KIND_BY_KEY: _ClassVar[Reduction.Kind]
+    KIND_UNSPECIFIED: Reduction.Kind
+    KIND_TREE: Reduction.Kind
+    KIND_BY_KEY: Reduction.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    FUNCTIONS_FIELD_NUMBER: _ClassVar[int]
+    COMMUTATIVE_FIELD_NUMBER: _ClassVar[int]
+    PARTITIONS_FIELD_NUMBER: _ClassVar[int]
+    kind: Reduction.Kind
+    functions: bytes
+    commutative: bool
+    partitions: int
+    def __init__(self, kind: _Optional[_Union[Reduction.Kind, str]] = ..., functions: _Optional[bytes] = ..., commutative: bool = ..., partitions: _Optional[int] = ...) -> None: ...
 
 class Retry(_message.Message):
     __slots__ = ("retries", "delay", "backoff", "delay_max", "retry_on", "on_timeout", "on_memory")
@@ -280,7 +340,7 @@ class Retry(_message.Message):
     def __init__(self, retries: _Optional[int] = ..., delay: _Optional[float] = ..., backoff: _Optional[float] = ..., delay_max: _Optional[float] = ..., retry_on: _Optional[bytes] = ..., on_timeout: bool = ..., on_memory: bool = ...) -> None: ...
 
 class Block(_message.Message):
-    __slots__ = ("job", "first", "base", "ends", "payload", "function", "call", "definitions")
+    __slots__ = ("job", "first", "base", "ends", "payload", "function", "call", "definitions", "data")
     JOB_FIELD_NUMBER: _ClassVar[int]
     FIRST_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
@@ -289,6 +349,7 @@ class Block(_message.Message):
     FUNCTION_FIELD_NUMBER: _ClassVar[int]
     CALL_FIELD_NUMBER: _ClassVar[int]
     DEFINITIONS_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
     job: int
     first: int
     base: int
@@ -297,7 +358,8 @@ class Block(_message.Message):
     function: bytes
     call: Call
     definitions: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, job: _Optional[int] = ..., first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., function: _Optional[bytes] = ..., call: _Optional[_Union[Call, str]] = ..., definitions: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    data: _containers.RepeatedCompositeFieldContainer[DataNeed]
+    def __init__(self, job: _Optional[int] = ..., first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., function: _Optional[bytes] = ..., call: _Optional[_Union[Call, str]] = ..., definitions: _Optional[_Iterable[bytes]] = ..., data: _Optional[_Iterable[_Union[DataNeed, _Mapping]]] = ...) -> None: ...
 
 class SealJob(_message.Message):
     __slots__ = ("job", "total")
@@ -436,7 +498,7 @@ class JobReport(_message.Message):
     def __init__(self, job: _Optional[int] = ..., total: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., finished: bool = ...) -> None: ...
 
 class Dispatch(_message.Message):
-    __slots__ = ("lease", "job", "priority", "tag", "retry_on", "pieces", "timeout", "progress_timeout", "memory_bytes", "job_name")
+    __slots__ = ("lease", "job", "priority", "tag", "retry_on", "pieces", "timeout", "progress_timeout", "memory_bytes", "keep_bytes", "context", "job_name")
     LEASE_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
@@ -446,6 +508,8 @@ class Dispatch(_message.Message):
     TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    KEEP_BYTES_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
     JOB_NAME_FIELD_NUMBER: _ClassVar[int]
     lease: int
     job: int
@@ -456,11 +520,13 @@ class Dispatch(_message.Message):
     timeout: float
     progress_timeout: float
     memory_bytes: int
+    keep_bytes: int
+    context: bytes
     job_name: str
-    def __init__(self, lease: _Optional[int] = ..., job: _Optional[int] = ..., priority: _Optional[int] = ..., tag: _Optional[float] = ..., retry_on: _Optional[bytes] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., job_name: _Optional[str] = ...) -> None: ...
+    def __init__(self, lease: _Optional[int] = ..., job: _Optional[int] = ..., priority: _Optional[int] = ..., tag: _Optional[float] = ..., retry_on: _Optional[bytes] = ..., pieces: _Optional[_Iterable[_Union[Piece, _Mapping]]] = ..., timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., keep_bytes: _Optional[int] = ..., context: _Optional[bytes] = ..., job_name: _Optional[str] = ...) -> None: ...
 
 class Piece(_message.Message):
-    __slots__ = ("first", "base", "ends", "payload", "function", "call", "attempt", "definitions", "careful", "state")
+    __slots__ = ("first", "base", "ends", "payload", "function", "call", "attempt", "definitions", "careful", "state", "data", "keep_as")
     FIRST_FIELD_NUMBER: _ClassVar[int]
     BASE_FIELD_NUMBER: _ClassVar[int]
     ENDS_FIELD_NUMBER: _ClassVar[int]
@@ -471,6 +537,8 @@ class Piece(_message.Message):
     DEFINITIONS_FIELD_NUMBER: _ClassVar[int]
     CAREFUL_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    KEEP_AS_FIELD_NUMBER: _ClassVar[int]
     first: int
     base: int
     ends: bytes
@@ -481,7 +549,9 @@ class Piece(_message.Message):
     definitions: _containers.RepeatedScalarFieldContainer[bytes]
     careful: bool
     state: bytes
-    def __init__(self, first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., function: _Optional[bytes] = ..., call: _Optional[_Union[Call, str]] = ..., attempt: _Optional[int] = ..., definitions: _Optional[_Iterable[bytes]] = ..., careful: bool = ..., state: _Optional[bytes] = ...) -> None: ...
+    data: _containers.RepeatedCompositeFieldContainer[DataNeed]
+    keep_as: bytes
+    def __init__(self, first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., function: _Optional[bytes] = ..., call: _Optional[_Union[Call, str]] = ..., attempt: _Optional[int] = ..., definitions: _Optional[_Iterable[bytes]] = ..., careful: bool = ..., state: _Optional[bytes] = ..., data: _Optional[_Iterable[_Union[DataNeed, _Mapping]]] = ..., keep_as: _Optional[bytes] = ...) -> None: ...
 
 class Revoke(_message.Message):
     __slots__ = ("revoke", "lease", "ranges", "stop")
@@ -546,7 +616,7 @@ class Tuning(_message.Message):
     def __init__(self, flush_interval: _Optional[float] = ...) -> None: ...
 
 class Results(_message.Message):
-    __slots__ = ("job", "lease", "first", "base", "ends", "payload", "seconds")
+    __slots__ = ("job", "lease", "first", "base", "ends", "payload", "seconds", "stored")
     JOB_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     FIRST_FIELD_NUMBER: _ClassVar[int]
@@ -554,6 +624,7 @@ class Results(_message.Message):
     ENDS_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
+    STORED_FIELD_NUMBER: _ClassVar[int]
     job: int
     lease: int
     first: int
@@ -561,10 +632,21 @@ class Results(_message.Message):
     ends: bytes
     payload: bytes
     seconds: float
-    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., seconds: _Optional[float] = ...) -> None: ...
+    stored: _containers.RepeatedCompositeFieldContainer[Stored]
+    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., first: _Optional[int] = ..., base: _Optional[int] = ..., ends: _Optional[bytes] = ..., payload: _Optional[bytes] = ..., seconds: _Optional[float] = ..., stored: _Optional[_Iterable[_Union[Stored, _Mapping]]] = ...) -> None: ...
+
+class Stored(_message.Message):
+    __slots__ = ("index", "id", "size")
+    INDEX_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    index: int
+    id: bytes
+    size: int
+    def __init__(self, index: _Optional[int] = ..., id: _Optional[bytes] = ..., size: _Optional[int] = ...) -> None: ...
 
 class Failure(_message.Message):
-    __slots__ = ("job", "lease", "index", "kind", "payload", "text", "retryable", "seconds", "crashes", "timeout", "limit", "end", "progress", "used_bytes", "limit_bytes", "attempt")
+    __slots__ = ("job", "lease", "index", "kind", "payload", "text", "retryable", "seconds", "crashes", "timeout", "limit", "end", "progress", "data", "used_bytes", "limit_bytes", "attempt")
     class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         KIND_UNSPECIFIED: _ClassVar[Failure.Kind]
@@ -572,6 +654,7 @@ class Failure(_message.Message):
         KIND_CRASHED: _ClassVar[Failure.Kind]
         KIND_REJECTED: _ClassVar[Failure.Kind]
         KIND_NO_ROOM: _ClassVar[Failure.Kind]
+        KIND_DATA_LOST: _ClassVar[Failure.Kind]
         KIND_TIMED_OUT: _ClassVar[Failure.Kind]
         KIND_MEMORY_EXCEEDED: _ClassVar[Failure.Kind]
     KIND_UNSPECIFIED: Failure.Kind
@@ -579,6 +662,7 @@ class Failure(_message.Message):
     KIND_CRASHED: Failure.Kind
     KIND_REJECTED: Failure.Kind
     KIND_NO_ROOM: Failure.Kind
+    KIND_DATA_LOST: Failure.Kind
     KIND_TIMED_OUT: Failure.Kind
     KIND_MEMORY_EXCEEDED: Failure.Kind
     JOB_FIELD_NUMBER: _ClassVar[int]
@@ -594,6 +678,7 @@ class Failure(_message.Message):
     LIMIT_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
     USED_BYTES_FIELD_NUMBER: _ClassVar[int]
     LIMIT_BYTES_FIELD_NUMBER: _ClassVar[int]
     ATTEMPT_FIELD_NUMBER: _ClassVar[int]
@@ -610,10 +695,11 @@ class Failure(_message.Message):
     limit: str
     end: int
     progress: str
+    data: bytes
     used_bytes: int
     limit_bytes: int
     attempt: int
-    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., kind: _Optional[_Union[Failure.Kind, str]] = ..., payload: _Optional[bytes] = ..., text: _Optional[str] = ..., retryable: bool = ..., seconds: _Optional[float] = ..., crashes: _Optional[_Iterable[_Union[CrashReport, _Mapping]]] = ..., timeout: _Optional[float] = ..., limit: _Optional[str] = ..., end: _Optional[int] = ..., progress: _Optional[str] = ..., used_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., attempt: _Optional[int] = ...) -> None: ...
+    def __init__(self, job: _Optional[int] = ..., lease: _Optional[int] = ..., index: _Optional[int] = ..., kind: _Optional[_Union[Failure.Kind, str]] = ..., payload: _Optional[bytes] = ..., text: _Optional[str] = ..., retryable: bool = ..., seconds: _Optional[float] = ..., crashes: _Optional[_Iterable[_Union[CrashReport, _Mapping]]] = ..., timeout: _Optional[float] = ..., limit: _Optional[str] = ..., end: _Optional[int] = ..., progress: _Optional[str] = ..., data: _Optional[bytes] = ..., used_bytes: _Optional[int] = ..., limit_bytes: _Optional[int] = ..., attempt: _Optional[int] = ...) -> None: ...
 
 class Crash(_message.Message):
     __slots__ = ("job", "lease", "index", "report", "attempt")
@@ -648,6 +734,140 @@ class CrashReport(_message.Message):
     reason: str
     memory: str
     def __init__(self, worker: _Optional[str] = ..., exit_code: _Optional[int] = ..., stderr_tail: _Optional[str] = ..., at: _Optional[float] = ..., seconds: _Optional[float] = ..., worker_lost: bool = ..., reason: _Optional[str] = ..., memory: _Optional[str] = ...) -> None: ...
+
+class DataNeed(_message.Message):
+    __slots__ = ("id", "offset", "length")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    id: bytes
+    offset: int
+    length: int
+    def __init__(self, id: _Optional[bytes] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
+
+class JoinStore(_message.Message):
+    __slots__ = ("store", "ids", "address", "certificate")
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    store: str
+    ids: _containers.RepeatedScalarFieldContainer[bytes]
+    address: str
+    certificate: bytes
+    def __init__(self, store: _Optional[str] = ..., ids: _Optional[_Iterable[bytes]] = ..., address: _Optional[str] = ..., certificate: _Optional[bytes] = ...) -> None: ...
+
+class PutData(_message.Message):
+    __slots__ = ("id", "size", "definitions", "content", "is_stored")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    DEFINITIONS_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_FIELD_NUMBER: _ClassVar[int]
+    IS_STORED_FIELD_NUMBER: _ClassVar[int]
+    id: bytes
+    size: int
+    definitions: _containers.RepeatedScalarFieldContainer[bytes]
+    content: bytes
+    is_stored: bool
+    def __init__(self, id: _Optional[bytes] = ..., size: _Optional[int] = ..., definitions: _Optional[_Iterable[bytes]] = ..., content: _Optional[bytes] = ..., is_stored: bool = ...) -> None: ...
+
+class ReleaseData(_message.Message):
+    __slots__ = ("ids",)
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, ids: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class AwaitData(_message.Message):
+    __slots__ = ("ids",)
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, ids: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class DataState(_message.Message):
+    __slots__ = ("id", "size", "is_kept", "lost")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    IS_KEPT_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    id: bytes
+    size: int
+    is_kept: bool
+    lost: str
+    def __init__(self, id: _Optional[bytes] = ..., size: _Optional[int] = ..., is_kept: bool = ..., lost: _Optional[str] = ...) -> None: ...
+
+class Fetch(_message.Message):
+    __slots__ = ("id", "offset", "length")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_FIELD_NUMBER: _ClassVar[int]
+    id: bytes
+    offset: int
+    length: int
+    def __init__(self, id: _Optional[bytes] = ..., offset: _Optional[int] = ..., length: _Optional[int] = ...) -> None: ...
+
+class Part(_message.Message):
+    __slots__ = ("id", "offset", "data", "missing")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    OFFSET_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    MISSING_FIELD_NUMBER: _ClassVar[int]
+    id: bytes
+    offset: int
+    data: bytes
+    missing: bool
+    def __init__(self, id: _Optional[bytes] = ..., offset: _Optional[int] = ..., data: _Optional[bytes] = ..., missing: bool = ...) -> None: ...
+
+class Locate(_message.Message):
+    __slots__ = ("needs",)
+    NEEDS_FIELD_NUMBER: _ClassVar[int]
+    needs: _containers.RepeatedCompositeFieldContainer[DataNeed]
+    def __init__(self, needs: _Optional[_Iterable[_Union[DataNeed, _Mapping]]] = ...) -> None: ...
+
+class DataHere(_message.Message):
+    __slots__ = ("needs",)
+    NEEDS_FIELD_NUMBER: _ClassVar[int]
+    needs: _containers.RepeatedCompositeFieldContainer[DataNeed]
+    def __init__(self, needs: _Optional[_Iterable[_Union[DataNeed, _Mapping]]] = ...) -> None: ...
+
+class SourceFailed(_message.Message):
+    __slots__ = ("need", "address", "reason")
+    NEED_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    need: DataNeed
+    address: str
+    reason: str
+    def __init__(self, need: _Optional[_Union[DataNeed, _Mapping]] = ..., address: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class Source(_message.Message):
+    __slots__ = ("need", "size", "address", "certificate", "ticket", "lost")
+    NEED_FIELD_NUMBER: _ClassVar[int]
+    SIZE_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    LOST_FIELD_NUMBER: _ClassVar[int]
+    need: DataNeed
+    size: int
+    address: str
+    certificate: bytes
+    ticket: bytes
+    lost: str
+    def __init__(self, need: _Optional[_Union[DataNeed, _Mapping]] = ..., size: _Optional[int] = ..., address: _Optional[str] = ..., certificate: _Optional[bytes] = ..., ticket: _Optional[bytes] = ..., lost: _Optional[str] = ...) -> None: ...
+
+class Admit(_message.Message):
+    __slots__ = ("ticket", "id")
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ticket: bytes
+    id: bytes
+    def __init__(self, ticket: _Optional[bytes] = ..., id: _Optional[bytes] = ...) -> None: ...
+
+class Forget(_message.Message):
+    __slots__ = ("ids",)
+    IDS_FIELD_NUMBER: _ClassVar[int]
+    ids: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, ids: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class StatusRequest(_message.Message):
     __slots__ = ("secret",)
