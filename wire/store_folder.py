@@ -1,0 +1,74 @@
+"""Where a host store lies: a folder in memory that belongs to this user alone."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from hashlib import sha256
+from pathlib import Path
+
+_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there is checked
+#: Less than this is not worth it.
+_MIN_MEMORY_BYTES = 16 << 20
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_OTHERS = stat.S_IRWXG | stat.S_IRWXO
+
+
+class StoreFolderRefused(PermissionError):
+    """A folder that has to be this user's alone is not; the text says why, and what to do."""
+
+
+def memory_base() -> Path:
+    """The folder of all stores of this user on this host. It is not made."""
+    return (_SHARED_MEMORY if _is_usable(_SHARED_MEMORY) else Path(tempfile.gettempdir())) / f"manyhands-{os.geteuid()}"
+
+
+def spill_base() -> Path:
+    """The folder on disk for what does not fit into memory, likewise.
+
+    Below /var/tmp unless TMPDIR says otherwise: on many systems /tmp is memory itself.
+    """
+    var = Path("/var/tmp")  # noqa: S108 - what is made there is checked
+    base = var if "TMPDIR" not in os.environ and os.access(var, os.W_OK) else Path(tempfile.gettempdir())
+    return base / f"manyhands-{os.geteuid()}-spill"
+
+
+def make_private(path: Path) -> None:
+    """Make the folder at `path`, unless it is there, for its owner alone. Raises StoreFolderRefused; OSError."""
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        seen = path.lstat()
+        if not stat.S_ISDIR(seen.st_mode):
+            raise StoreFolderRefused(f"{path} is no folder: remove it") from None
+        if seen.st_uid != os.geteuid():
+            raise StoreFolderRefused(
+                f"{path} belongs to another user (uid {seen.st_uid}), who can read and change it: remove it"
+            ) from None
+        if seen.st_mode & _OTHERS:
+            mode = stat.S_IMODE(seen.st_mode)
+            raise StoreFolderRefused(f"{path} is open to other users (mode {mode:04o}): run chmod 700 {path}") from None
+
+
+def identity_of(path: Path) -> str:
+    """Equal in two processes only if `path` is the same folder of the same boot of the same machine."""
+    seen = path.stat()
+    return sha256(f"{_boot_id()} {seen.st_dev} {seen.st_ino}".encode()).hexdigest()[:32]
+
+
+def _boot_id() -> str:
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        # Better to share with nobody than to take two hosts for one.
+        return secrets.token_hex()
+
+
+def _is_usable(folder: Path) -> bool:
+    try:
+        return os.access(folder, os.W_OK | os.X_OK) and shutil.disk_usage(folder).total >= _MIN_MEMORY_BYTES
+    except OSError:
+        return False
