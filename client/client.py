@@ -19,6 +19,7 @@ from manyhands.client.mapping import ResultIterator, begin_map, check_map, resul
 from manyhands.client.options import Options
 from manyhands.client.partial_results import Failed, PartialResults, as_result
 from manyhands.client.progress import Progress
+from manyhands.client.refs import Ref
 from manyhands.client.session import Session
 from manyhands.client.starting import connect
 from manyhands.wire.joining import make_keys
@@ -233,6 +234,30 @@ class Client(concurrent.futures.Executor):
         job.progress()
         return job
 
+    # ------------------------------------------------------------ data
+
+    def put(self, obj: T) -> Ref[T]:
+        """Keep `obj` in the cluster, and return a Ref to it.
+
+        A Ref may stand anywhere in the arguments of calls: tasks are given its value, and prefer workers that have it.
+        Slots of one host share one copy of large arrays, which are read-only therefore. It is kept as long as any Ref
+        to it, or task that needs it, and no longer than this client's session. Changes made to `obj` after this call
+        are not seen. Raises EncodeError; RuntimeError after `shutdown`.
+        """
+        return self.session.data.put(obj)
+
+    def get(self, ref: Ref[T], timeout: float | None = None) -> T:
+        """The value of a Ref; arrays in it are read-only. Raises DataLost, and TimeoutError after `timeout` seconds."""
+        return self.session.data.get(ref, timeout)
+
+    def scatter(self, objects: Iterable[T]) -> list[Ref[T]]:
+        """`put` each of them."""
+        return [self.put(each) for each in objects]
+
+    def gather(self, refs: Iterable[Ref[T]], timeout: float | None = None) -> list[T]:
+        """`get` all of them, at the same time, in their order."""
+        return self.session.data.gather(list(refs), timeout)
+
     def fault_tolerant_map(
         self, fn: Callable[..., T], /, *iterables: Iterable[Any], retries: int = 3, progress: bool = False
     ) -> PartialResults[T]:
@@ -262,8 +287,9 @@ class Client(concurrent.futures.Executor):
         count. With more it is killed and fails with TaskMemoryExceeded, a MemoryError, which counts as an exception.
         priority=0: higher runs first. max_parallel=None: tasks of one call that may run at once. speculate=False: with
         True workers that have nothing else to do at a call's end run second copies of its slowest tasks, which must
-        bear that; the first result counts. name=None: shown by `manyhands status`. checkpoint=None: a name, or the path
-        of a directory, where results are kept: calls whose function, with all it refers to, and arguments are the same
+        bear that; the first result counts. keep_results=False: with True results are Refs, as `put` returns them, and
+        large ones stay where they were computed. name=None: shown by `manyhands status`. checkpoint=None: a name, or the
+        path of a directory, where results are kept: calls whose function, with all it refers to, and arguments are the same
         as earlier ones are not run again, unless `force_recompute`=False is True.
         Raises TypeError for an unknown name or wrong type, ValueError for a value out of range, CheckpointError.
         """

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manyhands.client.cluster import ClusterView
 from manyhands.client.gathering import Blob, OpenBlock
@@ -23,7 +23,11 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.dialer import Dialer
 from manyhands.wire.errors import NoWorkers, Refused, SessionLost
 from manyhands.wire.handshake import make_hello
+from manyhands.wire.pickling import Share
 from manyhands.wire.told import Told
+
+if TYPE_CHECKING:
+    from manyhands.client.data import Data
 
 #: Seconds that the end of the session may take to be acknowledged.
 CLOSE_TIMEOUT = 2.0
@@ -34,6 +38,9 @@ HAND_OVER_TIMEOUT = 0.0005
 
 #: Makes a Dialer that knows the way.
 DialMaster = Callable[..., Dialer]
+
+#: Jobs are numbered from 1.
+DATA_FLOW = 0
 
 logger = logging.getLogger("manyhands.client")
 
@@ -62,6 +69,11 @@ class Connection:
         self._numbers = itertools.count(1)
         self._jobs: dict[int, Job] = {}
         self.incoming = Incoming(self, self._jobs)
+        #: Set when somebody has use for data, and then for good.
+        self.data: Data | None = None
+        #: Of the master that welcomed us last.
+        self.cluster_id = b""
+        self.master_store = ""
         self._told = Told()
         #: Whether a caller who adds more should wait.
         self.room = Room(self._pending_bytes, lambda: self.refusal is not None, self._is_stalled)
@@ -165,6 +177,11 @@ class Connection:
         if not self.background.is_current:
             self.room.wait()
 
+    @property
+    def share(self) -> Share | None:
+        """From any thread: what large arguments are shown to."""
+        return self.data.sharing.ref if self.data is not None else None
+
     def check_open(self) -> None:
         """From any thread: raises what new work is refused with, if it is."""
         if self.refusal is not None:
@@ -218,7 +235,12 @@ class Connection:
             job.opened += block.count
             self.stats.opened(block.count, time.monotonic())
             self.cluster.has_work(True)
-            self._send(block.body(job.number), job.number)
+            body = block.body(job.number)
+            if not block.handles:
+                self._send(body, job.number)
+            else:  # from its acknowledgement on the master holds them
+                assert self._dialer is not None
+                self._dialer.send(body, job.number, partial(_let_go, block.handles))
 
     def define_again(self, digests: Iterable[bytes]) -> None:
         """The master lacks definitions that it was sent."""
@@ -237,6 +259,11 @@ class Connection:
         """Hear no more of it."""
         self._jobs.pop(job.number, None)
 
+    def send_data(self, body: pb.Body) -> None:
+        """Send something about data, after all that was sent of them before; nothing, if nobody hears it any more."""
+        if self._failure is None and self._dialer is not None:
+            self._dialer.send(body, DATA_FLOW)
+
     def _send(self, body: pb.Body, flow: int | None = None) -> None:
         assert self._dialer is not None, "posted before the start"
         self._dialer.send(body, flow)
@@ -246,10 +273,13 @@ class Connection:
     def _on_welcome(self, welcome: pb.Welcome) -> None:
         for warning in welcome.warnings:
             logger.warning("the master at %s: %s", self.address, warning)
+        self.cluster_id, self.master_store = welcome.cluster, welcome.store
         if welcome.epoch != self._epoch:
             self._epoch = welcome.epoch
             for job in self.jobs():
                 job.on_new_master()
+            if self.data is not None:
+                self.data.on_new_master()
         if self._outage is not None:
             self._outage.cancel()
             self._outage = None
@@ -274,7 +304,10 @@ class Connection:
         """The master knows nothing of our jobs; what is submitted from now on belongs to a new session."""
         self._told.clear()
         self.room.master_is_short(False)
-        self._fail_jobs(SessionLost(f"the master at {self.address} no longer knows this client: {reason}"))
+        cause = SessionLost(f"the master at {self.address} no longer knows this client: {reason}")
+        self._fail_jobs(cause)
+        if self.data is not None:
+            self.data.on_session_lost(cause)
 
     # ------------------------------------------------------------ counting
 
@@ -376,6 +409,8 @@ class Connection:
         if self._outage is not None:
             self._outage.cancel()
         self._fail_jobs(cause)
+        if self.data is not None:
+            self.data.close(cause)
         self.cluster.fail(cause)
         self._settled.set()
         self.ready.set()
@@ -386,3 +421,7 @@ class Connection:
         if self._dialer is not None:
             self._spawn(self._dialer.close())
         self.close()
+
+
+def _let_go(handles: object) -> None:
+    """Whoever calls this held them until now."""

@@ -14,8 +14,10 @@ from manyhands.client.futures import Outcome
 from manyhands.client.gathering import Blob, Target
 from manyhands.client.room import WAY_OUT
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire import data_format
 from manyhands.wire.attempt_ends import AttemptEnd
 from manyhands.wire.blocks import unpack_ends
+from manyhands.wire.data_format import Encoded
 from manyhands.wire.definitions import LoadedDefinitions, UnknownDefinition
 from manyhands.wire.errors import (
     ClusterError,
@@ -27,7 +29,7 @@ from manyhands.wire.errors import (
     TaskTimeout,
 )
 from manyhands.wire.exception_codec import decode_exception
-from manyhands.wire.pickling import EncodedItems, Encoder, Feed
+from manyhands.wire.pickling import EncodedItems, Encoder, Feed, Handle, Share
 from manyhands.wire.registry import DefinitionRegistry, is_definable
 from manyhands.wire.told import MAX_TOLD
 
@@ -42,6 +44,15 @@ class EncodedCall(NamedTuple):
     target: Target
     item: bytes
     blobs: tuple[Blob, ...]
+    handles: tuple[Handle, ...] = ()
+
+
+class EncodedDatum(NamedTuple):
+    """An object laid out to be kept in the cluster, with the definitions and the data that it refers to."""
+
+    encoded: Encoded
+    blobs: tuple[Blob, ...]
+    handles: tuple[Handle, ...]
 
 
 class Source(Protocol):
@@ -107,15 +118,29 @@ class Encoding:
         """Taken at once: the registry drops what it has not needed for long."""
         return tuple([(digest, self._registry.blob(digest)) for digest in digests])
 
-    def encode_call(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> EncodedCall:
+    def encode_call(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        share: Share | None = None,
+    ) -> EncodedCall:
         """One call, as it is now. Raises EncodeError."""
         if is_definable(function):
             target = self._target(function, pb.CALL_FULL)
-            item, needed = self._encoder.encode_call(args, kwargs, function=target.function)
+            item, needed, handles = self._encoder.encode_call(args, kwargs, function=target.function, share=share)
         else:
             target = _APPLY
-            item, needed = self._encoder.encode_one((function, args, kwargs), what="the call")
-        return EncodedCall(target, item, self._blobs(needed) if needed else ())
+            call = (function, args, kwargs)
+            item, needed, handles = self._encoder.encode_one(call, what="the call", share=share)
+        blobs = self._blobs(needed) if needed else ()
+        return EncodedCall(target, item, _with_theirs(blobs, handles) if handles else blobs, handles)
+
+    def encode_datum(self, obj: Any) -> EncodedDatum:
+        """Raises EncodeError."""
+        parts = self._encoder.encode_parts(obj)
+        blobs = _with_theirs(self._blobs(parts.definitions), parts.handles)
+        return EncodedDatum(data_format.encode(parts.data, parts.buffers), blobs, parts.handles)
 
     def target(self, function: Callable[..., Any], call: pb.Call) -> Target:
         """What the tasks of a map call. Raises EncodeError."""
@@ -130,13 +155,20 @@ class Encoding:
         return Feed((function, tuple(items), {}) for items in inputs)
 
     def encode_items(
-        self, target: Target, feed: Feed, max_bytes: int, max_items: int, max_seconds: float
+        self,
+        target: Target,
+        feed: Feed,
+        max_bytes: int,
+        max_items: int,
+        max_seconds: float,
+        share: Share | None = None,
     ) -> tuple[EncodedItems, tuple[Blob, ...]]:
         """See Encoder.encode_items; with the definitions that the items refer to."""
         encoded = self._encoder.encode_items(
-            feed, max_bytes, max_items, function=target.function or None, max_seconds=max_seconds
+            feed, max_bytes, max_items, function=target.function or None, max_seconds=max_seconds, share=share
         )
-        return encoded, self._blobs(encoded.definitions) if encoded.definitions else ()
+        blobs = self._blobs(encoded.definitions) if encoded.definitions else ()
+        return encoded, _with_theirs(blobs, encoded.handles) if encoded.handles else blobs
 
     def encode_retry_on(self, classes: tuple[type[BaseException], ...]) -> tuple[bytes, tuple[Blob, ...]]:
         """(hash, definitions) of the classes; an empty hash for any exception. Raises EncodeError."""
@@ -164,6 +196,13 @@ class Encoding:
         except Exception as error:  # noqa: BLE001 - likewise, of an exception
             return None, undecodable(error)
 
+    def decode_datum(self, datum: memoryview) -> Any:
+        """The object, whose arrays lie in `datum`. Raises DecodeError."""
+        try:
+            return data_format.decode(datum)
+        except Exception as error:
+            raise undecodable(error) from error
+
     def decode_run(self, run: pb.Results) -> Iterator[Any]:
         """Each result of a run, decoded when it is asked for and not kept. Raises whatever unpickling raises."""
         return map(pickle.loads, items_of(run))
@@ -188,6 +227,12 @@ class Encoding:
         if failure.kind == pb.Failure.KIND_NO_ROOM:
             return MasterFull(failure.text, WAY_OUT) if failure.limit else MasterFull(failure.text)
         return ClusterError(failure.text or "the task was rejected")
+
+
+def _with_theirs(blobs: tuple[Blob, ...], handles: Iterable[Handle]) -> tuple[Blob, ...]:
+    """Also the definitions that these data refer to."""
+    theirs = [blob for handle in handles for blob in handle.blobs]
+    return tuple(dict.fromkeys((*blobs, *theirs))) if theirs else blobs
 
 
 def _crashed(failure: pb.Failure) -> TaskCrashed:

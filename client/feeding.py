@@ -161,7 +161,9 @@ class Feeder:
         assert feed is not None
         block = OpenBlock(self._target, self._job.posted)
         try:
-            encoded, blobs = self._encoding.encode_items(self._target, feed, BLOCK_BYTES, max_count, BLOCK_SECONDS)
+            encoded, blobs = self._encoding.encode_items(
+                self._target, feed, BLOCK_BYTES, max_count, BLOCK_SECONDS, self._connection.share
+            )
         except Exception as error:  # noqa: BLE001 - of the user's iterator, or an input that cannot be pickled
             if self._keep_unsent and isinstance(error, EncodeError):
                 self.aside.append((self._job.posted, Unsent(error)))
@@ -171,7 +173,7 @@ class Feeder:
                 self.error = error
                 self._feed = None
         else:
-            block.add_run(encoded.ends, encoded.payload, blobs)
+            block.add_run(encoded.ends, encoded.payload, blobs, encoded.handles)
             if feed.is_exhausted:
                 self._feed = None
         try:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import pack_ends
+from manyhands.wire.pickling import Handle, Handles
 
 #: (hash, blob) of a definition.
 Blob = tuple[bytes, bytes]
@@ -26,7 +27,7 @@ class Target:
 class OpenBlock:
     """Tasks of one target, in order."""
 
-    __slots__ = ("_blobs", "_ends", "_parts", "first", "size", "target")
+    __slots__ = ("_blobs", "_ends", "_parts", "first", "handles", "size", "target")
 
     def __init__(self, target: Target, first: int) -> None:
         self.target = target
@@ -37,19 +38,23 @@ class OpenBlock:
         self._ends = array("I")
         self._parts: list[bytes] = []
         self._blobs: dict[bytes, bytes] = {}
+        #: The data that it refers to, by id.
+        self.handles: Handles = {}
 
     @property
     def count(self) -> int:
         """How many tasks."""
         return len(self._ends)
 
-    def add(self, item: bytes, blobs: Sequence[Blob]) -> None:
-        """Append one encoded task, and the definitions it refers to."""
+    def add(self, item: bytes, blobs: Sequence[Blob], handles: Sequence[Handle] = ()) -> None:
+        """Append one encoded task, and the definitions and data it refers to."""
         self.size += len(item)
         self._ends.append(self.size)
         self._parts.append(item)
         if blobs:
             self._blobs.update(blobs)
+        for handle in handles:
+            self.handles[handle.id] = handle
 
     def cut_to(self, count: int) -> None:
         """Keep only the first `count` tasks, all of them added one by one."""
@@ -57,7 +62,7 @@ class OpenBlock:
         del self._parts[count:]
         self.size = self._ends[-1] if count else 0
 
-    def add_run(self, ends: array[int], payload: bytes, blobs: Sequence[Blob]) -> None:
+    def add_run(self, ends: array[int], payload: bytes, blobs: Sequence[Blob], handles: Sequence[Handle] = ()) -> None:
         """Append many encoded tasks; `ends` count from the payload's start."""
         base = self.size
         self._ends.extend(ends if not base else array("I", [base + end for end in ends]))
@@ -65,6 +70,8 @@ class OpenBlock:
         self.size = base + len(payload)
         if blobs:
             self._blobs.update(blobs)
+        for handle in handles:
+            self.handles[handle.id] = handle
 
     def blobs(self) -> list[Blob]:
         """Every definition that the block refers to."""
@@ -82,4 +89,6 @@ class OpenBlock:
         block.function = target.function
         block.call = target.call
         block.definitions.extend([digest for digest, _ in self.blobs() if digest != target.function])
+        for id in self.handles:
+            block.data.add(id=id)
         return body

@@ -14,6 +14,7 @@ from manyhands.wire.errors import ClusterError, JobNameTaken, MasterFull, Sessio
 
 if TYPE_CHECKING:
     from manyhands.client.connection import Connection
+    from manyhands.client.data import Data
 
 logger = logging.getLogger("manyhands.client")
 
@@ -34,6 +35,12 @@ class Incoming:
             "job_rejected": lambda job, body: connection.fail_job(job, _rejection(body.job_rejected)),
             "job_report": lambda job, body: job.on_report(body.job_report),
         }
+        self._of_data: dict[str, Callable[[Data, pb.Body], None]] = {
+            "fetch": lambda data, body: data.on_fetch(body.fetch),
+            "part": lambda data, body: data.bringing.on_part(body.part),
+            "data_state": lambda data, body: data.bringing.on_state(body.data_state),
+            "forget": lambda data, body: data.on_forget(body.forget),
+        }
         self._of_nobody: dict[str, Callable[[pb.Body], None]] = {
             "cluster": lambda body: self._on_cluster(body.cluster),
             "want": lambda body: connection.define_again(body.want.hashes),
@@ -53,6 +60,9 @@ class Incoming:
                 job = self._jobs.get(getattr(body, kind).job)
                 if job is not None:
                     self._of_jobs[kind](job, body)
+            elif kind in self._of_data:
+                if self._connection.data is not None:
+                    self._of_data[kind](self._connection.data, body)
             elif kind in self._of_nobody:
                 self._of_nobody[kind](body)
             # Anything else is from a later version that knows what it may expect of us.

@@ -109,6 +109,10 @@ class Job(ABC):
         """From any thread: run to the end even if nobody comes to read the results."""
 
 
+#: Results of this size stay where they are, with `keep_results`; and others are handed over by name on one host.
+KEEP_BYTES, SHARE_BYTES = 64 << 10, 1 << 20
+
+
 def open_job(
     number: int, options: Options, name: str, *, metered: bool, retry_on: bytes, detach: bool = False
 ) -> pb.Body:
@@ -136,6 +140,9 @@ def open_job(
             progress_timeout=options.progress_timeout or 0.0,
             memory_bytes=options.memory or 0,
             speculate=options.speculate,
+            keep_bytes=KEEP_BYTES if options.keep_results else 0,
+            # What a checkpoint or the journal keeps are the bytes themselves.
+            share_bytes=0 if detach or options.checkpoint is not None else SHARE_BYTES,
         )
     )
 

@@ -44,6 +44,8 @@ class Options:
     max_parallel: int | None = None
     #: At a call's end idle slots run second copies of its slowest tasks; the first result counts.
     speculate: bool = False
+    #: Results are Refs; those that are large stay where they were computed.
+    keep_results: bool = False
     #: Shown by `manyhands status`; None: the function's name.
     name: str | None = None
     #: The directory in which results are kept, so that a later call need not compute them again.
@@ -64,6 +66,7 @@ class Options:
         if self.max_parallel is not None:
             _check_whole("max_parallel", self.max_parallel, 1)
         _check_flag("speculate", self.speculate)
+        _check_flag("keep_results", self.keep_results)
         if self.name is not None and not isinstance(self.name, str):
             raise TypeError(f"name must be a string, not {self.name!r}")
         if self.name is not None and (fault := name_fault(self.name)) is not None:
@@ -71,6 +74,8 @@ class Options:
         object.__setattr__(self, "retry_on", _exception_classes(self.retry_on))
         if self.checkpoint is not None:
             object.__setattr__(self, "checkpoint", checkpoint_directory(self.checkpoint))
+        if self.checkpoint is not None and self.keep_results:
+            raise ValueError("a checkpoint keeps results in files, keep_results in the cluster: use one of them")
         _check_flag("force_recompute", self.force_recompute)
         if self.force_recompute and self.checkpoint is None:
             raise ValueError("force_recompute is about the results in a checkpoint: name it with checkpoint=")

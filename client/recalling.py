@@ -158,7 +158,9 @@ class RecallingFeeder(Feeder):
             before = feed.position
             block = OpenBlock(self._target, job.posted)
             try:
-                encoded, blobs = self._encoding.encode_items(self._target, feed, BLOCK_BYTES, MAX_COUNT, BLOCK_SECONDS)
+                encoded, blobs = self._encoding.encode_items(
+                    self._target, feed, BLOCK_BYTES, MAX_COUNT, BLOCK_SECONDS, self._connection.share
+                )
             except EncodeError as error:  # it has content, and yet cannot be pickled
                 told = _numbered(error, lacking.numbers[before])
                 self._put_aside(asides, before, 0)
@@ -168,7 +170,7 @@ class RecallingFeeder(Feeder):
                     return
                 self.aside.append((job.posted, Unsent(told)))
                 continue
-            block.add_run(encoded.ends, encoded.payload, blobs)
+            block.add_run(encoded.ends, encoded.payload, blobs, encoded.handles)
             self._put_aside(asides, before, block.count)
             if block.count:
                 self._keeper.know(blobs)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from manyhands.client import lifecycle
 from manyhands.client.connection import Connection
+from manyhands.client.data import Data
 from manyhands.client.encoding import Encoding, encoding
 from manyhands.client.options import Options
 from manyhands.client.submitting import SubmitStream
@@ -27,6 +28,8 @@ class Session:
         self.connection = connection
         self.encoding: Encoding = encoding()
         connection.incoming.learn = self.encoding.learn
+        self.data = Data(connection, self.encoding)
+        self.data.join_neighbours()
         self._streams: OrderedDict[Options, SubmitStream] = OrderedDict()
         self._checkpointing: dict[Options, SubmitStream] = {}
         self._lock = threading.RLock()  # a finalizer may make views, too

@@ -9,11 +9,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from manyhands.client.connection import Connection
-from manyhands.client.encoding import Encoding
+from manyhands.client.data import Arrived
+from manyhands.client.encoding import EncodedCall, Encoding
 from manyhands.client.futures import Future, Outcome, settle
-from manyhands.client.gathering import Blob, OpenBlock, Target
+from manyhands.client.gathering import OpenBlock
 from manyhands.client.jobs import Job, Keeper, cancels, open_job
 from manyhands.client.options import Options
+from manyhands.client.refs import Ref
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import BLOCK_BYTES, unpack_ends
 from manyhands.wire.errors import EncodeError
@@ -53,7 +55,7 @@ class SubmitStream:
     ) -> Future[Any]:
         """key: under which the result is to be kept."""
         try:
-            target, item, blobs = self._encoding.encode_call(function, args, kwargs)
+            call = self._encoding.encode_call(function, args, kwargs, self._connection.share)
         except EncodeError as error:
             return Future.failed(error)
         while True:
@@ -61,9 +63,9 @@ class SubmitStream:
             if job is None or job.is_over:
                 job = self._begin()
             if job.keeper is not None:
-                job.keeper.know(target.blobs)
-                job.keeper.know(blobs)
-            future = job.add(target, item, blobs, key)
+                job.keeper.know(call.target.blobs)
+                job.keeper.know(call.blobs)
+            future = job.add(call, key)
             if future is not None:
                 return future
 
@@ -83,7 +85,7 @@ class SubmitStream:
             if self._job is None or self._job.is_over:
                 connection = self._connection
                 retry_on, blobs = self._encoding.encode_retry_on(self._options.retry_on)
-                job = SubmitJob(connection, self._encoding, self._make_keeper())
+                job = SubmitJob(connection, self._encoding, self._make_keeper(), keeps=self._options.keep_results)
                 opening = open_job(job.number, self._options, "submit", metered=False, retry_on=retry_on)
                 connection.post_job(job, opening, blobs)
                 self._job = job
@@ -93,8 +95,12 @@ class SubmitStream:
 class SubmitJob(Job):
     """The job behind a stream, and the owner of its futures."""
 
-    def __init__(self, connection: Connection, encoding: Encoding, keeper: Keeper | None = None) -> None:
+    def __init__(
+        self, connection: Connection, encoding: Encoding, keeper: Keeper | None = None, *, keeps: bool = False
+    ) -> None:
+        """keeps: results are Refs."""
         super().__init__(connection.next_job_number())
+        self._keeps = keeps
         #: If the results are to be kept.
         self.keeper = keeper
         self._connection = connection
@@ -122,7 +128,7 @@ class SubmitJob(Job):
 
     # ------------------------------------------------------------ from any thread
 
-    def add(self, target: Target, item: bytes, blobs: Sequence[Blob], key: bytes | None = None) -> Future[Any] | None:
+    def add(self, call: EncodedCall, key: bytes | None = None) -> Future[Any] | None:
         """From any thread: one more task, the result to be kept under `key`; None if the job is over."""
         with self._lock:
             if self._adding:
@@ -137,25 +143,25 @@ class SubmitJob(Job):
                 if self.keeper is not None and key is not None:
                     self.keeper.expect(index, key)
                 try:
-                    future = self._add(target, item, blobs)
+                    future = self._add(call)
                 except BaseException:
                     self._take_back(index)
                     raise
             finally:
                 self._adding = False
-        self._connection.room.count_unsent(len(item))
+        self._connection.room.count_unsent(len(call.item))
         if is_alone:
             self._lone = index
             if self._computes_on:
                 self._connection.hand_over()
         return future
 
-    def _add(self, target: Target, item: bytes, blobs: Sequence[Blob]) -> Future[Any]:
+    def _add(self, call: EncodedCall) -> Future[Any]:
         index = self.posted
         blocks = self._blocks
-        if not blocks or blocks[-1].size >= BLOCK_BYTES or blocks[-1].target is not target:
-            blocks.append(OpenBlock(target, index))
-        blocks[-1].add(item, blobs)
+        if not blocks or blocks[-1].size >= BLOCK_BYTES or blocks[-1].target is not call.target:
+            blocks.append(OpenBlock(call.target, index))
+        blocks[-1].add(call.item, call.blobs, call.handles)
         future: Future[Any] = Future(self, index)
         self._pending[index] = future
         self.posted = index + 1
@@ -203,6 +209,9 @@ class SubmitJob(Job):
 
     def decode(self, outcome: Outcome) -> tuple[Any, BaseException | None]:
         """See Owner."""
+        data = self._connection.data
+        if self._keeps and isinstance(outcome, bytes) and data is not None:
+            return data.ref_of(outcome), None
         return self._encoding.decode_outcome(outcome)
 
     def check_forked(self) -> None:
@@ -270,17 +279,26 @@ class SubmitJob(Job):
         """See Job."""
         payload, base, start = message.payload, message.base, 0
         take = self._pending.pop
-        ended = []
+        ended: list[tuple[Future[Any], Outcome]] = []
+        refs = self._adopted(message)
         for index, absolute in enumerate(unpack_ends(message.ends), message.first):
             end = absolute - base
             future = take(index, None)
             if future is not None:  # otherwise it was cancelled
-                ended.append((future, payload[start:end]))
+                outcome = payload[start:end]
+                if refs is not None:
+                    outcome = Arrived.of(outcome, refs.get(index), self.blobs)
+                ended.append((future, outcome))
                 if self.keeper is not None:
                     self.keeper.keep(index, payload[start:end])
             start = end
         self._connection.count_ended(self, len(ended), seconds=message.seconds, completed=True)
         settle(ended)
+
+    def _adopted(self, message: pb.Results) -> dict[int, Ref[Any]] | None:
+        """By index, what has stayed in a store; None if these are but values."""
+        data = self._connection.data
+        return data.adopt(message, self.blobs) if data is not None and (message.stored or self._keeps) else None
 
     def on_failure(self, message: pb.Failure) -> None:
         """See Job."""

@@ -192,7 +192,7 @@ class Hello(_message.Message):
     def __init__(self, protocol: _Optional[int] = ..., package_version: _Optional[str] = ..., python_version: _Optional[str] = ..., libraries: _Optional[_Mapping[str, str]] = ..., session: _Optional[bytes] = ..., resume: bool = ..., received: _Optional[int] = ..., role: _Optional[_Union[Role, str]] = ..., name: _Optional[str] = ..., host: _Optional[str] = ..., pid: _Optional[int] = ..., slots: _Optional[int] = ..., holds: bool = ..., epoch: _Optional[int] = ..., secret: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("epoch", "received", "resumed", "heartbeat_interval", "heartbeat_timeout", "warnings", "cluster")
+    __slots__ = ("epoch", "received", "resumed", "heartbeat_interval", "heartbeat_timeout", "warnings", "cluster", "store")
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     RECEIVED_FIELD_NUMBER: _ClassVar[int]
     RESUMED_FIELD_NUMBER: _ClassVar[int]
@@ -200,6 +200,7 @@ class Welcome(_message.Message):
     HEARTBEAT_TIMEOUT_FIELD_NUMBER: _ClassVar[int]
     WARNINGS_FIELD_NUMBER: _ClassVar[int]
     CLUSTER_FIELD_NUMBER: _ClassVar[int]
+    STORE_FIELD_NUMBER: _ClassVar[int]
     epoch: int
     received: int
     resumed: bool
@@ -207,7 +208,8 @@ class Welcome(_message.Message):
     heartbeat_timeout: float
     warnings: _containers.RepeatedScalarFieldContainer[str]
     cluster: bytes
-    def __init__(self, epoch: _Optional[int] = ..., received: _Optional[int] = ..., resumed: bool = ..., heartbeat_interval: _Optional[float] = ..., heartbeat_timeout: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., cluster: _Optional[bytes] = ...) -> None: ...
+    store: str
+    def __init__(self, epoch: _Optional[int] = ..., received: _Optional[int] = ..., resumed: bool = ..., heartbeat_interval: _Optional[float] = ..., heartbeat_timeout: _Optional[float] = ..., warnings: _Optional[_Iterable[str]] = ..., cluster: _Optional[bytes] = ..., store: _Optional[str] = ...) -> None: ...
 
 class Refusal(_message.Message):
     __slots__ = ("code", "sentence", "cluster")
@@ -264,7 +266,7 @@ class Want(_message.Message):
     def __init__(self, hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class OpenJob(_message.Message):
-    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout", "total_timeout", "queue_timeout", "progress_timeout", "memory_bytes", "speculate", "detach", "owner", "keep_results", "reduction", "context")
+    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout", "total_timeout", "queue_timeout", "progress_timeout", "memory_bytes", "speculate", "detach", "owner", "keep_bytes", "share_bytes", "reduction", "context")
     JOB_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
@@ -279,7 +281,8 @@ class OpenJob(_message.Message):
     SPECULATE_FIELD_NUMBER: _ClassVar[int]
     DETACH_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
-    KEEP_RESULTS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SHARE_BYTES_FIELD_NUMBER: _ClassVar[int]
     REDUCTION_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     job: int
@@ -296,10 +299,11 @@ class OpenJob(_message.Message):
     speculate: bool
     detach: bool
     owner: str
-    keep_results: bool
+    keep_bytes: int
+    share_bytes: int
     reduction: Reduction
     context: bytes
-    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ..., total_timeout: _Optional[float] = ..., queue_timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., speculate: bool = ..., detach: bool = ..., owner: _Optional[str] = ..., keep_results: bool = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., context: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ..., total_timeout: _Optional[float] = ..., queue_timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., speculate: bool = ..., detach: bool = ..., owner: _Optional[str] = ..., keep_bytes: _Optional[int] = ..., share_bytes: _Optional[int] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., context: _Optional[bytes] = ...) -> None: ...
 
 class Reduction(_message.Message):
     __slots__ = ("kind", "functions", "commutative", "partitions")
@@ -758,18 +762,14 @@ class JoinStore(_message.Message):
     def __init__(self, store: _Optional[str] = ..., ids: _Optional[_Iterable[bytes]] = ..., address: _Optional[str] = ..., certificate: _Optional[bytes] = ...) -> None: ...
 
 class PutData(_message.Message):
-    __slots__ = ("id", "size", "definitions", "content", "is_stored")
+    __slots__ = ("id", "size", "content")
     ID_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
-    DEFINITIONS_FIELD_NUMBER: _ClassVar[int]
     CONTENT_FIELD_NUMBER: _ClassVar[int]
-    IS_STORED_FIELD_NUMBER: _ClassVar[int]
     id: bytes
     size: int
-    definitions: _containers.RepeatedScalarFieldContainer[bytes]
     content: bytes
-    is_stored: bool
-    def __init__(self, id: _Optional[bytes] = ..., size: _Optional[int] = ..., definitions: _Optional[_Iterable[bytes]] = ..., content: _Optional[bytes] = ..., is_stored: bool = ...) -> None: ...
+    def __init__(self, id: _Optional[bytes] = ..., size: _Optional[int] = ..., content: _Optional[bytes] = ...) -> None: ...
 
 class ReleaseData(_message.Message):
     __slots__ = ("ids",)

@@ -21,6 +21,7 @@
         ├── ClusterError                    the embedded cluster could not start, or ended
         ├── NoWorkers                       nobody is there to run it
         ├── MasterFull                      the master has no room for new work
+        ├── DataLost (LookupError)          what a Ref stands for is gone, and cannot be computed again
         ├── CheckpointError                 a checkpoint's file is somebody else's, damaged, or cannot be written
         ├── ConnectionFailed                no connection, or no longer
         │   └── MasterUnreachable           nobody answers at the address
@@ -338,6 +339,18 @@ class MasterFull(InfrastructureError):
 
     def __str__(self) -> str:
         return f"the master has no room for new work ({self.reason}); what it had taken before goes on: {self.way_out}"
+
+
+class DataLost(InfrastructureError, LookupError):
+    """What a Ref stands for is gone: its host is lost, or its master, and it cannot be computed again."""
+
+    def __init__(self, id: bytes, reason: str) -> None:
+        super().__init__(id, reason)
+        self.id = id
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the datum {self.id.hex()[:8]} is lost: {self.reason}"
 
 
 class CheckpointError(InfrastructureError):

@@ -93,7 +93,7 @@ def _encode(error: BaseException, encoder: Encoder, loaded: LoadedDefinitions) -
     for make in (lambda: error, lambda: _Rebuilt(error, encoder, loaded)):
         try:
             form = make()
-            data, needed = encoder.encode_one(form)
+            data, needed, _ = encoder.encode_one(form)
             copy = loaded.loads(data)
         except UnknownDefinition as unknown:  # dropped here meanwhile; the client has it
             reason = reason or str(unknown)

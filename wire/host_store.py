@@ -64,6 +64,11 @@ class HostStore:
         remove_abandoned(spill.parent)
         return cls(lock.path, [FolderLock.take(spill), lock])
 
+    @staticmethod
+    def exists(cluster: bytes, *, folder: Path | None = None) -> bool:
+        """Whether somebody has joined it."""
+        return ((folder or memory_base()) / cluster.hex()).is_dir()
+
     @classmethod
     def at(cls, path: Path) -> HostStore:
         """The store that another process has joined, for a process that does not outlive it."""

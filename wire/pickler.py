@@ -31,6 +31,8 @@ _Handler = Callable[[Any], Any]
 
 #: A class attribute of this name, a sentence that tells the way out, forbids its instances to travel.
 UNSENDABLE = "__manyhands_unsendable__"
+#: A method of this name, on a class, says how its instances travel in items; see `pickling.Handle`.
+AS_ITEM = "__manyhands_as_item__"
 _FUTURES = frozenset(("concurrent.futures._base", "_asyncio", "asyncio.futures"))
 #: Types whose handling is remembered, and objects known to go by name; forgotten when there are more.
 _MAX_KNOWN = 4096
@@ -66,12 +68,17 @@ def _reduce_cached_property(value: functools.cached_property[Any]) -> tuple[Any,
 
 
 class ValuePickler(Pickler):  # type: ignore[misc] # cloudpickle has no types
-    """Base of the picklers for items and for definitions. Protocol 5, buffers in band."""
+    """Base of the picklers for items and for definitions. Protocol 5, buffers in band unless there is a callback."""
 
     dispatch_table = _Dispatch({**REDUCERS, functools.cached_property: _reduce_cached_property})
 
-    def __init__(self, file: io.BytesIO, is_by_value: Callable[[object], bool]) -> None:
-        super().__init__(file, protocol=5)
+    def __init__(
+        self,
+        file: io.BytesIO,
+        is_by_value: Callable[[object], bool],
+        buffer_callback: Callable[[pickle.PickleBuffer], bool] | None = None,
+    ) -> None:
+        super().__init__(file, protocol=5, buffer_callback=buffer_callback)
         self._is_by_value = is_by_value
         # No bound methods here: a cycle would keep what was pickled, and the memo, until the next collection.
         self._handlers: dict[type, Callable[[Any, Any], Any] | None] = {}
@@ -89,6 +96,14 @@ class ValuePickler(Pickler):  # type: ignore[misc] # cloudpickle has no types
     def reduce_by_value(self, obj: Any) -> Any:
         """How a function, class, module or cached function travels that has to be by value."""
         raise NotImplementedError
+
+    def reduce_handle(self, obj: Any) -> Any:
+        """How a handle to data of the cluster travels. Raises Unsendable where it cannot."""
+        raise Unsendable(obj, "a function cannot hold it: pass it as an argument")
+
+    def reduce_array(self, obj: Any) -> Any:
+        """How a numpy array travels, if not as numpy does it."""
+        return NotImplemented
 
     def inline(self, obj: Any) -> Any:
         """By value, right here, as cloudpickle does it."""
@@ -145,6 +160,10 @@ def _find_handler(kind: type) -> Callable[[Any, Any], Any] | None:
         return ValuePickler.reduce_class
     if issubclass(kind, io.TextIOWrapper):
         return _reduce_file
+    if hasattr(kind, AS_ITEM):
+        return ValuePickler.reduce_handle
+    if kind.__qualname__ == "ndarray" and kind.__module__ == "numpy":
+        return ValuePickler.reduce_array
     way_out = getattr(kind, UNSENDABLE, None)
     if way_out is None and any(c.__name__ == "Future" and c.__module__ in _FUTURES for c in kind.__mro__):
         way_out = "pass future.result() instead"

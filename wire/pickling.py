@@ -10,7 +10,7 @@ import io
 import pickle
 import time
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn, Protocol
 
@@ -23,6 +23,8 @@ from manyhands.wire.sizes import shown
 
 #: Types whose instances refer to nothing, so that pickling them needs no memo.
 _ATOMS = frozenset((int, float, str, bytes, bool, type(None)))
+#: Smaller arrays are not worth being shared.
+SHARED_BYTES = 64 << 10
 #: No item is longer when pickled: a message carries 2 GiB at most, with what is around the item.
 ITEM_BYTES_MAX = (1 << 31) - (1 << 20)
 
@@ -44,13 +46,48 @@ class Source(Protocol):
     def needed(self, hash: bytes) -> frozenset[bytes]: ...
 
 
+class Handle(Protocol):
+    """A datum of the cluster, by its id; what holds it, too."""
+
+    id: bytes
+    #: Definitions that it refers to: (hash, blob) each.
+    blobs: tuple[tuple[bytes, bytes], ...]
+
+    def __manyhands_as_item__(self, handles: Handles) -> Any:
+        """What `pickle` is to write for it, as `__reduce__` returns it; adds what has to be held meanwhile."""
+        ...
+
+
+#: By id.
+Handles = dict[bytes, Handle]
+#: What stands for a large array that is kept in the cluster; None: it travels as it is.
+Share = Callable[[Any], Handle | None]
+
+
+class EncodedItem(NamedTuple):
+    """One item, and what is needed to decode it: definitions, those that definitions need included, and data."""
+
+    data: bytes
+    definitions: frozenset[bytes]
+    handles: tuple[Handle, ...] = ()
+
+
+class EncodedParts(NamedTuple):
+    """A pickle and its large buffers, which are the object's own: not copied. What it needs: see EncodedItem."""
+
+    data: bytes
+    buffers: list[pickle.PickleBuffer]
+    definitions: frozenset[bytes]
+    handles: tuple[Handle, ...] = ()
+
+
 class EncodedItems(NamedTuple):
-    """Item k is payload[ends[k-1]:ends[k]]; the first one starts at 0."""
+    """Item k is payload[ends[k-1]:ends[k]]; the first one starts at 0. What they need: see EncodedItem."""
 
     ends: array[int]
     payload: bytes
-    #: Of all definitions needed to decode them, those that definitions need included.
     definitions: frozenset[bytes]
+    handles: tuple[Handle, ...] = ()
 
 
 class Feed:
@@ -65,7 +102,7 @@ class Feed:
         self.has_ended = False
         self.iterator: Iterator[Any] = iter(items)
         self.error: Exception | None = None
-        self.held: tuple[bytes, frozenset[bytes]] | None = None  # encoded, but too big for the block it came in
+        self.held: EncodedItem | None = None  # encoded, but too big for the block it came in
 
     @property
     def is_exhausted(self) -> bool:
@@ -76,18 +113,29 @@ class Feed:
 class _ItemPickler(ValuePickler):
     """Refers to definitions where it can, else puts functions and classes in by value."""
 
-    def __init__(self, file: io.BytesIO, source: Source) -> None:
-        super().__init__(file, source.is_by_value)
+    def __init__(
+        self, file: io.BytesIO, source: Source, buffer_callback: Callable[[pickle.PickleBuffer], bool] | None = None
+    ) -> None:
+        super().__init__(file, source.is_by_value, buffer_callback)
         self._source = source
         self._references: dict[int, tuple[object, Any]] = {}
         self.begin(None)
 
-    def begin(self, function: bytes | None) -> None:
+    def begin(self, function: bytes | None, share: Share | None = None) -> None:
         """A new call: definitions are looked up again, since users may have changed their objects."""
         if self._references:
             self._references.clear()
         self._function = function
+        self._share = share
         self.needed: set[bytes] = set()
+        self.handles: Handles = {}
+
+    def reduce_handle(self, obj: Handle) -> Any:
+        return obj.__manyhands_as_item__(self.handles)
+
+    def reduce_array(self, obj: Any) -> Any:
+        handle = None if self._share is None or obj.nbytes < SHARED_BYTES else self._share(obj)
+        return NotImplemented if handle is None else handle.__manyhands_as_item__(self.handles)
 
     def reduce_by_value(self, obj: Any) -> Any:
         known = self._references.get(id(obj))
@@ -124,6 +172,7 @@ class Encoder:
         *,
         function: bytes | None = None,
         max_seconds: float | None = None,
+        share: Share | None = None,
     ) -> EncodedItems:
         """The next items: at least one unless the feed ends, at most `max_items`, and more than one only while
         they stay within `max_bytes` in all and `max_seconds` have not passed.
@@ -134,39 +183,45 @@ class Encoder:
         """
         if self._is_busy:
             return Encoder(self._source).encode_items(
-                feed, max_bytes, max_items, function=function, max_seconds=max_seconds
+                feed, max_bytes, max_items, function=function, max_seconds=max_seconds, share=share
             )
         self._is_busy = True
         try:
-            return self._encode_items(feed, max_bytes, max_items, function, max_seconds)
+            self._pickler.begin(function, share)
+            return self._encode_items(feed, max_bytes, max_items, max_seconds)
         finally:
             self._reset()
 
     def encode_one(
-        self, obj: Any, *, function: bytes | None = None, what: str = "the argument"
-    ) -> tuple[bytes, frozenset[bytes]]:
-        """(the item, the definitions it needs). Raises EncodeError; `what` names the item in it."""
+        self, obj: Any, *, function: bytes | None = None, what: str = "the argument", share: Share | None = None
+    ) -> EncodedItem:
+        """Raises EncodeError; `what` names the item in it."""
         if self._is_busy:
-            return Encoder(self._source).encode_one(obj, function=function, what=what)
+            return Encoder(self._source).encode_one(obj, function=function, what=what, share=share)
         self._is_busy = True
         pickler = self._pickler
         try:
-            pickler.begin(function)
+            pickler.begin(function, share)
             self._dump(obj, 0)
             if self._file.tell() > ITEM_BYTES_MAX:
                 raise _TooLong(self._file.tell())
-            return self._file.getvalue(), frozenset(pickler.needed)
+            return EncodedItem(self._file.getvalue(), frozenset(pickler.needed), tuple(pickler.handles.values()))
         except Exception as error:
             raise self._explain(what, obj, error) from error
         finally:
             self._reset()
 
     def encode_call(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any], *, function: bytes | None = None
-    ) -> tuple[bytes, frozenset[bytes]]:
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        function: bytes | None = None,
+        share: Share | None = None,
+    ) -> EncodedItem:
         """The item (args, kwargs). Raises EncodeError that names the argument."""
         try:
-            return self.encode_one((args, kwargs), function=function)
+            return self.encode_one((args, kwargs), function=function, share=share)
         except EncodeError:
             named = [(f"argument {index}", value) for index, value in enumerate(args, 1)]
             named += [(f"argument {name!r}", value) for name, value in kwargs.items()]
@@ -174,22 +229,39 @@ class Encoder:
                 self.encode_one(value, function=function, what=what)
             raise
 
-    def encode_result(self, obj: Any) -> tuple[bytes, frozenset[bytes]]:
+    def encode_parts(self, obj: Any, what: str = "the object") -> EncodedParts:
+        """As a pickle of at most ITEM_BYTES_MAX, beside buffers of at least SHARED_BYTES each. Raises EncodeError."""
+        buffers: list[pickle.PickleBuffer] = []
+
+        def is_in_band(buffer: pickle.PickleBuffer) -> bool:
+            if memoryview(buffer).nbytes < SHARED_BYTES:
+                return True
+            buffers.append(buffer)
+            return False
+
+        file = io.BytesIO()
+        try:
+            pickler = _ItemPickler(file, self._source, is_in_band)
+            pickler.dump_raw(obj)
+            if file.tell() > ITEM_BYTES_MAX:
+                raise _TooLong(file.tell())
+        except Exception as error:
+            raise self._explain(what, obj, error) from error
+        return EncodedParts(file.getvalue(), buffers, frozenset(pickler.needed), tuple(pickler.handles.values()))
+
+    def encode_result(self, obj: Any) -> EncodedItem:
         """What a task returned. Raises ResultEncodeError."""
         try:
             return self.encode_one(obj)
         except EncodeError as error:
             raise ResultEncodeError(error.path, error.culprit, error.reason, error.way_out) from error
 
-    def _encode_items(
-        self, feed: Feed, max_bytes: int, max_items: int, function: bytes | None, max_seconds: float | None
-    ) -> EncodedItems:
+    def _encode_items(self, feed: Feed, max_bytes: int, max_items: int, max_seconds: float | None) -> EncodedItems:
         if feed.error is not None:
             self._raise(feed)
         file, pickler, atoms = self._file, self._pickler, _ATOMS
         tell, dump_atom, dump = file.tell, self._dump_atom, self._dump
         deadline = None if max_seconds is None else time.monotonic() + max_seconds
-        pickler.begin(function)
         ends = array("I")
         end = self._take_held(feed, ends)
         count = len(ends)
@@ -221,7 +293,7 @@ class Encoder:
             if feed.error is not None and not count:
                 self._raise(feed)
         feed.position += count
-        return EncodedItems(ends, file.getvalue(), frozenset(pickler.needed))
+        return EncodedItems(ends, file.getvalue(), frozenset(pickler.needed), tuple(pickler.handles.values()))
 
     @staticmethod
     def _raise(feed: Feed) -> NoReturn:
@@ -233,11 +305,11 @@ class Encoder:
     def _take_held(self, feed: Feed, ends: array[int]) -> int:
         if feed.held is None:
             return 0
-        data, needed = feed.held
-        feed.held = None
-        self._pickler.needed |= needed
-        ends.append(len(data))
-        return self._file.write(data)
+        held, feed.held = feed.held, None
+        self._pickler.needed |= held.definitions
+        self._pickler.handles.update((handle.id, handle) for handle in held.handles)
+        ends.append(len(held.data))
+        return self._file.write(held.data)
 
     def _is_held(self, feed: Feed, start: int, end: int) -> bool:
         """Whether the item that exceeds a block is put off to the next, as it is not its first. Raises _TooLong."""
@@ -248,7 +320,8 @@ class Encoder:
         with self._file.getbuffer() as written:
             held = bytes(written[start:])
         self._rewind(start)
-        feed.held = held, frozenset(self._pickler.needed)
+        pickler = self._pickler
+        feed.held = EncodedItem(held, frozenset(pickler.needed), tuple(pickler.handles.values()))
         return True
 
     def _dump(self, obj: Any, start: int) -> None:

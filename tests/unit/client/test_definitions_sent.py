@@ -86,7 +86,7 @@ def test_several_threads_define_at_once(monkeypatch: pytest.MonkeyPatch) -> None
         try:
             for n in range(20):
                 data = bytes([seed, n]) * (1 << 19)
-                target, _, blobs = encoding.encode_call(lambda data=data: data, (), {})
+                target, _, blobs, _ = encoding.encode_call(lambda data=data: data, (), {})
                 assert target.blobs
                 assert not blobs
                 encoding.target(lambda _, data=data: data, pb.CALL_ITEM)

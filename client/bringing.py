@@ -1,0 +1,119 @@
+"""Bringing data here that are elsewhere: the master is asked for them, range by range."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.errors import DataLost
+
+if TYPE_CHECKING:
+    from manyhands.client.connection import Connection
+
+#: Bytes asked for at a time, and how many times ahead of what has come.
+RANGE_BYTES, RANGES_AHEAD = 1 << 20, 8
+
+#: None: it is in the store of this host.
+Content = concurrent.futures.Future[bytearray | None]
+
+
+class _Coming:
+    """A datum that somebody waits for, and as much of it as has come."""
+
+    def __init__(self, is_here: Callable[[], bool]) -> None:
+        self.waiting: list[Content] = []
+        self.is_here = is_here
+        self.content: bytearray | None = None
+        self.asked = self.come = 0
+
+    def finish(self, content: bytearray | None) -> None:
+        for future in self.waiting:
+            future.set_result(content)
+
+    def fail(self, cause: BaseException) -> None:
+        for future in self.waiting:
+            future.set_exception(cause)
+
+
+class Bringing:
+    """One connection's. All methods but `fetch` belong to the loop's thread."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._coming: dict[bytes, _Coming] = {}
+
+    def fetch(self, id: bytes, is_here: Callable[[], bool]) -> Content:
+        """From any thread: the datum's bytes. is_here: whether this host's store has it, asked when the master has.
+
+        Fails with DataLost.
+        """
+        future: Content = concurrent.futures.Future()
+        future.set_running_or_notify_cancel()
+        self._connection.background.post(partial(self._fetch, id, is_here, future))
+        return future
+
+    def _fetch(self, id: bytes, is_here: Callable[[], bool], future: Content) -> None:
+        if self._connection.failure is not None:
+            future.set_exception(self._connection.failure)
+            return
+        coming = self._coming.get(id)
+        if coming is None:
+            coming = self._coming[id] = _Coming(is_here)
+            self._connection.send_data(pb.Body(await_data=pb.AwaitData(ids=[id])))
+        coming.waiting.append(future)
+
+    def on_state(self, message: pb.DataState) -> None:
+        """What has become of a datum."""
+        coming = self._coming.get(message.id)
+        if coming is None or coming.content is not None:
+            return
+        if message.lost:
+            del self._coming[message.id]
+            coming.fail(DataLost(message.id, message.lost))
+        elif coming.is_here():
+            del self._coming[message.id]
+            coming.finish(None)
+        else:
+            coming.content = bytearray(message.size)
+            self._ask(message.id, coming)
+
+    def _ask(self, id: bytes, coming: _Coming) -> None:
+        assert coming.content is not None
+        size = len(coming.content)
+        while coming.asked < size and coming.asked - coming.come < RANGE_BYTES * RANGES_AHEAD:
+            length = min(RANGE_BYTES, size - coming.asked)
+            self._connection.send_data(pb.Body(fetch=pb.Fetch(id=id, offset=coming.asked, length=length)))
+            coming.asked += length
+
+    def on_part(self, message: pb.Part) -> None:
+        """Some of it has come: in the order in which it was asked for."""
+        coming = self._coming.get(message.id)
+        if coming is None or coming.content is None or message.offset != coming.come:
+            return  # of a fetch that was given up
+        if message.missing or not message.data:
+            del self._coming[message.id]
+            coming.fail(DataLost(message.id, "the master had it a moment ago, and no more"))
+            return
+        coming.content[message.offset : message.offset + len(message.data)] = message.data
+        coming.come += len(message.data)
+        if coming.come >= len(coming.content):
+            del self._coming[message.id]
+            coming.finish(coming.content)
+        else:
+            self._ask(message.id, coming)
+
+    def ask_again(self) -> None:
+        """The master is another one, or has been restarted."""
+        for id, coming in self._coming.items():
+            coming.content = None
+            coming.asked = coming.come = 0
+            self._connection.send_data(pb.Body(await_data=pb.AwaitData(ids=[id])))
+
+    def fail(self, cause: BaseException) -> None:
+        """Nothing more will come."""
+        coming, self._coming = self._coming, {}
+        for each in coming.values():
+            each.fail(cause)
