@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 
 from manyhands.wire.data_format import Buffer
@@ -43,6 +42,8 @@ def data_id(parts: Iterable[Buffer], visit: Callable[[int, Pieces], None] | None
     if threads == 1:
         hash_leaves(range(len(leaves)))
     else:
+        from concurrent.futures import ThreadPoolExecutor  # late: few processes need it
+
         # Made anew each time: 0.2 ms, and no thread is there to get lost when the process forks.
         with ThreadPoolExecutor(threads) as pool:
             shares = [pool.submit(hash_leaves, range(first, len(leaves), threads)) for first in range(threads)]

@@ -204,7 +204,7 @@ class HostStore:
         # In memory again, lest it came there while we looked elsewhere.
         for folder in (*self._folders(), self.path):
             with suppress(FileNotFoundError):
-                descriptor = files.open_shared(folder / name)
+                descriptor = files.open_named(folder / name)
                 now = time.time()
                 if os.fstat(descriptor).st_mtime < now - _USE_INTERVAL:
                     os.utime(descriptor, (now, now))

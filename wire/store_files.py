@@ -1,7 +1,4 @@
-"""The files of a host store: how they are named, written, and mapped by who reads them.
-
-Whoever reads or writes a file holds a shared lock on it, so that others can tell whether anybody does.
-"""
+"""The files of a host store: how they are named, written, mapped by who reads them, and whether anybody does."""
 
 from __future__ import annotations
 
@@ -10,6 +7,7 @@ import mmap
 import os
 import re
 import resource
+import signal
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +26,10 @@ _UNFINISHED = ".unfinished-"
 _MIN_MAPPED_BYTES = 64 << 10
 #: Of buffers in one call; the kernel takes 1024.
 _MAX_BUFFERS = 512
+#: A process may have 65530, by default, for all its purposes.
+_MAX_MAPPINGS = 10_000
+#: What who has a lease gets when another opens the file. Others than this one, which windows make, end a process.
+_LEASE_SIGNAL = signal.SIGWINCH
 
 
 class Unfinished(NamedTuple):
@@ -58,20 +60,16 @@ def find_unfinished(folder: Path) -> list[Path]:
 def make_unfinished(folder: Path, size: int) -> Unfinished:
     """A new file of `size` bytes that takes no room yet."""
     descriptor, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=folder)  # with mode 0600
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
     os.ftruncate(descriptor, size)
     return Unfinished(Path(name), descriptor)
 
 
-def open_shared(path: Path) -> int:
-    """A descriptor of the file at `path`, which counts as used until all copies of it are closed, mappings too.
-
-    Raises FileNotFoundError.
-    """
+def open_named(path: Path) -> int:
+    """A descriptor of the file at `path`, which counts as used from then on. Raises FileNotFoundError."""
     while True:
         descriptor = os.open(path, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
         try:
+            # One that has lost its name meanwhile may not have been seen to be used.
             if os.path.samestat(path.stat(), os.fstat(descriptor)):
                 return descriptor
         except FileNotFoundError:
@@ -81,11 +79,17 @@ def open_shared(path: Path) -> int:
 
 
 def is_used(path: Path) -> bool:
-    """Whether anybody reads, maps or writes the file. Raises FileNotFoundError."""
+    """Whether anybody has the file open or mapped, whoever he is. Raises FileNotFoundError.
+
+    The kernel gives a lease to write only of what nobody else has; it is given back at once. Where there are no leases
+    all files are used.
+    """
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, _LEASE_SIGNAL)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
         return True
     finally:
         os.close(descriptor)
@@ -119,9 +123,10 @@ def read_range(descriptor: int, offset: int, length: int) -> bytes:
 def map_range(descriptor: int, offset: int, length: int, copy_on_write: bool) -> memoryview:
     """A range that lies in the file, without a copy. It stays mapped as long as the view, or one made from it, lives.
 
-    Copied nevertheless if it is small, or if mappings, each of which holds a descriptor, take too many of these.
+    Copied nevertheless if it is small, or if there are many mappings: each holds a descriptor, too.
     """
-    if length < _MIN_MAPPED_BYTES or len(_mapped) > resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4:
+    limit = min(_MAX_MAPPINGS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+    if length < _MIN_MAPPED_BYTES or len(_mapped) >= limit:
         copied = read_range(descriptor, offset, length)
         return memoryview(bytearray(copied) if copy_on_write else copied)
     begin = offset - offset % mmap.ALLOCATIONGRANULARITY

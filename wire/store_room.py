@@ -96,7 +96,7 @@ class StoreRoom:
                 else:
                     made.path.rename(target)
         finally:
-            _close(made.descriptor)
+            os.close(made.descriptor)
 
     def abandon(self, made: Unfinished) -> None:
         """Remove a file that was not finished."""
@@ -104,7 +104,7 @@ class StoreRoom:
             with self._counting() as count:
                 self._unlink(made.path, count)
         finally:
-            _close(made.descriptor)
+            os.close(made.descriptor)
 
     def remove(self, ids: Iterable[bytes]) -> None:
         """Whole data and slices, wherever they are."""
@@ -231,7 +231,7 @@ class StoreRoom:
                 self._unlink(source, count)
             else:
                 self._unlink(made.path, count)
-        _close(made.descriptor)
+        os.close(made.descriptor)
 
     def _unlink(self, path: Path, count: _Count) -> None:
         with suppress(FileNotFoundError):
@@ -258,13 +258,9 @@ def _locked(path: Path) -> Iterator[int]:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield descriptor
     finally:
-        _close(descriptor)
-
-
-def _close(descriptor: int) -> None:
-    """Unlock it also for the child of a fork that happened meanwhile, and would hold the lock for ever."""
-    fcntl.flock(descriptor, fcntl.LOCK_UN)
-    os.close(descriptor)
+        # Also for the child of a fork that happened meanwhile: by closing alone it would hold the lock for ever.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
 
 
 def _copy(source: int, target: int) -> None:
