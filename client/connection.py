@@ -20,6 +20,7 @@ from manyhands.client.loop import Background
 from manyhands.client.room import Room
 from manyhands.client.stats import Stats
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.data_flow import DATA_FLOW
 from manyhands.wire.dialer import Dialer
 from manyhands.wire.errors import NoWorkers, Refused, SessionLost
 from manyhands.wire.handshake import make_hello
@@ -38,9 +39,6 @@ HAND_OVER_TIMEOUT = 0.0005
 
 #: Makes a Dialer that knows the way.
 DialMaster = Callable[..., Dialer]
-
-#: Jobs are numbered from 1.
-DATA_FLOW = 0
 
 logger = logging.getLogger("manyhands.client")
 

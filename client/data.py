@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import Counter
@@ -12,12 +13,13 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from weakref import WeakSet
 
 from manyhands.client.bringing import Bringing, Content
+from manyhands.client.recognition import Recognition
 from manyhands.client.refs import Ref
 from manyhands.client.sharing import Sharing
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire import data_format, stored
 from manyhands.wire.data_format import Encoded
-from manyhands.wire.data_id import data_id
+from manyhands.wire.data_id import ID_BYTES
 from manyhands.wire.host_store import DataMissing, HostStore
 from manyhands.wire.pickling import Handle
 
@@ -60,6 +62,7 @@ class Data:
         self._encoding = encoding
         self._store: HostStore | None = None
         self.sharing = Sharing(self._share)
+        self._recognition = Recognition(partial(self._mapped, copy_on_write=False))
         #: On the loop's thread: Refs to each datum, what was said of those that were put, and what is to be said.
         self._held: Counter[bytes] = Counter()
         self._puts: dict[bytes, pb.PutData] = {}
@@ -112,16 +115,24 @@ class Data:
     def _keep(
         self, encoded: Encoded, blobs: tuple[Blob, ...], inner: tuple[Handle, ...] = (), *, is_copied: bool = False
     ) -> Ref[Any]:
-        content = b""
         if encoded.size <= INLINE_BYTES:
+            id = os.urandom(ID_BYTES)
             content = b"".join(encoded.parts)
-            id = data_id((content,))
         else:
-            id = self.join_store().put_new(encoded.parts)
+            content = b""
+            store = self.join_store()
+            known = self._recognition.find(encoded)
+            if known is not None:
+                id = known.id
+            else:
+                id = os.urandom(ID_BYTES)
+                store.put(id, encoded.parts)
         ref: Ref[Any] = Ref(self, id, encoded.size, blobs, inner, is_copied=is_copied)
         message = pb.PutData(id=id, size=encoded.size, content=content)
         self._connection.room.count_unsent(len(content))
         self._connection.background.post(partial(self._hold, message))
+        if not content:
+            self._recognition.remember(encoded, ref)
         return ref
 
     def _hold(self, message: pb.PutData) -> None:
@@ -195,12 +206,12 @@ class Data:
         return self._end(id, self._begin(id, copy_on_write=copy_on_write), None, copy_on_write=copy_on_write)
 
     def _begin(self, id: bytes, *, copy_on_write: bool) -> memoryview | Content:
-        if (view := self._mapped(id, copy_on_write)) is not None:
+        if (view := self._mapped(id, copy_on_write=copy_on_write)) is not None:
             return view
         put = self._puts.get(id)
         if put is not None and put.content:
             return memoryview(put.content)
-        return self.bringing.fetch(id, lambda: self._mapped(id, copy_on_write) is not None)
+        return self.bringing.fetch(id, lambda: self._mapped(id, copy_on_write=copy_on_write) is not None)
 
     def _end(
         self, id: bytes, coming: memoryview | Content, deadline: float | None, *, copy_on_write: bool
@@ -210,11 +221,11 @@ class Data:
         content = coming.result(None if deadline is None else max(0.0, deadline - time.monotonic()))
         if content is not None:
             return memoryview(content) if copy_on_write else memoryview(content).toreadonly()
-        view = self._mapped(id, copy_on_write)
+        view = self._mapped(id, copy_on_write=copy_on_write)
         assert view is not None, "it was there a moment ago, and this client holds it"
         return view
 
-    def _mapped(self, id: bytes, copy_on_write: bool) -> memoryview | None:
+    def _mapped(self, id: bytes, *, copy_on_write: bool) -> memoryview | None:
         if self._store is None:
             return None
         try:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from manyhands.client.recognition import equal_bytes
 from manyhands.client.refs import Ref
 
 #: An array of this size is kept in the cluster the first time that it is met, a smaller one the second time.
@@ -90,10 +91,4 @@ def _raw(array: Any) -> Any:
 
 def _is_equal(array: Any, kept: Any) -> bool:
     """Byte for byte, as numbers that are none must count, too."""
-    if array.shape != kept.shape or array.dtype != kept.dtype:
-        return False
-    one, other = _raw(array), _raw(kept)
-    words = array.nbytes & ~7
-    return bool(
-        (one[:words].view("u8") == other[:words].view("u8")).all() and one[words:].tobytes() == other[words:].tobytes()
-    )
+    return array.shape == kept.shape and array.dtype == kept.dtype and equal_bytes(_raw(array), _raw(kept))

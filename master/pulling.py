@@ -3,81 +3,83 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from manyhands.master.data import Datum
 from manyhands.master.peers import Peer
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.data_flow import DATA_FLOW
 from manyhands.wire.host_store import HostStore
+from manyhands.wire.needs import Need
+from manyhands.wire.pull import NotThere, Pull
 from manyhands.wire.store_writer import Writer
 
-#: Bytes asked for at a time, and how many times ahead of what has come.
-RANGE_BYTES, RANGES_AHEAD = 1 << 20, 4
-#: See data_keeper.
-DATA_FLOW = 0
 
-
-class _Pull:
+@dataclass(slots=True)
+class _Coming:
     """A datum on its way from one peer."""
 
-    def __init__(self, datum: Datum, source: Peer, writer: Writer) -> None:
-        self.id, self.size = datum.id, datum.size
-        self.source = source
-        self.writer = writer
-        self.asked = self.come = 0
+    pull: Pull
+    source: Peer
+    writer: Writer
 
 
 class Pulling:
-    """One master's. `on_end(id)`: it is in the store; `on_lost(id)`: its source does not have it, or is gone."""
+    """One master's. `on_end(id)`: it is in the store; `on_failed(id, source, reason)`: not from there."""
 
     def __init__(
         self,
-        store: HostStore | None,
+        store: HostStore,
         on_end: Callable[[bytes], None],
-        on_lost: Callable[[bytes], None],
+        on_failed: Callable[[bytes, Peer, str], None],
     ) -> None:
         self._store = store
         self._on_end = on_end
-        self._on_lost = on_lost
-        self._pulls: dict[bytes, _Pull] = {}
+        self._on_failed = on_failed
+        self._coming: dict[bytes, _Coming] = {}
 
     def begin(self, datum: Datum, source: Peer) -> None:
         """Get it from there, unless it is on its way already."""
-        if datum.id not in self._pulls and self._store is not None:
-            pull = self._pulls[datum.id] = _Pull(datum, source, self._store.writer(datum.id, datum.size))
-            self._ask(pull)
+        if datum.id in self._coming:
+            return
+        try:
+            writer = self._store.writer(datum.id, datum.size)
+        except OSError as error:
+            self._on_failed(datum.id, source, f"the master has no room for it: {error}")
+            return
+        coming = self._coming[datum.id] = _Coming(Pull(Need(datum.id), datum.size), source, writer)
+        self._go_on(datum.id, coming)
 
-    def _ask(self, pull: _Pull) -> None:
-        while pull.asked < pull.size and pull.asked - pull.come < RANGE_BYTES * RANGES_AHEAD:
-            length = min(RANGE_BYTES, pull.size - pull.asked)
-            pull.source.send(pb.Body(fetch=pb.Fetch(id=pull.id, offset=pull.asked, length=length)), DATA_FLOW)
-            pull.asked += length
+    def _go_on(self, id: bytes, coming: _Coming) -> None:
+        for fetch in coming.pull.fetches():
+            coming.source.send(pb.Body(fetch=fetch), DATA_FLOW)
+        if coming.pull.is_done:
+            del self._coming[id]
+            coming.writer.commit()
+            self._on_end(id)
 
     def part(self, peer: Peer, message: pb.Part) -> None:
-        """Some of it has come: in the order in which it was asked for."""
-        pull = self._pulls.get(message.id)
-        if pull is None or pull.source is not peer or message.offset != pull.come:
+        """Some of it has come. Raises ProtocolError."""
+        coming = self._coming.get(message.id)
+        if coming is None or coming.source is not peer:
             return  # of one that was given up
-        if message.missing or not message.data:
-            self.end(pull.id)
-            self._on_lost(pull.id)
+        try:
+            if coming.pull.on_part(message):
+                coming.writer.write(message.offset, message.data)
+        except NotThere as missing:
+            self.end(message.id)
+            self._on_failed(message.id, peer, str(missing))
             return
-        pull.writer.write(message.offset, message.data)
-        pull.come += len(message.data)
-        if pull.come < pull.size:
-            self._ask(pull)
-            return
-        del self._pulls[pull.id]
-        pull.writer.commit()
-        self._on_end(pull.id)
+        self._go_on(message.id, coming)
 
     def end(self, id: bytes) -> None:
         """Nobody needs it any more."""
-        pull = self._pulls.pop(id, None)
-        if pull is not None:
-            pull.writer.abandon()
+        coming = self._coming.pop(id, None)
+        if coming is not None:
+            coming.writer.abandon()
 
     def left(self, peer: Peer) -> None:
         """A source is gone."""
-        for pull in [pull for pull in self._pulls.values() if pull.source is peer]:
-            self.end(pull.id)
-            self._on_lost(pull.id)
+        for id in [id for id, coming in self._coming.items() if coming.source is peer]:
+            self.end(id)
+            self._on_failed(id, peer, f"{peer} is gone")

@@ -840,20 +840,22 @@ class SourceFailed(_message.Message):
     def __init__(self, need: _Optional[_Union[DataNeed, _Mapping]] = ..., address: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class Source(_message.Message):
-    __slots__ = ("need", "size", "address", "certificate", "ticket", "lost")
+    __slots__ = ("need", "size", "address", "certificate", "ticket", "lost", "is_here")
     NEED_FIELD_NUMBER: _ClassVar[int]
     SIZE_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     CERTIFICATE_FIELD_NUMBER: _ClassVar[int]
     TICKET_FIELD_NUMBER: _ClassVar[int]
     LOST_FIELD_NUMBER: _ClassVar[int]
+    IS_HERE_FIELD_NUMBER: _ClassVar[int]
     need: DataNeed
     size: int
     address: str
     certificate: bytes
     ticket: bytes
     lost: str
-    def __init__(self, need: _Optional[_Union[DataNeed, _Mapping]] = ..., size: _Optional[int] = ..., address: _Optional[str] = ..., certificate: _Optional[bytes] = ..., ticket: _Optional[bytes] = ..., lost: _Optional[str] = ...) -> None: ...
+    is_here: bool
+    def __init__(self, need: _Optional[_Union[DataNeed, _Mapping]] = ..., size: _Optional[int] = ..., address: _Optional[str] = ..., certificate: _Optional[bytes] = ..., ticket: _Optional[bytes] = ..., lost: _Optional[str] = ..., is_here: bool = ...) -> None: ...
 
 class Admit(_message.Message):
     __slots__ = ("ticket", "id")
