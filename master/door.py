@@ -11,9 +11,9 @@ from typing import Protocol
 
 from manyhands.master.access import EVERYBODY, Access, Denied, Grant, Role
 from manyhands.master.config import MasterConfig
-from manyhands.master.throttle import Throttle, network_of
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.links import Link
+from manyhands.wire.throttle import Throttle, network_of
 
 
 class TooMany(Exception):

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import resource
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from manyhands.master.access import Denied
-from manyhands.master.certificate import ServerIdentity
-from manyhands.master.connection_limits import ConnectionLimits
 from manyhands.master.door import TooMany
 from manyhands.master.engine import Engine
-from manyhands.master.grpc_methods import make_server
 from manyhands.master.sessions import Sessions
 from manyhands.master.status import snapshot
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire import grpc_ports
+from manyhands.wire.certificate import ServerIdentity
+from manyhands.wire.connection_limits import ConnectionLimits
 from manyhands.wire.grpc_core import grpc, pb_grpc
-from manyhands.wire.grpc_links import SERVER_OPTIONS, AcceptedLink
+from manyhands.wire.grpc_links import AcceptedLink
 
 #: With which status a call ends that was refused.
 _STATUS = {
@@ -32,10 +30,6 @@ _STATUS = {
 }
 
 
-class AddressInUse(OSError):
-    """The master cannot listen where it was told to."""
-
-
 class GrpcServer:
     """What serves one address."""
 
@@ -45,10 +39,7 @@ class GrpcServer:
         engine: Engine,
         limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - frozen
     ) -> None:
-        open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        if open_files == resource.RLIM_INFINITY:
-            open_files = sys.maxsize
-        self._server = make_server((*SERVER_OPTIONS, *limits.options(open_files)))
+        self._server = grpc_ports.new_server(limits)
         pb_grpc.add_MasterServicer_to_server(Servicer(sessions, engine), self._server)
 
     async def start(
@@ -57,34 +48,12 @@ class GrpcServer:
         identity: ServerIdentity | None = None,
         on_bound: Callable[[int], None] = lambda _: None,
     ) -> int:
-        """Serve at "host:port" (port 0: any), in plain text unless `identity`; return the port. Raises AddressInUse.
-
-        on_bound(port): the port is ours; nobody has been served yet.
-        """
-        try:
-            if identity is None:
-                port = self._server.add_insecure_port(address)
-            else:
-                port = self._server.add_secure_port(address, _credentials(identity))
-        except RuntimeError as error:
-            raise AddressInUse(f"cannot listen on {address}: is another master running there?") from error
-        if not port:
-            raise AddressInUse(f"cannot listen on {address}: is another master running there?")
-        on_bound(port)
-        await self._server.start()
-        return port
+        """See `grpc_ports.start`."""
+        return await grpc_ports.start(self._server, address, identity, on_bound)
 
     async def stop(self, grace: float) -> None:
         """Stop serving; open calls may take `grace` seconds to end."""
         await self._server.stop(grace)
-
-
-def _credentials(identity: ServerIdentity) -> grpc.ServerCredentials:
-    return grpc.ssl_server_credentials(
-        [(identity.key_pem, identity.certificate_pem)],
-        root_certificates=identity.client_ca_pem,
-        require_client_auth=identity.client_ca_pem is not None,
-    )
 
 
 class Servicer(pb_grpc.MasterServicer):

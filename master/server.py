@@ -11,7 +11,6 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from manyhands.master.certificate import ServerIdentity
 from manyhands.master.config import MasterConfig
 from manyhands.master.door import Door, Keyring, Open
 from manyhands.master.journal import Journal
@@ -19,6 +18,7 @@ from manyhands.master.journal_file import JournalFile
 from manyhands.master.life import Life
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire import socket_link
+from manyhands.wire.certificate import ServerIdentity
 from manyhands.wire.links import Link
 from manyhands.wire.local import LocalEnd
 from manyhands.wire.same_host import SameHostServer

@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from manyhands.addresses import reachable_host
-from manyhands.master import certificate
 from manyhands.master.access import Access
 from manyhands.master.access_store import AccessFault, AccessStore
-from manyhands.master.certificate import ServerIdentity
 from manyhands.master.door import Certificates, Keyring, Open, Tokens
+from manyhands.wire import certificate
 from manyhands.wire.access_file import AccessRecord
+from manyhands.wire.certificate import ServerIdentity
 from manyhands.wire.joining import OwnCertificates
 from manyhands.wire.tokens import Token
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from manyhands.master import certificate
 from manyhands.master.access import Entry, Role
 from manyhands.master.access_store import AccessFault, AccessStore
+from manyhands.wire import certificate
 from manyhands.wire.tokens import Token, new_secret
 
 #: Long enough for whatever people call themselves, and kept out of terminals' and files' way.

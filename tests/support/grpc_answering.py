@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
-from manyhands.master.certificate import ServerIdentity
-from manyhands.master.connection_limits import ConnectionLimits
 from manyhands.master.grpc_server import GrpcServer
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.certificate import ServerIdentity
+from manyhands.wire.connection_limits import ConnectionLimits
 from manyhands.wire.grpc_links import AcceptedLink, dial
 from manyhands.wire.links import LinkLost
 from manyhands.wire.pinning import Trust

@@ -13,7 +13,6 @@ from dataclasses import replace
 import pytest
 
 from manyhands.master.config import MasterConfig
-from manyhands.master.grpc_server import AddressInUse
 from manyhands.master.server import Master
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire import dialer
@@ -21,6 +20,7 @@ from manyhands.wire.dialer import Dialer
 from manyhands.wire.errors import Refused
 from manyhands.wire.eventloop import loop_factory
 from manyhands.wire.grpc_links import dial
+from manyhands.wire.grpc_ports import AddressInUse
 from manyhands.wire.handshake import make_hello
 from manyhands.wire.links import Link
 
@@ -239,7 +239,7 @@ def test_a_client_that_was_silent_resumes_its_session_unless_it_was_for_too_long
 def test_second_master_on_the_port_is_refused() -> None:
     async def story() -> None:
         async with serving() as (_, address):
-            with pytest.raises(AddressInUse, match="is another master running there"):
+            with pytest.raises(AddressInUse, match="is another process listening there"):
                 await Master().listen(address)
 
     run(story)

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from tests.support.grpc_answering import answer, serving
 
-from manyhands.master import certificate
-from manyhands.master.certificate import ServerIdentity
-from manyhands.master.connection_limits import ConnectionLimits
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire import certificate
+from manyhands.wire.certificate import ServerIdentity
+from manyhands.wire.connection_limits import ConnectionLimits
 from manyhands.wire.eventloop import loop_factory
 from manyhands.wire.grpc_core import grpc, pb_grpc
 from manyhands.wire.grpc_links import dial, open_channel

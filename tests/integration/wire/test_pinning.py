@@ -11,10 +11,10 @@ import pytest
 from tests.support.certificates import Authority
 from tests.support.tls_listener import TlsListener
 
-from manyhands.master import certificate
-from manyhands.master.certificate import ServerIdentity
 from manyhands.master.server import Master
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire import certificate
+from manyhands.wire.certificate import ServerIdentity
 from manyhands.wire.eventloop import loop_factory
 from manyhands.wire.grpc_links import dial
 from manyhands.wire.handshake import make_hello

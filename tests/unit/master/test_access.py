@@ -1,11 +1,8 @@
-"""Tokens: what a secret opens, for whom, until when; and how failures slow down."""
+"""Tokens: what a secret opens, for whom, until when."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from manyhands.master.access import EVERYBODY, Access, Denied, Entry, Grant, Role
-from manyhands.master.throttle import ADDRESSES_MAX, DELAY, DELAY_MAX, FORGIVEN_AFTER, Throttle, network_of
 from manyhands.protos import manyhands_pb2 as pb
 
 ANNA = Entry("anna", Role.CLIENT, "secret-of-anna", 0.0, expires_at=100.0)
@@ -82,32 +79,3 @@ def test_who_may_read() -> None:
 
 def test_an_entry_does_not_show_its_secret() -> None:
     assert "secret" not in f"{BOB!r} {BOB} {[BOB]}"
-
-
-def test_each_failure_waits_longer_up_to_a_bound() -> None:
-    throttle = Throttle()
-    delays = [throttle.failed("192.0.2.1", 0.0) for _ in range(100)]
-    assert delays[:3] == [DELAY, 2 * DELAY, 4 * DELAY]
-    assert delays == sorted(delays)
-    assert delays[-1] == DELAY_MAX
-    assert throttle.failed("192.0.2.2", 0.0) == DELAY
-    assert throttle.failed("192.0.2.1", FORGIVEN_AFTER + 1.0) == DELAY
-
-
-def test_many_addresses_take_bounded_memory() -> None:
-    throttle = Throttle()
-    for number in range(ADDRESSES_MAX + 50):
-        throttle.failed(f"place-{number}", 0.0)
-    assert len(throttle) == ADDRESSES_MAX
-    assert throttle.failed(f"place-{ADDRESSES_MAX}", 0.0) == 2 * DELAY
-
-
-def test_one_place_has_many_addresses() -> None:
-    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1") != network_of("2001:db8:0:1::1")
-    assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1") != network_of("192.0.2.2")
-    assert network_of("fe80::1%eth0") == network_of("fe80::2%eth0")
-
-
-@given(st.text())
-def test_any_address_is_a_place(address: str) -> None:
-    assert isinstance(network_of(address), str)

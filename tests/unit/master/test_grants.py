@@ -16,10 +16,10 @@ from manyhands.master.access import Access, Denied, Entry, Grant, Role
 from manyhands.master.config import MasterConfig
 from manyhands.master.door import Certificates, Door, Keyring, Tokens
 from manyhands.master.life import Life
-from manyhands.master.throttle import DELAY
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.handshake import make_hello
 from manyhands.wire.links import MemoryLink
+from manyhands.wire.throttle import DELAY
 
 ANNA = Entry("anna", Role.CLIENT, "secret-of-anna", 0.0)
 BOB = Entry("bob", Role.CLIENT, "secret-of-bob", 0.0)

@@ -4,7 +4,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from tests.support.certificates import Authority
 
-from manyhands.master import certificate
+from manyhands.wire import certificate
 from manyhands.wire.given_certificates import CertificateFault, check
 from manyhands.wire.pinning import Identity
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from manyhands.master import certificate
+from manyhands.wire import certificate
 from manyhands.wire.pinning import SERVER_NAME, Identity, PinFault, Trust, fingerprint, pin
 from manyhands.wire.tokens import Token, new_secret
 

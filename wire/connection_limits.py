@@ -1,10 +1,10 @@
-"""What connections may cost the master before it knows whose they are: time, number, streams, headers."""
+"""What connections may cost a server before it knows whose they are: time, number, streams, headers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Files that the master opens besides its connections: journal, local sockets, what libraries hold.
+#: Files that a server opens besides its connections: journal or data, local sockets, what libraries hold.
 _OTHER_FILES = 256
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from manyhands.wire.grpc_core import grpc
 
-log = logging.getLogger("manyhands.master")
+log = logging.getLogger("manyhands.wire")
 
 #: Seconds after which the core ends a call that nobody takes.
 _UNKNOWN_CALL_TIMEOUT = 10
@@ -22,7 +22,7 @@ _UNKNOWN_CALL_TIMEOUT = 10
 
 def make_server(options: Sequence[tuple[str, Any]]) -> grpc.aio.Server:
     """Like grpc.aio.server. Versions whose main loop does not look at paths are left as they are, and those that are
-    built otherwise, too: a master that starts is worth more.
+    built otherwise, too: a server that starts is worth more.
     """
     options = (*options, ("grpc.server_max_unrequested_time_in_server", _UNKNOWN_CALL_TIMEOUT))
     server = grpc.aio.server(options=options)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from manyhands.master.connection_limits import ConnectionLimits
+from manyhands.wire.connection_limits import ConnectionLimits
 
 
 def connections(limit: int, open_files: int) -> int:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from manyhands.master import certificate
+from manyhands.wire import certificate
 from manyhands.wire.pinning import SERVER_NAME, fingerprint
 
 
@@ -89,7 +89,7 @@ def test_a_bearer_with_two_names_has_none() -> None:
 def test_cryptography_is_imported_only_when_a_certificate_is_made() -> None:
     code = """
 import sys
-import manyhands.master.server, manyhands.master.certificate, manyhands.master.grpc_server, manyhands.daemons
+import manyhands.master.server, manyhands.wire.certificate, manyhands.master.grpc_server, manyhands.daemons
 assert "cryptography" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

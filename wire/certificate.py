@@ -1,4 +1,4 @@
-"""The master's certificate: made once, known to those who join by its hash; and what theirs say of them."""
+"""Certificates of those who listen: self-signed, known to others by their hash; and what those of joiners say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from manyhands.wire.pinning import SERVER_NAME, Identity, fingerprint
 
 __all__ = ["ServerIdentity", "fingerprint", "make", "subject_of"]
 
-#: Nobody checks its dates for us: a token is void once the master has another certificate.
+#: Nobody checks its dates for us: a token is void once the master has another certificate, a ticket soon.
 _VALID = timedelta(days=30 * 365)
 #: The clock of a machine that joins may be behind.
 _VALID_SINCE = timedelta(days=1)
@@ -17,7 +17,7 @@ _VALID_SINCE = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity(Identity):
-    """What the master shows; client_ca_pem: if given, every peer has to show what that authority has signed."""
+    """What a server shows; client_ca_pem: if given, every peer has to show what that authority has signed."""
 
     client_ca_pem: bytes | None = None
 
