@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from manyhands.wire.cloudpickle_parts import TRACKED_CLASSES, TRACKER_IDS, set_class_state, tracker_id
-from manyhands.wire.errors import DecodeError, RemoteModuleError
+from manyhands.wire.errors import DataLost, DecodeError, RemoteModuleError
 from manyhands.wire.local_modules import CachedFunction, LocalModules
 
 #: How many definitions a process keeps.
@@ -136,7 +136,7 @@ class LoadedDefinitions:
                 return function(argument)
             finally:
                 _thread.definitions = outer
-        except UnknownDefinition:
+        except (UnknownDefinition, DataLost):
             raise
         except ModuleNotFoundError as error:
             raise RemoteModuleError(str(error), self.place, error.name or str(error)) from error

@@ -41,7 +41,7 @@ from __future__ import annotations
 
 import signal as signals
 from dataclasses import dataclass, fields
-from typing import dataclass_transform
+from typing import Self, dataclass_transform
 
 from manyhands.wire.attempt_ends import AttemptEnd, end_of
 from manyhands.wire.sizes import shown
@@ -149,6 +149,11 @@ class ResultEncodeError(ManyhandsError, TypeError):
     culprit: str = ""
     reason: str = ""
     way_out: str = ""
+
+    @classmethod
+    def of(cls, error: EncodeError) -> Self:
+        """The same of a result."""
+        return cls(error.path, error.culprit, error.reason, error.way_out)
 
     def __str__(self) -> str:
         where = f"the task's result: {self.path}" if self.path else "the task's result"

@@ -11,6 +11,7 @@ import pickle
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn, Protocol
 
@@ -117,6 +118,7 @@ class _ItemPickler(ValuePickler):
         self, file: io.BytesIO, source: Source, buffer_callback: Callable[[pickle.PickleBuffer], bool] | None = None
     ) -> None:
         super().__init__(file, source.is_by_value, buffer_callback)
+        self._file = file
         self._source = source
         self._references: dict[int, tuple[object, Any]] = {}
         self.begin(None)
@@ -129,6 +131,26 @@ class _ItemPickler(ValuePickler):
         self._share = share
         self.needed: set[bytes] = set()
         self.handles: Handles = {}
+
+    def dump_item(self, obj: Any, start: int) -> None:
+        """Write its pickle to the file, which ends at `start`."""
+        try:
+            self.dump_raw(obj)
+        except pickle.PicklingError:
+            if not self.forget():
+                raise
+            self.rewind(start)
+            self.dump_raw(obj)
+        self.clear_memo()
+        if self.globals_ref:
+            self.globals_ref.clear()
+
+    def rewind(self, start: int) -> None:
+        """Drop what was written from `start` on."""
+        self._file.seek(start)
+        self._file.truncate()
+        self.clear_memo()
+        self.globals_ref.clear()
 
     def reduce_handle(self, obj: Handle) -> Any:
         return obj.__manyhands_as_item__(self.handles)
@@ -152,6 +174,37 @@ class _ItemPickler(ValuePickler):
         return definitions.load, ((hash,) if key is None else name)
 
 
+class _PartsPickler(_ItemPickler):
+    """Leaves large buffers out of its pickles."""
+
+    def __init__(self, source: Source) -> None:
+        self._large: list[pickle.PickleBuffer] = []
+        # No method as the callback: that would be a cycle that keeps what was pickled.
+        super().__init__(io.BytesIO(), source, partial(_is_in_band, self._large))
+
+    def rewind(self, start: int) -> None:
+        super().rewind(start)
+        self._large.clear()
+
+    def encode(self, obj: Any) -> EncodedParts:
+        try:
+            self.dump_item(obj, 0)
+            if self._file.tell() > ITEM_BYTES_MAX:
+                raise _TooLong(self._file.tell())
+            handles = tuple(self.handles.values())
+            return EncodedParts(self._file.getvalue(), self._large.copy(), frozenset(self.needed), handles)
+        finally:
+            self.rewind(0)
+            self.begin(None)
+
+
+def _is_in_band(large: list[pickle.PickleBuffer], buffer: pickle.PickleBuffer) -> bool:
+    if memoryview(buffer).nbytes < SHARED_BYTES:
+        return True
+    large.append(buffer)
+    return False
+
+
 class Encoder:
     """Not for several threads at once; but a user's iterator or __reduce__ may use it while it is at work."""
 
@@ -159,6 +212,7 @@ class Encoder:
         self._source = source
         self._file = io.BytesIO()
         self._pickler = _ItemPickler(self._file, source)
+        self._parts_pickler: _PartsPickler | None = None
         atom_pickler = pickle.Pickler(self._file, 5)
         atom_pickler.fast = True  # no memo: nothing to clear, and one item cannot refer back to another
         self._dump_atom = atom_pickler.dump
@@ -202,7 +256,7 @@ class Encoder:
         pickler = self._pickler
         try:
             pickler.begin(function, share)
-            self._dump(obj, 0)
+            pickler.dump_item(obj, 0)
             if self._file.tell() > ITEM_BYTES_MAX:
                 raise _TooLong(self._file.tell())
             return EncodedItem(self._file.getvalue(), frozenset(pickler.needed), tuple(pickler.handles.values()))
@@ -231,36 +285,29 @@ class Encoder:
 
     def encode_parts(self, obj: Any, what: str = "the object") -> EncodedParts:
         """As a pickle of at most ITEM_BYTES_MAX, beside buffers of at least SHARED_BYTES each. Raises EncodeError."""
-        buffers: list[pickle.PickleBuffer] = []
-
-        def is_in_band(buffer: pickle.PickleBuffer) -> bool:
-            if memoryview(buffer).nbytes < SHARED_BYTES:
-                return True
-            buffers.append(buffer)
-            return False
-
-        file = io.BytesIO()
+        if self._is_busy:
+            return Encoder(self._source).encode_parts(obj, what)
+        self._is_busy = True
         try:
-            pickler = _ItemPickler(file, self._source, is_in_band)
-            pickler.dump_raw(obj)
-            if file.tell() > ITEM_BYTES_MAX:
-                raise _TooLong(file.tell())
+            pickler = self._parts_pickler = self._parts_pickler or _PartsPickler(self._source)
+            return pickler.encode(obj)
         except Exception as error:
             raise self._explain(what, obj, error) from error
-        return EncodedParts(file.getvalue(), buffers, frozenset(pickler.needed), tuple(pickler.handles.values()))
+        finally:
+            self._is_busy = False
 
     def encode_result(self, obj: Any) -> EncodedItem:
         """What a task returned. Raises ResultEncodeError."""
         try:
             return self.encode_one(obj)
         except EncodeError as error:
-            raise ResultEncodeError(error.path, error.culprit, error.reason, error.way_out) from error
+            raise ResultEncodeError.of(error) from error
 
     def _encode_items(self, feed: Feed, max_bytes: int, max_items: int, max_seconds: float | None) -> EncodedItems:
         if feed.error is not None:
             self._raise(feed)
         file, pickler, atoms = self._file, self._pickler, _ATOMS
-        tell, dump_atom, dump = file.tell, self._dump_atom, self._dump
+        tell, dump_atom, dump = file.tell, self._dump_atom, pickler.dump_item
         deadline = None if max_seconds is None else time.monotonic() + max_seconds
         ends = array("I")
         end = self._take_held(feed, ends)
@@ -278,7 +325,7 @@ class Encoder:
                         if end > max_bytes and self._is_held(feed, start, end):
                             break
                     except Exception as error:  # noqa: BLE001 - whatever a user's __reduce__ raises
-                        self._rewind(start)
+                        self._pickler.rewind(start)
                         feed.error = self._explain(f"item {feed.position + count}", item, error)
                         feed.error.__cause__ = error
                         break
@@ -319,32 +366,13 @@ class Encoder:
             return False
         with self._file.getbuffer() as written:
             held = bytes(written[start:])
-        self._rewind(start)
+        self._pickler.rewind(start)
         pickler = self._pickler
         feed.held = EncodedItem(held, frozenset(pickler.needed), tuple(pickler.handles.values()))
         return True
 
-    def _dump(self, obj: Any, start: int) -> None:
-        pickler = self._pickler
-        try:
-            pickler.dump_raw(obj)
-        except pickle.PicklingError:
-            if not pickler.forget():
-                raise
-            self._rewind(start)
-            pickler.dump_raw(obj)
-        pickler.clear_memo()
-        if pickler.globals_ref:
-            pickler.globals_ref.clear()
-
-    def _rewind(self, start: int) -> None:
-        self._file.seek(start)
-        self._file.truncate()
-        self._pickler.clear_memo()
-        self._pickler.globals_ref.clear()
-
     def _reset(self) -> None:
-        self._rewind(0)
+        self._pickler.rewind(0)
         self._pickler.begin(None)
         self._is_busy = False
 
@@ -357,7 +385,7 @@ class Encoder:
 
     def attempt(self, obj: Any) -> None:
         try:
-            self._dump(obj, 0)
+            self._pickler.dump_item(obj, 0)
         finally:
             self._reset()
 

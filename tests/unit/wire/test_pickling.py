@@ -24,7 +24,7 @@ from manyhands.wire import pickling
 from manyhands.wire.definitions import LoadedDefinitions
 from manyhands.wire.errors import DecodeError, EncodeError, RemoteModuleError, ResultEncodeError
 from manyhands.wire.local_modules import LocalModules
-from manyhands.wire.pickling import EncodedItems, Encoder, Feed, split
+from manyhands.wire.pickling import SHARED_BYTES, EncodedItems, Encoder, Feed, split
 from manyhands.wire.registry import DefinitionRegistry
 
 BIG = 1 << 30
@@ -434,3 +434,34 @@ def test_an_item_of_a_map_that_no_message_can_carry_fails_alone(
         encoder.encode_items(feed, 100, 10)
     assert len(encoder.encode_items(feed, 100, 10).ends) == 1
     assert feed.is_exhausted
+
+
+def test_parts_leave_large_buffers_out() -> None:
+    encoder = make_encoder()
+    small, large = bytearray(100), bytearray(SHARED_BYTES)
+    objects = [pickle.PickleBuffer(small), pickle.PickleBuffer(large)]
+    for _ in range(2):  # nothing is left of the first
+        parts = encoder.encode_parts(objects)
+        assert [buffer.raw().obj for buffer in parts.buffers] == [large]
+        assert pickle.loads(parts.data, buffers=parts.buffers) == [small, large]
+        assert len(parts.data) < 1000
+
+
+def test_parts_that_cannot_be_pickled_leave_nothing_behind() -> None:
+    encoder = make_encoder()
+    with pytest.raises(EncodeError, match="the object"):
+        encoder.encode_parts([pickle.PickleBuffer(bytearray(SHARED_BYTES)), threading.Lock()])
+    parts = encoder.encode_parts("text")
+    assert parts.buffers == []
+    assert pickle.loads(parts.data) == "text"
+
+
+def test_the_parts_of_what_needs_others_while_it_is_pickled() -> None:
+    class Outer:
+        def __reduce__(self) -> Any:
+            inner = encoder.encode_parts(pickle.PickleBuffer(bytearray(SHARED_BYTES)))
+            return len, ([*inner.buffers],)
+
+    encoder = make_encoder()
+    parts = encoder.encode_parts(Outer())
+    assert pickle.loads(parts.data, buffers=parts.buffers) == 1
