@@ -240,6 +240,10 @@ def begin_hand_over(
     """A job that is to be detached: feed it, `hand_over`, wait until it is `handed_over`; or else `abandon` it."""
     if not options.name:
         raise ValueError("a detached job is found by its name: give it one, with name=")
+    if options.keep_results:
+        raise ValueError(
+            "a detached job's results are kept in the journal, not in the cluster: call it without keep_results="
+        )
     if options.checkpoint is not None:
         raise ValueError("the master keeps a detached job's results: call it without checkpoint=")
     job = HandOver(session.connection, options.name)

@@ -21,6 +21,7 @@ from manyhands.wire.data_format import Encoded
 from manyhands.wire.definitions import LoadedDefinitions, UnknownDefinition
 from manyhands.wire.errors import (
     ClusterError,
+    DataLost,
     DecodeError,
     MasterFull,
     RemoteModuleError,
@@ -224,6 +225,8 @@ class Encoding:
             return TaskMemoryExceeded(
                 failure.used_bytes, failure.limit_bytes, failure.text, str(failure.index), failure.limit
             )
+        if failure.kind == pb.Failure.KIND_DATA_LOST:
+            return DataLost(failure.data, failure.text)
         if failure.kind == pb.Failure.KIND_NO_ROOM:
             return MasterFull(failure.text, WAY_OUT) if failure.limit else MasterFull(failure.text)
         return ClusterError(failure.text or "the task was rejected")

@@ -7,11 +7,12 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from manyhands.client.connection import Connection
 from manyhands.client.gathering import OpenBlock
 from manyhands.client.jobs import Job, Keeper
+from manyhands.client.refs import Ref
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import results_slice
 from manyhands.wire.errors import EncodeError
@@ -81,6 +82,8 @@ class MapJob(Job):
         self._arrived_bytes = self._read_bytes = 0
         #: If the results are to be kept.
         self.keeper: Keeper | None = None
+        #: Of runs that have arrived and were not read, by first index: what of their results is in a store, by index.
+        self.refs: dict[int, dict[int, Ref[Any]]] = {}
         #: Why nothing more will come, if so.
         self.failure: BaseException | None = None
 
@@ -168,6 +171,8 @@ class MapJob(Job):
             part = message if (a, b) == (lo, hi) else results_slice(message, a, b)
             if self.keeper is not None:
                 self.keeper.keep_run(part)
+            if part.stored and self._connection.data is not None:
+                self.refs[a] = self._connection.data.adopt(part, self.blobs)
             self._arrived_bytes += len(part.payload)
             self._count(b - a, seconds=part.seconds, completed=True)
             self._arrived(part, a)
@@ -224,6 +229,7 @@ class MapJob(Job):
 
     def _abandon(self, cancel: bool) -> None:
         self._clear()
+        self.refs.clear()
         if cancel:
             self._connection.cancel_job(self)
         else:

@@ -102,7 +102,7 @@ def begin_map(
             force=options.force_recompute, keep_unsent=keep_unsent,
         )  # fmt: skip
     connection.post_job(job, opening, blobs)
-    reader = Reader(connection, encoding, job, feeder, stand_in)
+    reader = Reader(connection, encoding, job, feeder, stand_in, keeps=options.keep_results)
     if detach:
         return reader
     try:

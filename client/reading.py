@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 from manyhands.client.connection import Connection
+from manyhands.client.data import Arrived
 from manyhands.client.encoding import Encoding, items_of, undecodable
 from manyhands.client.feeding import Feeding
 from manyhands.client.map_job import Entry, Gap, Kept, MapJob, Unsent, count_of
@@ -28,8 +29,17 @@ class Reader:
     """One map's results, taken by one thread at a time."""
 
     def __init__(
-        self, connection: Connection, encoding: Encoding, job: MapJob, feeder: Feeding, stand_in: StandIn | None
+        self,
+        connection: Connection,
+        encoding: Encoding,
+        job: MapJob,
+        feeder: Feeding,
+        stand_in: StandIn | None,
+        *,
+        keeps: bool = False,
     ) -> None:
+        """keeps: results are Refs."""
+        self._keeps = keeps
         self._connection = connection
         self._encoding = encoding
         self._job = job
@@ -99,6 +109,11 @@ class Reader:
             del exception  # or its traceback and this frame keep each other alive
 
     def _run_values(self, run: pb.Results) -> Iterator[Any]:
+        if self._keeps and self._connection.data is not None:
+            refs = self._job.refs.get(run.first, {})
+            data, blobs = self._connection.data, self._job.blobs
+            outcomes = [Arrived.of(item, refs.get(index), blobs) for index, item in enumerate(items_of(run), run.first)]
+            return map(data.ref_of, outcomes)
         aside = self.feeder.aside
         if aside and self._job.is_ordered and aside[0][0] < self.taken + count_of(run):
             return self._with_asides(self._decoded(items_of(run)))
@@ -139,6 +154,7 @@ class Reader:
         self.taken += count
         count, self._aside_taken = count + self._aside_taken, 0
         if isinstance(entry, pb.Results):
+            self._job.refs.pop(entry.first, None)
             self._taken_bytes += len(entry.payload)
             if self._taken_bytes - self._told_bytes >= CONSUMED_STEP_BYTES:
                 self._told_bytes = self._taken_bytes

@@ -51,8 +51,9 @@ class Revoke:
 
 @dataclass(frozen=True, slots=True)
 class DeliverRun:
-    """Hand the client those parts of a run that are the tasks' first results."""
+    """Hand the client those parts of a run that are the tasks' first results; `worker` has sent it."""
 
+    worker: int
     job: int
     client: int
     message: pb.Results

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from weakref import WeakValueDictionary
 
+from manyhands.master.data import Datum
 from manyhands.wire.blocks import HASH_BYTES, Block
 
 #: What a small definition costs besides its bytes.
@@ -32,16 +33,18 @@ class Definition:
 
 @dataclass(slots=True, frozen=True)
 class HeldBlock(Block):
-    """A block that keeps the definitions it needs alive for as long as it has open tasks."""
+    """A block that keeps the definitions and data it needs alive for as long as it has open tasks."""
 
     held: tuple[Definition, ...] = ()
+    data: tuple[Datum, ...] = ()
 
     @classmethod
-    def of(cls, block: Block, held: tuple[Definition, ...]) -> HeldBlock:
+    def of(cls, block: Block, held: tuple[Definition, ...], data: tuple[Datum, ...] = ()) -> HeldBlock:
         """`block`, holding what it needs."""
         return cls(
-            block.first, block.base, block.ends, block.payload, block.function, block.call, block.definitions, held
-        )
+            block.first, block.base, block.ends, block.payload, block.function, block.call, block.definitions,
+            block.needs, held, data,
+        )  # fmt: skip
 
 
 class DefinitionStore:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from manyhands.master import commands as cmd
+from manyhands.master.data_keeper import DataKeeper
 from manyhands.master.definitions import HeldBlock
 from manyhands.master.detached import Detached
 from manyhands.master.journal import WHOLE_JOB, Journal
@@ -31,7 +32,9 @@ class Delivery:
         journal: Journal | None,
         detached: Detached | None,
         ledger: Ledger,
+        data: DataKeeper,
     ) -> None:
+        self._data = data
         self._detached = detached
         self._peers = peers
         self._records = records
@@ -179,6 +182,7 @@ class Delivery:
             progress_timeout=command.progress_timeout,
             memory_bytes=command.memory_bytes,
             job_name=command.job_name,
+            keep_bytes=record.threshold(peer),
         )
         last: object = None
         for piece in command.pieces:
@@ -200,8 +204,20 @@ class Delivery:
                 careful=piece.careful,
                 definitions=block.definitions,
                 state=piece.state,
+                data=block.needs,
             )
         peer.send(pb.Body(dispatch=message), command.job)
+
+    def _left_behind(self, command: cmd.DeliverRun, record: JobRecord) -> None:
+        """Some results are in the worker's store: the client holds them, and those that came too late are dropped."""
+        worker = self._peers[command.worker]
+        first_time: list[pb.Stored] = []
+        late: list[pb.Stored] = []
+        for each in command.message.stored:
+            is_first = any(lo <= each.index < hi for lo, hi in command.spans)
+            (first_time if is_first else late).append(each)
+        self._data.left_behind(worker, record.client, first_time)
+        self._data.forget(worker, late)
 
     def _deliver_run(self, command: cmd.DeliverRun) -> None:
         record = self._records.get(command.job)
@@ -210,6 +226,8 @@ class Delivery:
         message = command.message
         message.job = record.number
         message.lease = 0
+        if message.stored:
+            self._left_behind(command, record)
         count = len(message.ends) // 4
         if command.spans == ((message.first, message.first + count),):
             self._deliver(command, record, command.spans, "succeeded", message.first, pb.Body(results=message))

@@ -11,6 +11,7 @@ from random import Random
 
 from manyhands.master import events as ev
 from manyhands.master.config import MasterConfig
+from manyhands.master.data_keeper import DataKeeper
 from manyhands.master.definitions import DefinitionStore
 from manyhands.master.delivery import Delivery
 from manyhands.master.detached import Detached
@@ -24,6 +25,7 @@ from manyhands.master.records import JobRecord
 from manyhands.master.scheduler import Scheduler
 from manyhands.master.validation import check
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.host_store import HostStore
 from manyhands.wire.session import ProtocolError
 
 log = logging.getLogger("manyhands.master")
@@ -33,7 +35,12 @@ class Engine:
     """One master's shell around the scheduler. All methods belong to the loop's thread."""
 
     def __init__(
-        self, config: MasterConfig, rng: Random, journal: Journal | None = None, first_number: int = 1
+        self,
+        config: MasterConfig,
+        rng: Random,
+        journal: Journal | None = None,
+        first_number: int = 1,
+        store: HostStore | None = None,
     ) -> None:
         """Jobs and leases are numbered from `first_number`, which no earlier life with this journal reached."""
         self._config = config
@@ -50,10 +57,12 @@ class Engine:
         detached = self._detached = None if journal is None else Detached(journal, config.result_timeout)
         limits = QueueLimits.of_machine(memory, config.client_bytes, config.client_tasks, config.client_jobs)
         self.ledger = Ledger(limits, self._on_room)
-        self._delivery = Delivery(self.peers, self.records, journal, detached, self.ledger)
+        data = self.data = DataKeeper(self.peers, store, journal)
+        self._delivery = Delivery(self.peers, self.records, journal, detached, self.ledger, data)
         intake = self._intake = Intake(
-            self.records, self._definitions, self._delivery, self._handle, journal, detached, self.ledger, first_number
-        )
+            self.records, self._definitions, self._delivery, self._handle, journal, detached, self.ledger, data,
+            first_number,
+        )  # fmt: skip
         #: Workers of an earlier life that are not back; nothing is handed out while the timer waits for them.
         self._missing_workers = 0
         self._reattaching: asyncio.TimerHandle | None = None
@@ -73,6 +82,12 @@ class Engine:
             "draining": self._on_draining,
             "want": self._on_want,
             "close_session": self._on_close,
+            "join_store": data.join_store,
+            "fetch": data.fetch,
+            "part": data.part,
+            "locate": data.locate,
+            "data_here": data.data_here,
+            "source_failed": data.source_failed,
         }
         self._from_client: dict[str, Callable[[Peer, pb.Body], None]] = {
             "define": intake.define,
@@ -85,6 +100,12 @@ class Engine:
             "leave_job": intake.leave,
             "watch": intake.watch,
             "close_session": self._on_close,
+            "join_store": data.join_store,
+            "fetch": data.fetch,
+            "part": data.part,
+            "put_data": data.put,
+            "release_data": data.release,
+            "await_data": data.await_data,
         }
 
     # ------------------------------------------------------------ peers
@@ -122,6 +143,7 @@ class Engine:
     def left(self, peer: Peer, reason: str) -> None:
         """A session is over."""
         del self.peers[peer.number]
+        self.data.left(peer)
         if peer.role == pb.ROLE_WORKER:
             if not peer.leaving:
                 log.warning("%s is lost (%s): its unfinished tasks run elsewhere", peer, reason)
@@ -298,6 +320,7 @@ class Engine:
         self._missing_workers = len(kept.workers)
         patience = self._config.reattach_timeout if kept.workers else 0.0
         self._reattaching = self._loop.call_later(patience, self._all_back)
+        self.data.restore(kept.data, clients)
         self._intake.restore(kept, clients)
 
     def _all_back(self) -> None:

@@ -113,13 +113,17 @@ class BlockArrived:
 
 @dataclass(frozen=True, slots=True)
 class BlockRefused:
-    """A block came for which there is no room: its tasks fail at once. `limit`: on queued work, if it is that."""
+    """A block came for which there is no room, or that needs a `lost` datum: its tasks fail at once.
+
+    `limit`: on queued work, if it is that.
+    """
 
     job: int
     first: int
     count: int
     reason: str
     limit: str = ""
+    lost: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import cast
 
 from manyhands.master import events as ev
+from manyhands.master.data_keeper import DataKeeper
 from manyhands.master.definitions import OVERHEAD_BYTES, Definition, DefinitionStore, HeldBlock
 from manyhands.master.delivery import Delivery
 from manyhands.master.detached import Detached
@@ -35,6 +36,7 @@ class Intake:
         journal: Journal | None,
         detached: Detached | None,
         ledger: Ledger,
+        data: DataKeeper,
         first_number: int,
     ) -> None:
         self._records = records
@@ -44,6 +46,10 @@ class Intake:
         self._journal = journal
         self._detached = detached
         self._ledger = ledger
+        self._data = data
+        data.on_available = self._data_available
+        #: Jobs with a block that waits for a datum, by the datum's id.
+        self._waiting: dict[bytes, set[int]] = {}
         self._last_job = first_number - 1
         if journal is not None:
             journal.is_needed = definitions.is_held
@@ -73,7 +79,10 @@ class Intake:
             self._last_job += 1
             peer.jobs[number] = self._last_job
             body.open_job.owner = peer.owner
-            self._records[self._last_job] = JobRecord(peer, number)
+            opening = body.open_job
+            self._records[self._last_job] = JobRecord(
+                peer, number, keep_bytes=opening.keep_bytes, share_bytes=opening.share_bytes
+            )
             if self._journal is not None:
                 self._journal.opened(self._last_job, peer.hello.session, number, body.open_job)
             sentence = self._ledger.open(self._last_job, peer.number, peer.hello.owner)
@@ -144,6 +153,11 @@ class Intake:
                 if ask and record.client is not None:
                     record.client.send(pb.Body(want=pb.Want(hashes=missing)))
                 return
+            needs = [need.id for need in body.block.data] if body.HasField("block") else []
+            data, waits_for = self._data.needed(needs)
+            if waits_for is not None:
+                self._waiting.setdefault(waits_for, set()).add(job)
+                return
             ask = True
             record.inbox.popleft()
             if position:
@@ -156,17 +170,29 @@ class Intake:
                 record.held = held
                 self._handle(ev.JobOpened(job, _owner(job, record), job_options(body.open_job)))
             elif body.HasField("block"):
+                lost = next((datum for datum in data if datum.lost), None)
+                count = len(body.block.ends) // 4
+                if lost is not None:
+                    self._ledger.release(job, (body.block.first,))
+                    self._handle(ev.BlockRefused(job, body.block.first, count, lost.lost, lost=lost.id))
+                    continue
                 if self._journal is not None and self._journal.trouble:
-                    count = len(body.block.ends) // 4
                     self._ledger.release(job, (body.block.first,))
                     self._handle(ev.BlockRefused(job, body.block.first, count, self._journal.trouble))
                     continue
-                self._handle(ev.BlockArrived(job, HeldBlock.of(block_of(body.block), held)))
+                self._handle(ev.BlockArrived(job, HeldBlock.of(block_of(body.block), held, tuple(data))))
             elif body.HasField("cancel"):
                 self._handle(ev.CancelRequested(job, _spans(body.cancel), body.cancel.spare_running))
             else:
                 self._handle(ev.JobSealed(job, body.seal_job.total))
         self._ledger.release(job, (OTHERS,))
+
+    def _data_available(self, id: bytes) -> None:
+        """A datum can be had, or never will: jobs that waited for it go on."""
+        for job in self._waiting.pop(id, ()):
+            record = self._records.get(job)
+            if record is not None:
+                self._work_off(job, record, ask=False)
 
     def _write_down(
         self, journal: Journal, job: int, record: JobRecord, body: pb.Body, held: Sequence[Definition]
@@ -282,16 +308,17 @@ class Intake:
                 self._ledger.take(job.job, message.first, _size(message), len(message.ends) // 4)
             if is_open:
                 record.held = self._held(_needed(pb.Body(open_job=opening)))
-                blocks = [
-                    HeldBlock.of(read_block(message), self._held(_needed(pb.Body(block=message))))
-                    for _, message in job.blocks
-                ]
+                blocks = [self._held_block(message) for _, message in job.blocks]
                 self._handle(recovered(job, _owner(job.job, record), blocks, self._wall()))
                 if spared := tuple(job.marks["cancel unless running"]):
                     self._handle(ev.CancelRequested(job.job, spared, spare_running=True))
         for key, body in job.outcomes.items():
             if client is not None and body is not None:
                 client.send(body, receipt=(job.job, key))
+
+    def _held_block(self, message: pb.Block) -> HeldBlock:
+        data, _ = self._data.needed(need.id for need in message.data)
+        return HeldBlock.of(read_block(message), self._held(_needed(pb.Body(block=message))), tuple(data))
 
     def _wall(self) -> float:
         assert self._journal is not None

@@ -302,6 +302,18 @@ class Journal(GroupCommit):
             self._batch.close_job(job)
             self._changed()
 
+    # ------------------------------------------------------------ data
+
+    def data_held(self, session: bytes, id: bytes, size: int) -> None:
+        """A client holds this datum."""
+        self._batch.hold_data(session, id, size)
+        self._changed()
+
+    def data_released(self, session: bytes, id: bytes) -> None:
+        """It needs it no more."""
+        self._batch.release_data(session, id)
+        self._changed()
+
     # ------------------------------------------------------------ looking
 
     def counters(self, job: int) -> Counters:

@@ -108,6 +108,9 @@ class Batch:
         self.definitions: dict[bytes, bytes] = {}
         self.dead_definitions: list[bytes] = []
         self.workers: dict[bytes, bool] = {}  # whether they are there
+        #: (session, id) -> size in bytes; what clients hold of the data, and what they do no more.
+        self.held_data: dict[tuple[bytes, bytes], int] = {}
+        self.released_data: list[tuple[bytes, bytes]] = []
 
     def freeze(self) -> None:
         """From now on it is another thread's: what its owner goes on changing is copied."""
@@ -127,6 +130,8 @@ class Batch:
             or self.definitions
             or self.dead_definitions
             or self.workers
+            or self.held_data
+            or self.released_data
         )
 
     # ------------------------------------------------------------ jobs
@@ -163,6 +168,17 @@ class Batch:
         if was is None or was.opening is None:
             self.jobs[number] = JobChange(closed=True)
 
+    # ------------------------------------------------------------ data
+
+    def hold_data(self, session: bytes, id: bytes, size: int) -> None:
+        """A client holds a datum."""
+        self.held_data[session, id] = size
+
+    def release_data(self, session: bytes, id: bytes) -> None:
+        """It does no more."""
+        self.held_data.pop((session, id), None)
+        self.released_data.append((session, id))
+
     # ------------------------------------------------------------ clients
 
     def drop_fragments(self, session: bytes, number: int) -> None:
@@ -176,5 +192,7 @@ class Batch:
         self.ended.pop(session, None)
         for key in [key for key in self.fragments if key[0] == session]:
             del self.fragments[key]
+        for held in [held for held in self.held_data if held[0] == session]:
+            del self.held_data[held]
         if self.hellos.pop(session, None) is None:
             self.gone.append(session)

@@ -18,6 +18,11 @@ APPLICATION_ID = 0x6D686A6C
 SCHEMA_VERSION = 2
 FIRST_VERSION = 2
 
+#: Made where it is missing: the first journals of version 2 have no such table.
+DATA = """
+CREATE TABLE IF NOT EXISTS data (session BLOB, id BLOB, size INTEGER NOT NULL, PRIMARY KEY (session, id)) WITHOUT ROWID
+"""
+
 SCHEMA = """
 CREATE TABLE master (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE workers (session BLOB PRIMARY KEY) WITHOUT ROWID;
@@ -43,6 +48,7 @@ CREATE TABLE states (job INTEGER, task INTEGER, state BLOB NOT NULL, PRIMARY KEY
 CREATE TABLE marks (job INTEGER, mark TEXT, lo INTEGER, hi INTEGER, PRIMARY KEY (job, mark, lo, hi)) WITHOUT ROWID;
 CREATE TABLE inbox (job INTEGER, position INTEGER, body BLOB NOT NULL, PRIMARY KEY (job, position));
 """
+SCHEMA += DATA
 
 _COUNTERS = (
     "UPDATE jobs SET succeeded = ?, failed = ?, cancelled = ?, delivered_bytes = ?, consumed_bytes = ?, "
@@ -61,6 +67,7 @@ def create(db: sqlite3.Connection, identity: bytes) -> None:
 
 def begin_life(db: sqlite3.Connection) -> tuple[bytes, int]:
     """Another life of the master begins: (the journal's identity, the life's number), durable on return."""
+    db.execute(DATA)
     (identity,) = db.execute("SELECT value FROM master WHERE key = 'identity'").fetchone()
     (last,) = db.execute("SELECT value FROM master WHERE key = 'epoch'").fetchone()
     db.execute("UPDATE master SET value = ? WHERE key = 'epoch'", (last + 1,))
@@ -73,6 +80,10 @@ def statements(batch: Batch) -> Iterator[Statement]:
     yield "INSERT OR REPLACE INTO workers VALUES (?)", [(s,) for s, there in batch.workers.items() if there]
     yield "DELETE FROM clients WHERE session = ?", [(session,) for session in batch.gone]
     yield "DELETE FROM fragments WHERE session = ?", [(session,) for session in batch.gone]
+    yield "DELETE FROM data WHERE session = ?", [(session,) for session in batch.gone]
+    # What was released may be held again since.
+    yield "DELETE FROM data WHERE session = ? AND id = ?", batch.released_data
+    yield "INSERT OR REPLACE INTO data VALUES (?, ?, ?)", [(*key, size) for key, size in batch.held_data.items()]
     yield (
         "INSERT OR REPLACE INTO clients (session, received, hello) VALUES (?, 0, ?)",
         [(session, hello.SerializeToString()) for session, hello in batch.hellos.items()],
@@ -228,6 +239,8 @@ class Kept:
     jobs: list[KeptJob] = field(default_factory=list)
     #: Messages that wait for definitions: (job, position, body), in order.
     inbox: list[tuple[int, int, pb.Body]] = field(default_factory=list)
+    #: What clients hold: (session, id, bytes).
+    data: list[tuple[bytes, bytes, int]] = field(default_factory=list)
 
 
 def read_outcomes(
@@ -256,6 +269,7 @@ def read(db: sqlite3.Connection) -> Kept:
             (job, position, pb.Body.FromString(body))
             for job, position, body in db.execute("SELECT job, position, body FROM inbox ORDER BY job, position")
         ],
+        db.execute("SELECT session, id, size FROM data").fetchall(),
     )
 
 

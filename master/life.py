@@ -10,6 +10,7 @@ from manyhands.master.engine import Engine
 from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import Kept
 from manyhands.master.sessions import Sessions
+from manyhands.wire.host_store import HostStore
 
 #: Jobs and leases that one life of a master can number.
 _LIFE_BITS = 36
@@ -26,10 +27,11 @@ class Life:
         cluster: bytes,
         journal: Journal | None = None,
         door: Door | None = None,
+        store: HostStore | None = None,
     ) -> None:
         self.journal = journal
-        self.engine = Engine(config, rng, journal, 1 if journal is None else epoch << _LIFE_BITS)
-        self.sessions = Sessions(config, epoch, cluster, journal, door)
+        self.engine = Engine(config, rng, journal, 1 if journal is None else epoch << _LIFE_BITS, store)
+        self.sessions = Sessions(config, epoch, cluster, journal, door, store.identity if store is not None else "")
         self.sessions.events = self.engine
 
     def restore(self, kept: Kept) -> None:

@@ -39,6 +39,8 @@ class Peer:
         self.told = Told()
         #: Clients: their numbers for their jobs -> the master's.
         self.jobs: dict[int, int] = {}
+        #: The identity of its host's store, once it has told.
+        self.store = ""
         #: What it may do; None for one of an earlier life, until it is back.
         self.grant: Grant | None = None
         #: Of its token: what it was last known to know.

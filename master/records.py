@@ -22,3 +22,13 @@ class JobRecord:
     #: With the journal's number for it, if it was noted there.
     inbox: deque[tuple[pb.Body, int]] = field(default_factory=deque)
     held: tuple[Definition, ...] = ()
+    #: Of the OpenJob.
+    keep_bytes: int = 0
+    share_bytes: int = 0
+
+    def threshold(self, worker: Peer) -> int:
+        """Results of how many bytes that worker leaves in its store; 0: of none."""
+        if self.keep_bytes:
+            return self.keep_bytes
+        is_shared = self.client is not None and worker.store and worker.store == self.client.store
+        return self.share_bytes if is_shared else 0

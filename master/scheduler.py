@@ -294,8 +294,10 @@ class Scheduler:
         job.count += event.count
         job.done.add(event.first, job.count)
         job.failed += event.count
-        kind = pb.Failure.KIND_NO_ROOM
-        message = pb.Failure(index=event.first, end=job.count, kind=kind, text=event.reason, limit=event.limit)
+        kind = pb.Failure.KIND_DATA_LOST if event.lost else pb.Failure.KIND_NO_ROOM
+        message = pb.Failure(
+            index=event.first, end=job.count, kind=kind, text=event.reason, limit=event.limit, data=event.lost
+        )
         return [DeliverFailure(job.number, job.client, message, ())]
 
     def _on_job_sealed(self, event: ev.JobSealed, now: float) -> list[Command]:
@@ -408,7 +410,7 @@ class Scheduler:
             gone += job.finish(a, b)
         job.succeeded += new
         job.delivered_bytes += size if new == event.count else sum(results_size(message, a, b) for a, b in parts)
-        out: list[Command] = [DeliverRun(job.number, job.client, message, tuple(parts), tuple(gone))]
+        out: list[Command] = [DeliverRun(event.worker, job.number, job.client, message, tuple(parts), tuple(gone))]
         self._pool.refresh(job)
         self._pool.close_if_finished(job, out)
         if job.doubled:

@@ -19,6 +19,7 @@ from manyhands.master.journal_file import JournalFile
 from manyhands.master.life import Life
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire import socket_link
+from manyhands.wire.host_store import HostStore
 from manyhands.wire.links import Link
 from manyhands.wire.local import LocalEnd
 from manyhands.wire.same_host import SameHostServer
@@ -48,10 +49,14 @@ class Master:
         door = Door(config, keyring or Open())
         self._file: JournalFile | None = None
         if data_dir is None:
-            life = Life(config, Random(), int.from_bytes(os.urandom(6), "big"), os.urandom(16), None, door)
+            self.cluster = os.urandom(16)
+            epoch = int.from_bytes(os.urandom(6), "big")
+            life = Life(config, Random(), epoch, self.cluster, None, door, _join_store(self.cluster))
         else:
             file = self._file = JournalFile(data_dir)
-            life = Life(config, Random(), file.epoch, file.identity, Journal(file, on_broken=on_broken), door)
+            self.cluster = file.identity
+            journal = Journal(file, on_broken=on_broken)
+            life = Life(config, Random(), file.epoch, self.cluster, journal, door, _join_store(self.cluster))
             self._restore(life, file)
         self.engine, self._sessions, self._journal = life.engine, life.sessions, life.journal
         self._grpc: GrpcServer | None = None
@@ -136,7 +141,17 @@ class Master:
             await self._grpc.stop(grace)
         if self._local:
             await asyncio.wait(self._local, timeout=grace)
+        self.engine.data.close()
         if self._journal is not None and self._file is not None:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._journal.synced(), grace)
             self._file.close()
+
+
+def _join_store(cluster: bytes) -> HostStore | None:
+    """The store of this host; None if there cannot be one: everything but `put` works without."""
+    try:
+        return HostStore.join(cluster)
+    except OSError as error:
+        log.warning("no data can be kept: %s", error)
+        return None

@@ -52,11 +52,13 @@ class Sessions:
         cluster: bytes,
         journal: Journal | None = None,
         door: Door | None = None,
+        store: str = "",
     ) -> None:
         """`cluster` names this master and every later life of it; without a journal it has no other.
 
-        Without a `door` everybody may come in.
+        Without a `door` everybody may come in. `store`: the identity of the store that we use.
         """
+        self._store = store
         self._config = config
         self.door = door or Door(config, Open())
         self._epoch = epoch
@@ -306,6 +308,7 @@ class Sessions:
             heartbeat_timeout=config.heartbeat_timeout,
             warnings=skew(peer.hello),
             cluster=self._cluster,
+            store=self._store,
         )
 
     def _disconnected(self, peer: Peer, reason: str) -> None:

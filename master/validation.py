@@ -12,6 +12,7 @@ from typing import Any
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import HASH_BYTES, BlockError, check_block, check_offsets
 from manyhands.wire.bounds import COUNT_MAX, SECONDS_MAX, name_fault
+from manyhands.wire.data_id import ID_BYTES
 from manyhands.wire.session import ProtocolError
 
 #: Processes of one worker: what is lost with it is charged task by task.
@@ -22,6 +23,9 @@ TEXT_LENGTH_MAX = 1 << 20
 
 #: Characters of a token's secret.
 SECRET_LENGTH_MAX = 4096
+
+#: Bytes of a datum that are asked for at a time.
+FETCH_BYTES_MAX = 1 << 20
 
 #: Versions that a hello may tell.
 LIBRARIES_MAX = 32
@@ -89,6 +93,7 @@ def _block(message: pb.Block) -> None:
     except BlockError as error:
         raise ProtocolError(str(error)) from None
     _indices("block", message.first, len(message.ends) // 4)
+    _needs("block.data", message.data)
 
 
 def _seal_job(message: pb.SealJob) -> None:
@@ -113,7 +118,65 @@ def _attach_job(message: pb.AttachJob) -> None:
         raise ProtocolError(f"attach_job.results is unknown: {message.results}")
 
 
+def _put_data(message: pb.PutData) -> None:
+    _id("put_data.id", message.id)
+    _count("put_data.size", message.size)
+    if message.content and len(message.content) != message.size:
+        raise ProtocolError(f"put_data says that it has {message.size} bytes, and brings {len(message.content)}")
+
+
+def _ids(what: str) -> Callable[[Any], None]:
+    """For messages that say nothing but which data they mean."""
+
+    def check_ids(message: Any) -> None:
+        for each in message.ids:
+            _id(f"{what}.ids", each)
+
+    return check_ids
+
+
+# ------------------------------------------------------------ from both
+
+
+def _join_store(message: pb.JoinStore) -> None:
+    _name("join_store.store", message.store)
+    _name("join_store.address", message.address)
+    _ids("join_store")(message)
+    if len(message.certificate) not in {0, 32}:
+        raise ProtocolError(f"join_store.certificate is a SHA-256, of 32 bytes, not {len(message.certificate)}")
+
+
+def _fetch(message: pb.Fetch) -> None:
+    _id("fetch.id", message.id)
+    _count("the end of fetch", message.offset + message.length)
+    if not 0 < message.length <= FETCH_BYTES_MAX:
+        raise ProtocolError(f"fetch.length is {message.length}, and must lie between 1 and {FETCH_BYTES_MAX}")
+
+
+def _part(message: pb.Part) -> None:
+    _id("part.id", message.id)
+    _count("the end of part", message.offset + len(message.data))
+    if len(message.data) > FETCH_BYTES_MAX:
+        raise ProtocolError(f"part has {len(message.data)} bytes, and nobody asked for more than {FETCH_BYTES_MAX}")
+
+
 # ------------------------------------------------------------ from workers
+
+
+def _needs(what: str, needs: Iterable[pb.DataNeed]) -> None:
+    for each in needs:
+        _id(f"{what}.id", each.id)
+        _count(f"the end of {what}", each.offset + each.length)
+
+
+def _stored(message: pb.Results) -> None:
+    last = message.first - 1
+    for each in message.stored:
+        if not last < each.index < message.first + len(message.ends) // 4:
+            raise ProtocolError(f"results.stored speaks of task {each.index}, behind {last}")
+        last = each.index
+        _id("results.stored.id", each.id)
+        _count("results.stored.size", each.size)
 
 
 def _results(message: pb.Results) -> None:
@@ -124,6 +187,8 @@ def _results(message: pb.Results) -> None:
         raise ProtocolError(f"results of tasks from {message.first} on: {error}") from None
     _indices("results", message.first, len(ends) // 4)
     _seconds("results.seconds", message.seconds)
+    if message.stored:
+        _stored(message)
 
 
 def _failure(message: pb.Failure) -> None:
@@ -203,6 +268,11 @@ def _hashes(what: str, hashes: Sequence[bytes]) -> None:
             raise ProtocolError(f"{what}: a definition's hash has {HASH_BYTES} bytes, not {len(each)}")
 
 
+def _id(what: str, id: bytes) -> None:
+    if len(id) != ID_BYTES:
+        raise ProtocolError(f"{what}: the name of a datum has {ID_BYTES} bytes, not {len(id)}")
+
+
 def _name(what: str, name: str) -> None:
     fault = name_fault(name)
     if fault is not None:
@@ -236,4 +306,13 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
     "attach_job": _attach_job,
     "leave_job": _job("leave_job"),
     "watch": _job("watch"),
+    "join_store": _join_store,
+    "fetch": _fetch,
+    "part": _part,
+    "put_data": _put_data,
+    "release_data": _ids("release_data"),
+    "await_data": _ids("await_data"),
+    "locate": lambda message: _needs("locate.needs", message.needs),
+    "data_here": lambda message: _needs("data_here.needs", message.needs),
+    "source_failed": lambda message: _needs("source_failed.need", (message.need,)),
 }

@@ -70,6 +70,8 @@ class Block:
     function: bytes
     call: pb.Call
     definitions: tuple[bytes, ...] = ()
+    #: What its items refer to of the data kept in the cluster.
+    needs: tuple[pb.DataNeed, ...] = ()
 
     @property
     def count(self) -> int:
@@ -113,7 +115,8 @@ def results_slice(message: pb.Results, lo: int, hi: int) -> pb.Results:
     whole = Block(message.first, message.base, message.ends, message.payload, b"", pb.CALL_ITEM)
     base, ends, payload = whole.slice(lo, hi)
     seconds = message.seconds * (hi - lo) / whole.count
-    return pb.Results(job=message.job, first=lo, base=base, ends=ends, payload=payload, seconds=seconds)
+    stored = [each for each in message.stored if lo <= each.index < hi]
+    return pb.Results(job=message.job, first=lo, base=base, ends=ends, payload=payload, seconds=seconds, stored=stored)
 
 
 def check_block(message: pb.Block) -> None:
@@ -147,7 +150,8 @@ def block_of(message: pb.Block) -> Block:
         message.function,
         message.call,
         tuple(message.definitions),
+        tuple(message.data),
     )
 
 
-_CALLS = frozenset((pb.CALL_ITEM, pb.CALL_STAR, pb.CALL_FULL, pb.CALL_APPLY))
+_CALLS = frozenset((pb.CALL_ITEM, pb.CALL_STAR, pb.CALL_FULL, pb.CALL_APPLY))  # what a client's own blocks may say

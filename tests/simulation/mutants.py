@@ -275,8 +275,8 @@ MUTANTS = (
     Mutant(
         "a partly late run is delivered as a whole",
         "manyhands.master.scheduler",
-        "DeliverRun(job.number, job.client, message, tuple(parts), tuple(gone))",
-        "DeliverRun(job.number, job.client, message, ((lo, hi),), tuple(gone))",
+        "DeliverRun(event.worker, job.number, job.client, message, tuple(parts), tuple(gone))",
+        "DeliverRun(event.worker, job.number, job.client, message, ((lo, hi),), tuple(gone))",
         "late:4",
     ),
     Mutant(

@@ -1,0 +1,60 @@
+"""The data that somebody needs: what they are, who has them, and whether they can be had; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from weakref import WeakValueDictionary
+
+
+class Datum:
+    """One datum. Whoever needs it holds it: clients' sessions, open blocks. It goes with the last holder."""
+
+    __slots__ = ("__weakref__", "id", "is_kept", "lost", "on_gone", "size", "stores")
+
+    def __init__(self, id: bytes, size: int) -> None:
+        self.id = id
+        #: Bytes.
+        self.size = size
+        #: The master has it, and will have it after a restart if it keeps a journal.
+        self.is_kept = False
+        #: Hosts' stores that have it, by identity; the master's own may be one of them.
+        self.stores: set[str] = set()
+        #: Why it is gone for good, if it is.
+        self.lost = ""
+        #: Told when it goes.
+        self.on_gone: Callable[[Datum], None] | None = None
+
+    @property
+    def is_available(self) -> bool:
+        """Whether a task that needs it can be sent out."""
+        return self.is_kept or bool(self.stores)
+
+    def __del__(self) -> None:
+        if self.on_gone is not None:
+            self.on_gone(self)
+
+
+class DataRegistry:
+    """All data that somebody holds, by id. `on_gone` is told of each that nobody holds any more."""
+
+    def __init__(self, on_gone: Callable[[Datum], None]) -> None:
+        self._all: WeakValueDictionary[bytes, Datum] = WeakValueDictionary()
+        self._on_gone = on_gone
+
+    def add(self, id: bytes, size: int) -> Datum:
+        """A datum of that name, known before or not. Raises ValueError if it was said to be of another size."""
+        datum = self._all.get(id)
+        if datum is None:
+            datum = self._all[id] = Datum(id, size)
+            datum.on_gone = self._on_gone
+        elif datum.size != size:
+            raise ValueError(f"the datum {id.hex()} has {datum.size} bytes, not {size}")
+        return datum
+
+    def get(self, id: bytes) -> Datum | None:
+        """The datum, if anybody holds it."""
+        return self._all.get(id)
+
+    def all(self) -> list[Datum]:
+        """For looking."""
+        return list(self._all.values())
