@@ -322,7 +322,9 @@ class DataKeeper:
                 self._held.setdefault(client.number, {})[id] = datum
                 if self._store is not None and id in self._store:
                     datum.stores.add(self._identity)
-                    datum.is_kept = True
+                    self._keep(datum)
+        if self._store is not None:
+            self._store.keep_only([datum.id for datum in self.registry.all()])
 
     def close(self) -> None:
         """Nothing more will be kept or handed out."""

@@ -19,13 +19,13 @@ from manyhands.master.intake import Intake
 from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import Kept
 from manyhands.master.limits import Ledger, QueueLimits
-from manyhands.master.machine_memory import machine_memory
 from manyhands.master.peers import Peer
 from manyhands.master.records import JobRecord
 from manyhands.master.scheduler import Scheduler
 from manyhands.master.validation import check
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.host_store import HostStore
+from manyhands.wire.machine_memory import machine_memory
 from manyhands.wire.session import ProtocolError
 
 log = logging.getLogger("manyhands.master")

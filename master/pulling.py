@@ -8,7 +8,7 @@ from manyhands.master.data import Datum
 from manyhands.master.peers import Peer
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.host_store import HostStore
-from manyhands.wire.store_files import Writer
+from manyhands.wire.store_writer import Writer
 
 #: Bytes asked for at a time, and how many times ahead of what has come.
 RANGE_BYTES, RANGES_AHEAD = 1 << 20, 4

@@ -56,7 +56,7 @@ class Master:
             file = self._file = JournalFile(data_dir)
             self.cluster = file.identity
             journal = Journal(file, on_broken=on_broken)
-            life = Life(config, Random(), file.epoch, self.cluster, journal, door, _join_store(self.cluster))
+            life = Life(config, Random(), file.epoch, self.cluster, journal, door, _join_store(self.cluster, data_dir))
             self._restore(life, file)
         self.engine, self._sessions, self._journal = life.engine, life.sessions, life.journal
         self._grpc: GrpcServer | None = None
@@ -148,10 +148,10 @@ class Master:
             self._file.close()
 
 
-def _join_store(cluster: bytes) -> HostStore | None:
+def _join_store(cluster: bytes, data_dir: Path | None = None) -> HostStore | None:
     """The store of this host; None if there cannot be one: everything but `put` works without."""
     try:
-        return HostStore.join(cluster)
+        return HostStore.join(cluster, kept=None if data_dir is None else data_dir / "data")
     except OSError as error:
         log.warning("no data can be kept: %s", error)
         return None

@@ -342,12 +342,10 @@ class MasterFull(InfrastructureError):
 
 
 class DataLost(InfrastructureError, LookupError):
-    """What a Ref stands for is gone: its host is lost, or its master, and it cannot be computed again."""
+    """What a Ref stands for is gone: its host is lost, or its master, and it cannot be computed again. id: 16 bytes."""
 
-    def __init__(self, id: bytes, reason: str) -> None:
-        super().__init__(id, reason)
-        self.id = id
-        self.reason = reason
+    id: bytes
+    reason: str
 
     def __str__(self) -> str:
         return f"the datum {self.id.hex()[:8]} is lost: {self.reason}"

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+import secrets
+import time
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from manyhands.wire import store_files as files
 from manyhands.wire.data_format import Buffer
 from manyhands.wire.data_id import data_id
-from manyhands.wire.store_files import Writer, map_range
 from manyhands.wire.store_folder import identity_of, make_private, memory_base, spill_base
 from manyhands.wire.store_lock import SUFFIX, FolderLock, remove_abandoned
+from manyhands.wire.store_room import KEPT, SPILL, StoreRoom, default_limit
+from manyhands.wire.store_writer import Writer
 
-#: Beside the data: a link to the folder on disk for what does not fit into memory.
-_SPILL = "spill"
-_WHOLE = re.compile("[0-9a-f]{32}")
+#: How exactly it is known when a file was last used, in seconds.
+_USE_INTERVAL = 1.0
 
 
 class DataMissing(LookupError):
@@ -36,33 +37,47 @@ class HostStore:
 
     Data are immutable: whoever writes one that is there already writes the same bytes, and nothing is changed. Ranges
     of a datum may be kept without the whole, as *slices*, each known by its offset and length.
+
+    What does not fit into memory is on disk, and found there as well. So `put`, `put_new` and `writer` may move other
+    data there first, and take as long.
     """
 
     def __init__(self, path: Path, locks: Sequence[FolderLock] = ()) -> None:
         self.path = path
         self.identity = identity_of(path)
+        self._room = StoreRoom(path)
         self._locks = locks
 
     @classmethod
     def join(
-        cls, cluster: bytes, *, folder: Path | None = None, disk: Path | None = None, limit_bytes: int | None = None
+        cls,
+        cluster: bytes,
+        *,
+        folder: Path | None = None,
+        disk: Path | None = None,
+        limit_bytes: int | None = None,
+        kept: Path | None = None,
     ) -> HostStore:
         """The store of this cluster, made unless it is there, to be closed. Removes what dead processes have left.
 
-        folder, disk: where stores, and what does not fit into memory, lie. All processes of a host have to agree on the
-        first; who joins first chooses the second.
-        Raises StoreFolderRefused; OSError.
+        folder: where stores lie; all processes of a host have to agree. disk: where what does not fit into memory lies;
+        limit_bytes: how much does; who joins first chooses these. kept: a folder that outlives the store, whose data
+        are found by all; only one process, the master, has one. Raises StoreFolderRefused; OSError.
         """
-        base = folder or memory_base()
-        make_private(base)
-        remove_abandoned(base)
-        lock = FolderLock.take(base / (cluster.hex() + SUFFIX))
-        with suppress(FileExistsError):
-            (lock.path / _SPILL).symlink_to((disk or spill_base()).absolute() / lock.path.name)
-        spill = (lock.path / _SPILL).readlink()
-        make_private(spill.parent)
-        remove_abandoned(spill.parent)
-        return cls(lock.path, [FolderLock.take(spill), lock])
+        with ExitStack() as failing:
+            memory = _take(folder or memory_base(), cluster.hex() + SUFFIX)
+            failing.callback(memory.release)
+            with suppress(FileExistsError):
+                (memory.path / SPILL).symlink_to((disk or spill_base()).absolute() / memory.path.name)
+            spill = (memory.path / SPILL).readlink()
+            locks = [_take(spill.parent, spill.name), memory]
+            failing.callback(locks[0].release)
+            StoreRoom(memory.path).prepare(default_limit(memory.path) if limit_bytes is None else limit_bytes)
+            if kept is not None:
+                _link(memory.path / KEPT, make_private(kept))
+            store = cls(memory.path, locks)
+            failing.pop_all()
+        return store
 
     @staticmethod
     def exists(cluster: bytes, *, folder: Path | None = None) -> bool:
@@ -80,6 +95,7 @@ class HostStore:
             lock.release()
 
     def __contains__(self, id: bytes) -> bool:
+        """Whether the whole datum is here."""
         try:
             self.size(id)
         except DataMissing:
@@ -103,7 +119,7 @@ class HostStore:
     def ids(self) -> list[bytes]:
         """Of the data that are here as a whole."""
         names = {path.name for folder in self._folders() if folder.is_dir() for path in folder.iterdir()}
-        return [bytes.fromhex(name) for name in sorted(names) if _WHOLE.fullmatch(name)]
+        return [bytes.fromhex(name) for name in sorted(names) if files.DATUM.fullmatch(name)]
 
     def put(self, id: bytes, parts: Sequence[Buffer]) -> None:
         """Keep the bytes in `parts`, one after the other."""
@@ -114,18 +130,15 @@ class HostStore:
 
     def put_new(self, parts: Sequence[Buffer]) -> bytes:
         """Keep the bytes in `parts` under the name that they make. Returns it."""
-        with Writer(self.path / "new", sum(map(len, parts))) as writer:
+        with Writer(self._room, sum(map(len, parts))) as writer:
             id = data_id(parts, writer.write_pieces)
-            writer.commit(self.path / id.hex())
+            writer.commit(files.datum_name(id))
         return id
 
     def writer(self, id: bytes, size: int, *, slice_offset: int | None = None) -> Writer:
         """For a datum of `size` bytes; or, with `slice_offset`, for that range of one."""
-        if slice_offset is None:
-            return Writer(self.path / id.hex(), size)
-        path = self.path / _slice_name(id, slice_offset, size)
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return Writer(path, size)
+        name = files.datum_name(id) if slice_offset is None else files.slice_name(id, slice_offset, size)
+        return Writer(self._room, size, name)
 
     def map(self, id: bytes, offset: int = 0, length: int | None = None, *, copy_on_write: bool = False) -> memoryview:
         """A range of a datum, to its end without `length`. No copy: it stays mapped as long as something views it.
@@ -134,7 +147,7 @@ class HostStore:
         """
         descriptor, offset, length = self._open(id, offset, length)
         try:
-            return map_range(descriptor, offset, length, copy_on_write)
+            return files.map_range(descriptor, offset, length, copy_on_write)
         finally:
             os.close(descriptor)
 
@@ -142,46 +155,75 @@ class HostStore:
         """A copy of a range. Raises as `map` does."""
         descriptor, offset, length = self._open(id, offset, length)
         try:
-            return os.pread(descriptor, length, offset)
+            return files.read_range(descriptor, offset, length)
         finally:
             os.close(descriptor)
 
-    def drop(self, id: bytes) -> None:
-        """Remove the datum and its slices. Who has mapped it keeps what is mapped."""
-        for folder in self._folders():
-            (folder / id.hex()).unlink(missing_ok=True)
-            shutil.rmtree(folder / _slices_name(id), ignore_errors=True)
+    def drop(self, *ids: bytes) -> None:
+        """Remove these data and their slices, also where they outlive the store. Who has mapped them keeps them."""
+        self._room.remove(ids)
+
+    def persist(self, id: bytes) -> None:
+        """Copy a datum to where it outlives the store, durably when this returns. Raises DataMissing; OSError."""
+        descriptor, _, _ = self._open(id)
+        try:
+            self._room.keep(files.datum_name(id), descriptor)
+        finally:
+            os.close(descriptor)
+
+    def keep_only(self, ids: Collection[bytes]) -> None:
+        """Remove what else there is of an earlier life in the folder that outlives the store."""
+        kept = self.path / KEPT
+        for path in kept.iterdir() if kept.exists() else ():
+            if path.name not in {id.hex() for id in ids}:
+                path.unlink()
+
+    def remove_unfinished(self) -> None:
+        """Remove what processes that died have left half written: called when one did."""
+        self._room.remove_unfinished()
+
+    def check_invariants(self) -> None:
+        """Assert, while nobody writes, that counts agree with files."""
+        self._room.check_invariants()
 
     def _open(self, id: bytes, offset: int = 0, length: int | None = None) -> tuple[int, int, int]:
         """(descriptor, offset in that file, length) of a range."""
-        # In memory again, lest it came there while we looked elsewhere.
-        folders = (*self._folders(), self.path)
-        for folder in folders:
-            try:
-                descriptor = os.open(folder / id.hex(), os.O_RDONLY)
-            except FileNotFoundError:
-                continue
+        if (descriptor := self._find(files.datum_name(id))) is not None:
             size = os.fstat(descriptor).st_size
             end = size if length is None else offset + length
-            if not 0 <= offset <= end <= size:
-                os.close(descriptor)
-                raise ValueError(f"bytes {offset} to {end} do not lie in the {size} of datum {id.hex()}")
-            return descriptor, offset, end - offset
-        if length is not None:
-            for folder in folders:
-                try:
-                    return os.open(folder / _slice_name(id, offset, length), os.O_RDONLY), 0, length
-                except FileNotFoundError:
-                    continue
+            if 0 <= offset <= end <= size:
+                return descriptor, offset, end - offset
+            os.close(descriptor)
+            raise ValueError(f"bytes {offset} to {end} do not lie in the {size} of datum {id.hex()}")
+        if length is not None and (descriptor := self._find(files.slice_name(id, offset, length))) is not None:
+            return descriptor, 0, length
         raise DataMissing(id)
 
+    def _find(self, name: str) -> int | None:
+        """A descriptor of the file, which counts as used from now on."""
+        # In memory again, lest it came there while we looked elsewhere.
+        for folder in (*self._folders(), self.path):
+            with suppress(FileNotFoundError):
+                descriptor = files.open_shared(folder / name)
+                now = time.time()
+                if os.fstat(descriptor).st_mtime < now - _USE_INTERVAL:
+                    os.utime(descriptor, (now, now))
+                return descriptor
+        return None
+
     def _folders(self) -> tuple[Path, ...]:
-        return self.path, self.path / _SPILL
+        return self._room.memory, self._room.disk, self._room.kept
 
 
-def _slices_name(id: bytes) -> str:
-    return f"slices-{id.hex()}"
+def _take(base: Path, name: str) -> FolderLock:
+    """Join the folder `name` in `base`, after those there that nobody uses have gone."""
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    remove_abandoned(base)
+    return FolderLock.take(base / name)
 
 
-def _slice_name(id: bytes, offset: int, length: int) -> str:
-    return f"{_slices_name(id)}/{offset}-{length}"
+def _link(path: Path, target: Path) -> None:
+    """Let `path` point to `target`, whatever it was before."""
+    made = path.with_name(f"{path.name}-{secrets.token_hex(8)}")
+    made.symlink_to(target.absolute())
+    made.rename(path)

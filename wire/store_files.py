@@ -1,90 +1,134 @@
-"""One file of a host store: written under another name until it is complete, mapped by who reads it."""
+"""The files of a host store: how they are named, written, and mapped by who reads them.
+
+Whoever reads or writes a file holds a shared lock on it, so that others can tell whether anybody does.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
+import re
+import resource
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import NamedTuple
+from weakref import WeakSet
 
 from manyhands.wire.data_format import Buffer
 
+#: What the name of a datum's file looks like.
+DATUM = re.compile("[0-9a-f]{32}")
+#: The folder of files that hold a range of a datum each.
+SLICES = "slices"
+_UNFINISHED = ".unfinished-"
+
+#: What is smaller is cheaper to copy than to map.
+_MIN_MAPPED_BYTES = 64 << 10
 #: Of buffers in one call; the kernel takes 1024.
 _MAX_BUFFERS = 512
-#: What files that are not complete begin with.
-UNFINISHED = ".unfinished-"
 
 
-class Writer:
-    """A file to be. Used by `with` it is abandoned unless it was committed."""
+class Unfinished(NamedTuple):
+    """A file that is being written."""
 
-    def __init__(self, path: Path, size: int) -> None:
-        """Reserves what `size` bytes take of memory or disk: writes cannot fail for want of it. Raises OSError."""
-        self._path = path
-        self._size = size
-        self._descriptor, name = tempfile.mkstemp(prefix=UNFINISHED, dir=path.parent)  # with mode 0600
-        self._temporary = Path(name)
-        self._is_open = True
+    path: Path
+    descriptor: int
+
+
+def datum_name(id: bytes) -> str:
+    return id.hex()
+
+
+def slice_name(id: bytes, offset: int, length: int) -> str:
+    return f"{SLICES}/{id.hex()}-{offset}-{length}"
+
+
+def find_slices(folder: Path, ids: set[bytes]) -> list[Path]:
+    """The slices that `folder` has of these data."""
+    names = {id.hex() for id in ids}
+    return [path for path in (folder / SLICES).iterdir() if path.name.partition("-")[0] in names]
+
+
+def find_unfinished(folder: Path) -> list[Path]:
+    return list(folder.glob(f"{_UNFINISHED}*"))
+
+
+def make_unfinished(folder: Path, size: int) -> Unfinished:
+    """A new file of `size` bytes that takes no room yet."""
+    descriptor, name = tempfile.mkstemp(prefix=_UNFINISHED, dir=folder)  # with mode 0600
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    os.ftruncate(descriptor, size)
+    return Unfinished(Path(name), descriptor)
+
+
+def open_shared(path: Path) -> int:
+    """A descriptor of the file at `path`, which counts as used until all copies of it are closed, mappings too.
+
+    Raises FileNotFoundError.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
         try:
-            if size:
-                os.posix_fallocate(self._descriptor, 0, size)
-        except BaseException:
-            self.abandon()
+            if os.path.samestat(path.stat(), os.fstat(descriptor)):
+                return descriptor
+        except FileNotFoundError:
+            os.close(descriptor)
             raise
+        os.close(descriptor)
 
-    def write(self, offset: int, data: Buffer) -> None:
-        self.write_pieces(offset, [memoryview(data)])
 
-    def write_pieces(self, offset: int, pieces: Sequence[Buffer]) -> None:
-        """One after the other, the first at `offset`. Several threads may write at a time."""
-        rest = [memoryview(piece) for piece in pieces if piece]
-        end = offset + sum(map(len, rest))
-        if not 0 <= offset <= end <= self._size:
-            raise ValueError(f"bytes {offset} to {end} do not lie in the {self._size} of {self._path.name}")
-        while rest:
-            written = os.pwritev(self._descriptor, rest[:_MAX_BUFFERS], offset)
-            offset += written
-            while rest and written >= len(rest[0]):
-                written -= len(rest.pop(0))
-            if written:
-                rest[0] = rest[0][written:]
+def is_used(path: Path) -> bool:
+    """Whether anybody reads, maps or writes the file. Raises FileNotFoundError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
-    def commit(self, path: Path | None = None) -> None:
-        """Give the file its name: the one it was made for, or `path` in the same folder."""
-        target = path or self._path
-        self._close()
-        if target.exists():  # its bytes are the same, and somebody may have mapped them
-            self._temporary.unlink(missing_ok=True)
-        else:
-            self._temporary.rename(target)
 
-    def abandon(self) -> None:
-        """Does nothing after `commit`."""
-        if self._is_open:
-            self._close()
-            self._temporary.unlink(missing_ok=True)
+def write_pieces(descriptor: int, offset: int, pieces: Sequence[Buffer]) -> None:
+    """One after the other, the first at `offset`. Several threads may write at a time."""
+    rest = [memoryview(piece) for piece in pieces if piece]
+    while rest:
+        written = os.pwritev(descriptor, rest[:_MAX_BUFFERS], offset)
+        offset += written
+        while rest and written >= len(rest[0]):
+            written -= len(rest.pop(0))
+        if written:
+            rest[0] = rest[0][written:]
 
-    def _close(self) -> None:
-        self._is_open = False
-        os.close(self._descriptor)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
-    ) -> None:
-        self.abandon()
+def read_range(descriptor: int, offset: int, length: int) -> bytes:
+    """A copy of a range that lies in the file."""
+    pieces: list[bytes] = []
+    while length:
+        piece = os.pread(descriptor, length, offset)  # 2 GiB at most
+        assert piece, "the file is shorter than it was"
+        pieces.append(piece)
+        offset += len(piece)
+        length -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def map_range(descriptor: int, offset: int, length: int, copy_on_write: bool) -> memoryview:
-    """The bytes of a file, without a copy; mapped as long as the view or one made from it lives."""
-    if not length:
-        return memoryview(b"")
+    """A range that lies in the file, without a copy. It stays mapped as long as the view, or one made from it, lives.
+
+    Copied nevertheless if it is small, or if mappings, each of which holds a descriptor, take too many of these.
+    """
+    if length < _MIN_MAPPED_BYTES or len(_mapped) > resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4:
+        copied = read_range(descriptor, offset, length)
+        return memoryview(bytearray(copied) if copy_on_write else copied)
     begin = offset - offset % mmap.ALLOCATIONGRANULARITY
     access = mmap.ACCESS_COPY if copy_on_write else mmap.ACCESS_READ
     mapped = mmap.mmap(descriptor, offset + length - begin, access=access, offset=begin)
+    _mapped.add(mapped)
     return memoryview(mapped)[offset - begin :]
+
+
+_mapped: WeakSet[mmap.mmap] = WeakSet()

@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - what is made there is checked
+_DISK = Path("/var/tmp")  # noqa: S108 - likewise
 #: Less than this is not worth it.
 _MIN_MEMORY_BYTES = 16 << 20
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -22,8 +23,9 @@ class StoreFolderRefused(PermissionError):
 
 
 def memory_base() -> Path:
-    """The folder of all stores of this user on this host. It is not made."""
-    return (_SHARED_MEMORY if _is_usable(_SHARED_MEMORY) else Path(tempfile.gettempdir())) / f"manyhands-{os.geteuid()}"
+    """The folder of all stores of this user on this host, made unless it is there. Raises as `make_private` does."""
+    base = _SHARED_MEMORY if _is_usable(_SHARED_MEMORY) else Path(tempfile.gettempdir())
+    return make_private(base / f"manyhands-{os.geteuid()}")
 
 
 def spill_base() -> Path:
@@ -31,13 +33,12 @@ def spill_base() -> Path:
 
     Below /var/tmp unless TMPDIR says otherwise: on many systems /tmp is memory itself.
     """
-    var = Path("/var/tmp")  # noqa: S108 - what is made there is checked
-    base = var if "TMPDIR" not in os.environ and os.access(var, os.W_OK) else Path(tempfile.gettempdir())
-    return base / f"manyhands-{os.geteuid()}-spill"
+    base = Path(tempfile.gettempdir()) if "TMPDIR" in os.environ or not os.access(_DISK, os.W_OK) else _DISK
+    return make_private(base / f"manyhands-{os.geteuid()}-spill")
 
 
-def make_private(path: Path) -> None:
-    """Make the folder at `path`, unless it is there, for its owner alone. Raises StoreFolderRefused; OSError."""
+def make_private(path: Path) -> Path:
+    """Make the folder `path`, unless it is there, for its owner alone. Raises StoreFolderRefused; OSError."""
     try:
         path.mkdir(mode=0o700)
     except FileExistsError:
@@ -51,6 +52,7 @@ def make_private(path: Path) -> None:
         if seen.st_mode & _OTHERS:
             mode = stat.S_IMODE(seen.st_mode)
             raise StoreFolderRefused(f"{path} is open to other users (mode {mode:04o}): run chmod 700 {path}") from None
+    return path
 
 
 def identity_of(path: Path) -> str:

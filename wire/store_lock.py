@@ -1,4 +1,4 @@
-"""Who uses a store's folder: a lock file in it, shared by them all; and the removal of folders that nobody uses.
+"""Who uses a store's folder: all who hold a shared lock on it; and the removal of folders that nobody uses.
 
 The kernel gives up a dead process's lock, so what is locked by nobody is in use by nobody.
 """
@@ -16,7 +16,6 @@ from manyhands.wire.store_folder import make_private
 
 #: What names of such folders end in, so that nothing else is ever taken for one.
 SUFFIX = ".store"
-_LOCK = "lock"
 
 
 class FolderLock:
@@ -33,20 +32,18 @@ class FolderLock:
         assert path.suffix == SUFFIX
         while True:
             make_private(path)
-            try:
+            with suppress(FileNotFoundError):  # removed meanwhile
                 descriptor = _open(path)
-            except FileNotFoundError:  # removed meanwhile
-                continue
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            if _is_current(path, descriptor):
-                return cls(path, descriptor)
-            os.close(descriptor)
+                fcntl.flock(descriptor, fcntl.LOCK_SH)
+                if _is_current(path, descriptor):
+                    return cls(path, descriptor)
+                os.close(descriptor)
 
     def release(self) -> None:
         """Let go of the folder; the last one removes it. Does nothing the second time, or in a forked child."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
-            _remove_if_free(self.path, descriptor)
+            _remove_unless_locked(self.path, descriptor)
 
     def forget(self) -> None:
         """In a forked child: the lock is its parent's."""
@@ -56,51 +53,35 @@ class FolderLock:
 
 
 def remove_abandoned(base: Path) -> None:
-    """Remove the folders in `base` that nobody holds the lock of."""
+    """Remove the folders in `base` that nobody has locked."""
     for path in base.glob(f"*{SUFFIX}"):
-        try:
-            descriptor = _open(path)
-        except FileNotFoundError:  # somebody was faster
-            continue
-        _remove_if_free(path, descriptor)
+        with suppress(FileNotFoundError):  # somebody was faster
+            _remove_unless_locked(path, _open(path))
 
 
 def _open(path: Path) -> int:
-    """The lock file, made unless it is there."""
-    return os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
 
 
 def _is_current(path: Path, descriptor: int) -> bool:
-    """Whether the lock file that was opened has not been removed since, nor replaced by another."""
+    """Whether the folder that was opened has not been removed since, nor replaced by another."""
     try:
-        return os.path.samestat((path / _LOCK).stat(), os.fstat(descriptor))
+        return os.path.samestat(path.lstat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
 
 
-def _remove_if_free(path: Path, descriptor: int) -> None:
-    """Remove the folder unless somebody else holds its lock. Closes `descriptor`."""
+def _remove_unless_locked(path: Path, descriptor: int) -> None:
+    """Remove the folder unless somebody else has locked it. Closes `descriptor`."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _is_current(path, descriptor):
+            # What a process that outlives its agent still writes is left for the next who looks.
+            shutil.rmtree(path, ignore_errors=True)
     except BlockingIOError:
         pass
-    else:
-        if _is_current(path, descriptor):
-            _remove(path)
     finally:
         os.close(descriptor)
-
-
-def _remove(path: Path) -> None:
-    """The lock file goes last: until then nobody else begins to use the folder."""
-    for entry in path.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry, ignore_errors=True)
-        elif entry.name != _LOCK:
-            entry.unlink(missing_ok=True)
-    (path / _LOCK).unlink()
-    with suppress(OSError):  # somebody begins to use it anew, or a process that outlived its agent wrote into it
-        path.rmdir()
 
 
 def _forget_all() -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from pathlib import Path
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from manyhands.master.limits import CLIENT_BYTES_MIN, JOB_OVERHEAD, OTHERS, Ledger, QueueLimits
-from manyhands.master.machine_memory import machine_memory
 
 LIMITS = QueueLimits(
     client_bytes=1_000_000, owner_bytes=1_500_000, total_bytes=2_000_000, client_tasks=1000, client_jobs=3
@@ -165,20 +162,3 @@ def test_other_messages_are_counted_together() -> None:
     assert ledger.admit(1, OTHERS, 100_000, 0)
     ledger.release(1, [OTHERS])
     assert not ledger.admit(1, OTHERS, 1_000_000 - JOB_OVERHEAD, 0)
-
-
-@pytest.mark.parametrize(
-    ("line", "name"),
-    [("0::/a/b", "a/memory.max"), ("5:cpu,memory:/a", "memory/a/memory.limit_in_bytes")],
-    ids=["v2, of the group around ours", "v1"],
-)
-def test_a_control_group_allows_less(tmp_path: Path, line: str, name: str) -> None:
-    (tmp_path / "self").mkdir()
-    (tmp_path / "self/cgroup").write_text(line + "\n")
-    physical = machine_memory(tmp_path, tmp_path / "cgroups")
-    limit = tmp_path / "cgroups" / name
-    limit.parent.mkdir(parents=True)
-    limit.write_text("max\n")
-    assert machine_memory(tmp_path, tmp_path / "cgroups") == physical
-    limit.write_text("1000000\n")
-    assert machine_memory(tmp_path, tmp_path / "cgroups") == 1_000_000

@@ -35,6 +35,7 @@ EXAMPLES = [
     errors.SessionLost("the master was restarted"),
     errors.MasterFull("database or disk is full"),
     errors.JobNameTaken("there is a detached job 'x' already"),
+    errors.DataLost(bytes(range(16)), "its host is gone"),
     errors.UnknownJob("there is no detached job 'x'"),
     errors.RemoteTraceback("Traceback ...\n"),
     errors.ContentError("item 3", "['log']", "TextIOWrapper", way_out="open it inside the task"),
