@@ -102,6 +102,8 @@ class Client(concurrent.futures.Executor):
         short of room: see docs/limits.md.
         Raises RuntimeError after `shutdown`.
         """
+        if "context" in kwargs and self.options.context is not None:
+            raise TypeError("context is what with_options(context=) makes: it cannot be given as an argument, too")
         connection = self._connection
         if connection.room.is_full:
             connection.wait_for_room()
@@ -288,9 +290,11 @@ class Client(concurrent.futures.Executor):
         priority=0: higher runs first. max_parallel=None: tasks of one call that may run at once. speculate=False: with
         True workers that have nothing else to do at a call's end run second copies of its slowest tasks, which must
         bear that; the first result counts. keep_results=False: with True results are Refs, as `put` returns them, and
-        large ones stay where they were computed. name=None: shown by `manyhands status`. checkpoint=None: a name, or
-        the path of a directory, where results are kept: calls whose function, with all it refers to, and arguments are
-        the same as earlier ones are not run again, unless `force_recompute`=False is True.
+        large ones stay where they were computed. context=None: a function without arguments, which each slot calls once
+        for each function that it runs: `fn(item)` is then `fn(item, context=value)` with what it returned, see
+        docs/data.md. name=None: shown by `manyhands status`. checkpoint=None: a name, or the path of a directory, where
+        results are kept: calls whose function, with all it refers to, and arguments are the same as earlier ones are
+        not run again, unless `force_recompute`=False is True.
         Raises TypeError for an unknown name or wrong type, ValueError for a value out of range, CheckpointError.
         """
         view = object.__new__(type(self))

@@ -52,17 +52,21 @@ class ContentKeys:
                     self._known.popitem(last=False)
         return hash
 
-    def calls(self, function: Callable[..., Any]) -> CallKeys:
-        """For calls of this function, as it is now. Raises ContentError."""
+    def calls(self, function: Callable[..., Any], context: Callable[[], Any] | None = None) -> CallKeys:
+        """For calls of this function, with what `context` makes, both as they are now. Raises ContentError."""
+        content = _FORMAT + self._of_callable(function)
+        if context is not None:
+            content += b"context" + self._of_callable(context)
+        return CallKeys(digest(content), self.of_definition)
+
+    def _of_callable(self, function: Callable[..., Any]) -> bytes:
         try:
             if isinstance(function, FunctionType | type):
-                content = b"@" + self.of_definition(function)
-            else:
-                content = b"#" + value_digest(function, self.of_definition)
+                return b"@" + self.of_definition(function)
+            return b"#" + value_digest(function, self.of_definition)
         except Exception as error:
             name = getattr(function, "__qualname__", type(function).__qualname__)
             raise _explained(f"function {name!r}", function, error) from error
-        return CallKeys(digest(_FORMAT + content), self.of_definition)
 
 
 class CallKeys:

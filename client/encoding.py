@@ -12,6 +12,8 @@ from weakref import WeakSet, WeakValueDictionary
 
 from manyhands.client.futures import Outcome
 from manyhands.client.gathering import Blob, Target
+from manyhands.client.jobs import JobDefinitions
+from manyhands.client.options import Options
 from manyhands.client.room import WAY_OUT
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire import data_format
@@ -171,11 +173,21 @@ class Encoding:
         blobs = self._blobs(encoded.definitions) if encoded.definitions else ()
         return encoded, _with_theirs(blobs, encoded.handles) if encoded.handles else blobs
 
-    def encode_retry_on(self, classes: tuple[type[BaseException], ...]) -> tuple[bytes, tuple[Blob, ...]]:
-        """(hash, definitions) of the classes; an empty hash for any exception. Raises EncodeError."""
-        if classes == (Exception,):
-            return b"", ()
-        return self._registry.define_with_blobs(classes)
+    def encode_options(self, options: Options) -> JobDefinitions:
+        """What a job with these options refers to. Raises EncodeError."""
+        retry_on = context = b""
+        blobs: dict[bytes, bytes] = {}
+        if options.retry_on != (Exception,):
+            retry_on, needed = self._registry.define_with_blobs(options.retry_on)
+            blobs.update(needed)
+        if options.context is not None:
+            context, needed = self._registry.define_with_blobs(options.context)
+            blobs.update(needed)
+        return JobDefinitions(retry_on, context, tuple(blobs.items()))
+
+    def context_hash(self, options: Options) -> bytes:
+        """Of the set-up, as it is now; empty if there is none. Raises EncodeError."""
+        return b"" if options.context is None else self._registry.define(options.context)
 
     # ------------------------------------------------------------ decoding
 

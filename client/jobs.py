@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from manyhands.client.gathering import Blob
 from manyhands.client.options import Options
@@ -113,8 +113,21 @@ class Job(ABC):
 KEEP_BYTES, SHARE_BYTES = 64 << 10, 1 << 20
 
 
+class JobDefinitions(NamedTuple):
+    """What a job's options refer to: hashes, empty where there is none, and all that is needed to load them."""
+
+    retry_on: bytes = b""
+    context: bytes = b""
+    blobs: tuple[Blob, ...] = ()
+
+    @property
+    def further(self) -> list[bytes]:
+        """Hashes of what those two refer to."""
+        return [hash for hash, _ in self.blobs if hash not in (self.retry_on, self.context)]
+
+
 def open_job(
-    number: int, options: Options, name: str, *, metered: bool, retry_on: bytes, detach: bool = False
+    number: int, options: Options, name: str, definitions: JobDefinitions, *, metered: bool, detach: bool = False
 ) -> pb.Body:
     """The message that begins a job."""
     return pb.Body(
@@ -128,7 +141,7 @@ def open_job(
                 delay=options.retry_delay,
                 backoff=options.retry_backoff,
                 delay_max=options.retry_delay_max,
-                retry_on=retry_on,
+                retry_on=definitions.retry_on,
                 on_timeout=any(issubclass(TaskTimeout, each) for each in options.retry_on),
                 on_memory=any(issubclass(TaskMemoryExceeded, each) for each in options.retry_on),
             ),
@@ -143,6 +156,8 @@ def open_job(
             keep_bytes=KEEP_BYTES if options.keep_results else 0,
             # What a checkpoint or the journal keeps are the bytes themselves.
             share_bytes=0 if detach or options.checkpoint is not None else SHARE_BYTES,
+            context=definitions.context,
+            definitions=definitions.further,
         )
     )
 

@@ -85,10 +85,10 @@ def begin_map(
     call = pb.CALL_STAR if star or len(iterables) != 1 else pb.CALL_ITEM
     target = encoding.target(function, call)
     checkpoint = session.checkpoint(options)
-    retry_on, blobs = encoding.encode_retry_on(options.retry_on)
+    definitions = encoding.encode_options(options)
     if job is None:
         job = OrderedMapJob(connection) if ordered else UnorderedMapJob(connection)
-    opening = open_job(job.number, options, _name_of(function), metered=not detach, retry_on=retry_on, detach=detach)
+    opening = open_job(job.number, options, _name_of(function), definitions, metered=not detach, detach=detach)
     feeder: Feeder
     keep_unsent = stand_in is not None
     if checkpoint is None:
@@ -99,9 +99,9 @@ def begin_map(
 
         feeder = RecallingFeeder(
             connection, encoding, job, function, call, Feed(inputs), buffersize, checkpoint,
-            force=options.force_recompute, keep_unsent=keep_unsent,
+            context=options.context, force=options.force_recompute, keep_unsent=keep_unsent,
         )  # fmt: skip
-    connection.post_job(job, opening, blobs)
+    connection.post_job(job, opening, definitions.blobs)
     reader = Reader(connection, encoding, job, feeder, stand_in, keeps=options.keep_results)
     if detach:
         return reader

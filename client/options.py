@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -46,6 +47,9 @@ class Options:
     speculate: bool = False
     #: Results are Refs; those that are large stay where they were computed.
     keep_results: bool = False
+    #: Called without arguments once in each slot, for each function: what it returns is what the function's calls there
+    #: get as `context`.
+    context: Callable[[], Any] | None = None
     #: Shown by `manyhands status`; None: the function's name.
     name: str | None = None
     #: The directory in which results are kept, so that a later call need not compute them again.
@@ -67,6 +71,8 @@ class Options:
             _check_whole("max_parallel", self.max_parallel, 1)
         _check_flag("speculate", self.speculate)
         _check_flag("keep_results", self.keep_results)
+        if self.context is not None:
+            _check_set_up("context", self.context)
         if self.name is not None and not isinstance(self.name, str):
             raise TypeError(f"name must be a string, not {self.name!r}")
         if self.name is not None and (fault := name_fault(self.name)) is not None:
@@ -129,6 +135,23 @@ def _check_factor(name: str, value: Any) -> None:
         raise TypeError(f"{name} must be a number, not {value!r}")
     if not (math.isfinite(value) and value >= 1):
         raise ValueError(f"{name} must be a finite factor of at least 1, not {value}")
+
+
+def _check_set_up(name: str, value: Any) -> None:
+    if not callable(value):
+        raise TypeError(f"{name} must be a function that makes what each call is given, not {value!r}")
+    try:
+        inspect.signature(value).bind()
+    except ValueError:
+        pass  # a builtin that does not tell
+    except TypeError as error:
+        raise TypeError(
+            f"{name} must be callable without arguments: {value!r} is {error}; see functools.partial"
+        ) from None
+    try:
+        hash(value)
+    except TypeError:
+        raise TypeError(f"{name} must be hashable, as functions are, not {value!r}") from None
 
 
 def _exception_classes(value: Any) -> tuple[type[BaseException], ...]:

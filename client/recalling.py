@@ -44,6 +44,7 @@ class RecallingFeeder(Feeder):
         buffersize: int | None,
         checkpoint: Checkpoint,
         *,
+        context: Callable[[], Any] | None,
         force: bool,
         keep_unsent: bool,
     ) -> None:
@@ -54,7 +55,7 @@ class RecallingFeeder(Feeder):
         self._is_star = call == pb.CALL_STAR
         self._checkpoint = checkpoint
         self._force = force
-        self._call_keys = content_keys().calls(function)
+        self._call_keys = content_keys().calls(function, context)
         self._keeper = job.keeper = Keeper(checkpoint)
         self._keeper.know(target.blobs)
         checkpoint.look_again()

@@ -26,7 +26,7 @@ class RecallingStream(SubmitStream):
         """See SubmitStream. Raises CheckpointError if results cannot be looked up or stored."""
         self._connection.check_open()
         try:
-            key = content_keys().calls(function).key(args, kwargs)
+            key = content_keys().calls(function, self._options.context).key(args, kwargs)
         except EncodeError as error:
             return Future.failed(error)
         if not self._options.force_recompute:

@@ -56,12 +56,13 @@ class SubmitStream:
         """key: under which the result is to be kept."""
         try:
             call = self._encoding.encode_call(function, args, kwargs, self._connection.share)
+            context = self._encoding.context_hash(self._options)
         except EncodeError as error:
             return Future.failed(error)
         while True:
             job = self._job
-            if job is None or job.is_over:
-                job = self._begin()
+            if job is None or job.is_over or job.context != context:
+                job = self._begin(context)
             if job.keeper is not None:
                 job.keeper.know(call.target.blobs)
                 job.keeper.know(call.blobs)
@@ -80,27 +81,40 @@ class SubmitStream:
     def _make_keeper(self) -> Keeper | None:
         return None
 
-    def _begin(self) -> SubmitJob:
+    def _begin(self, context: bytes) -> SubmitJob:
         with self._lock:
-            if self._job is None or self._job.is_over:
-                connection = self._connection
-                retry_on, blobs = self._encoding.encode_retry_on(self._options.retry_on)
-                job = SubmitJob(connection, self._encoding, self._make_keeper(), keeps=self._options.keep_results)
-                opening = open_job(job.number, self._options, "submit", metered=False, retry_on=retry_on)
-                connection.post_job(job, opening, blobs)
-                self._job = job
-            return self._job
+            latest = self._job
+            if latest is not None and not latest.is_over and latest.context == context:
+                return latest
+            connection = self._connection
+            definitions = self._encoding.encode_options(self._options)
+            keeper, keeps = self._make_keeper(), self._options.keep_results
+            job = SubmitJob(connection, self._encoding, keeper, definitions.context, keeps=keeps)
+            opening = open_job(job.number, self._options, "submit", definitions, metered=False)
+            connection.post_job(job, opening, definitions.blobs)
+            self._job = job
+            if latest is not None:
+                latest.end()
+            return job
 
 
 class SubmitJob(Job):
     """The job behind a stream, and the owner of its futures."""
 
     def __init__(
-        self, connection: Connection, encoding: Encoding, keeper: Keeper | None = None, *, keeps: bool = False
+        self,
+        connection: Connection,
+        encoding: Encoding,
+        keeper: Keeper | None = None,
+        context: bytes = b"",
+        *,
+        keeps: bool = False,
     ) -> None:
         """keeps: results are Refs."""
         super().__init__(connection.next_job_number())
         self._keeps = keeps
+        #: The hash of what sets up its tasks' context.
+        self.context = context
         #: If the results are to be kept.
         self.keeper = keeper
         self._connection = connection

@@ -33,6 +33,7 @@ class Dispatch:
     timeout: float
     progress_timeout: float
     memory_bytes: int
+    context: bytes
     job_name: str
     pieces: list[DispatchPiece]
 

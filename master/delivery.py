@@ -181,6 +181,7 @@ class Delivery:
             timeout=command.timeout,
             progress_timeout=command.progress_timeout,
             memory_bytes=command.memory_bytes,
+            context=command.context,
             job_name=command.job_name,
             keep_bytes=record.threshold(peer),
         )

@@ -36,6 +36,7 @@ class JobOptions:
     queue_timeout: float = 0.0
     progress_timeout: float = 0.0
     memory_bytes: int = 0
+    context: bytes = b""
     speculate: bool = False
 
 

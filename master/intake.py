@@ -350,8 +350,9 @@ def _needed(body: pb.Body) -> tuple[bytes, ...]:
         block = body.block
         own = (block.function,) if block.function else ()
         return (*own, *block.definitions)
-    if body.HasField("open_job") and body.open_job.retry.retry_on:
-        return (body.open_job.retry.retry_on,)
+    if body.HasField("open_job"):
+        opening = body.open_job
+        return tuple(hash for hash in (opening.retry.retry_on, opening.context, *opening.definitions) if hash)
     return ()
 
 

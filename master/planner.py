@@ -216,6 +216,7 @@ class Planner:
                 job.options.timeout,
                 job.options.progress_timeout,
                 job.options.memory_bytes,
+                job.options.context,
                 job.options.name,
                 job.dispatch_pieces(spans),
             )

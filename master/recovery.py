@@ -33,6 +33,7 @@ def job_options(message: pb.OpenJob) -> JobOptions:
         queue_timeout=message.queue_timeout,
         progress_timeout=message.progress_timeout,
         memory_bytes=message.memory_bytes,
+        context=message.context,
         speculate=message.speculate,
     )
 

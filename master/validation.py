@@ -84,6 +84,9 @@ def _open_job(message: pb.OpenJob) -> None:
         raise ProtocolError(f"retry.backoff is a finite factor, not {retry.backoff}")
     if retry.retry_on:
         _hashes("retry.retry_on", (retry.retry_on,))
+    if message.context:
+        _hashes("open_job.context", (message.context,))
+    _hashes("open_job.definitions", message.definitions)
 
 
 def _block(message: pb.Block) -> None:

@@ -266,7 +266,7 @@ class Want(_message.Message):
     def __init__(self, hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class OpenJob(_message.Message):
-    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout", "total_timeout", "queue_timeout", "progress_timeout", "memory_bytes", "speculate", "detach", "owner", "keep_bytes", "share_bytes", "reduction", "context")
+    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout", "total_timeout", "queue_timeout", "progress_timeout", "memory_bytes", "speculate", "detach", "owner", "keep_bytes", "share_bytes", "reduction", "context", "definitions")
     JOB_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
@@ -285,6 +285,7 @@ class OpenJob(_message.Message):
     SHARE_BYTES_FIELD_NUMBER: _ClassVar[int]
     REDUCTION_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    DEFINITIONS_FIELD_NUMBER: _ClassVar[int]
     job: int
     name: str
     priority: int
@@ -303,7 +304,8 @@ class OpenJob(_message.Message):
     share_bytes: int
     reduction: Reduction
     context: bytes
-    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ..., total_timeout: _Optional[float] = ..., queue_timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., speculate: bool = ..., detach: bool = ..., owner: _Optional[str] = ..., keep_bytes: _Optional[int] = ..., share_bytes: _Optional[int] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., context: _Optional[bytes] = ...) -> None: ...
+    definitions: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ..., total_timeout: _Optional[float] = ..., queue_timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., speculate: bool = ..., detach: bool = ..., owner: _Optional[str] = ..., keep_bytes: _Optional[int] = ..., share_bytes: _Optional[int] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., context: _Optional[bytes] = ..., definitions: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Reduction(_message.Message):
     __slots__ = ("kind", "functions", "commutative", "partitions")

@@ -295,6 +295,7 @@ def _chunk_frame(feed: Feed) -> list[frames.Buffer]:
             call=piece.call,
             function=piece.function,
             retry_on=piece.retry_on,
+            context=piece.context,
             definitions=piece.definitions,
             base=base,
             ends=ends,

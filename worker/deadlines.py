@@ -42,7 +42,7 @@ class Deadlines:
         left = [fed.piece.limits.patience for fed in slot.fed if fed.piece.limits.patience]
         sight = self._look(slot.number)
         running = slot.at(sight.started) if sight.busy else None
-        if running is not None:
+        if running is not None and not sight.is_setting_up:
             for verdict, due in _dues(running.piece.limits, sight):
                 if due > now:
                     left.append(due - now)

@@ -41,11 +41,11 @@ class Intake:
             lease = Lease(message.lease, message.job, message.job_name)
         self._arrivals += 1
         rank = (-message.priority, message.tag, self._arrivals)
-        retry_on, limits = message.retry_on, self._limits(message)
+        retry_on, context, limits = message.retry_on, message.context, self._limits(message)
         unknown: list[bytes] = []
         for part in message.pieces:
             pace = self._durations.of(part.function or message.job)
-            piece = Piece(lease, rank, retry_on, limits, pace, part)
+            piece = Piece(lease, rank, retry_on, context, limits, pace, part)
             if fault := _fault(piece):
                 out += [Send(body) for body in _rejections(piece, fault)]
                 continue

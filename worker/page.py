@@ -24,6 +24,7 @@ SINCE = 1  #: when, as a double: time.monotonic(), which is one clock for all pr
 BUSY = 2  #: 1 while it may be running a task, 0 while it waits for its pipe
 PROGRESSED = 3  #: when a task last said that it makes progress, as SINCE; before SINCE if it was an earlier task
 NOTE = 4  #: how many bytes it said about that; they lie at NOTE_OFFSET
+SETTING_UP = 5  #: 1 while it makes the context of the task that it began; SINCE is set anew before it is 0 again
 # The agent's words, in a cache line of their own.
 LIMIT = 16  #: the slot starts only positions below
 INTERRUPT = 17  #: the position of the task that is to stop; see `slot_interrupts`

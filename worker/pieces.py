@@ -83,6 +83,7 @@ class Piece:
         "base",
         "call",
         "careful",
+        "context",
         "count",
         "definitions",
         "ends",
@@ -104,6 +105,7 @@ class Piece:
         lease: Lease,
         rank: tuple[int, float, int],
         retry_on: bytes,
+        context: bytes,
         limits: Limits,
         pace: Pace,
         message: pb.Piece,
@@ -112,6 +114,7 @@ class Piece:
         #: (-priority, tag, arrival): lower runs first.
         self.rank = rank
         self.retry_on = retry_on
+        self.context = context
         #: Of each task.
         self.limits = limits
         self.pace = pace
@@ -130,7 +133,7 @@ class Piece:
         self.count = len(self.ends) // 4
         self.open = self.count
         #: Every definition a slot must have to run these tasks and judge their exceptions.
-        self.needs = tuple(h for h in (self.function, retry_on, *self.definitions) if h)
+        self.needs = tuple(h for h in (self.function, retry_on, context, *self.definitions) if h)
 
     def slice(self, lo: int, hi: int) -> tuple[int, bytes, bytes]:
         """(base, ends, payload) of tasks [lo, hi).

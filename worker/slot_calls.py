@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from types import CoroutineType
 from typing import Any, cast
 
@@ -51,3 +52,10 @@ def caller(call: int, function: Any) -> Callable[[Any], Any]:
     if call == FULL:
         return lambda item: function(*item[0], **item[1])
     return lambda item: item[0](*item[1], **item[2])
+
+
+def caller_with(context: Any, call: int, function: Any) -> Callable[[Any], Any]:
+    """Likewise, so that the task's function is given `context=context`, too."""
+    if call == APPLY:
+        return lambda item: item[0](*item[1], **item[2], context=context)
+    return caller(call, partial(function, context=context))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import Struct
 from struct import error as struct_error
 
@@ -35,12 +35,14 @@ NO_HASH = b""
 
 _HEAD = Struct("<QB")
 _POSITION = Struct("<Q")
-#: position, count, job, first index, attempt, call, flags, function, retry_on, further definitions, base, name's length
-_CHUNK = Struct("<QIQQIBB16s16sIIH")
+#: position, count, job, first index, attempt, call, flags, function, retry_on, context, further definitions, base,
+#: name's length
+_CHUNK = Struct("<QIQQIBB16s16s16sIIH")
 #: Longer names of jobs are cut.
 NAME_BYTES = 1000
 _HAS_FUNCTION = 1
 _HAS_RETRY_ON = 2
+_HAS_CONTEXT = 4
 #: position, count, base, seconds
 _DONE = Struct("<QIId")
 #: position, retryable, seconds
@@ -79,10 +81,24 @@ class Chunk:
     call: int
     function: bytes
     retry_on: bytes
+    context: bytes
     definitions: tuple[bytes, ...]
     base: int
     ends: bytes
     payload: Buffer
+
+    def after_first(self) -> Chunk:
+        """All its tasks but the first."""
+        base = int.from_bytes(self.ends[:4], "little")
+        return replace(
+            self,
+            position=self.position + 1,
+            count=self.count - 1,
+            first=self.first + 1,
+            base=base,
+            ends=self.ends[4:],
+            payload=self.payload[base - self.base :],
+        )
 
 
 def pack_offsets(offsets: Iterable[int]) -> bytes:
@@ -152,7 +168,11 @@ def write_chunk(
     chunk: Chunk,
 ) -> list[Buffer]:
     """The frame in parts, so that large payloads are not copied."""
-    flags = (_HAS_FUNCTION if chunk.function else 0) | (_HAS_RETRY_ON if chunk.retry_on else 0)
+    flags = (
+        (_HAS_FUNCTION if chunk.function else 0)
+        | (_HAS_RETRY_ON if chunk.retry_on else 0)
+        | (_HAS_CONTEXT if chunk.context else 0)
+    )
     definitions = b"".join(chunk.definitions)
     name = chunk.name.encode(errors="replace")[:NAME_BYTES]
     ends = chunk.ends
@@ -167,6 +187,7 @@ def write_chunk(
         flags,
         chunk.function,
         chunk.retry_on,
+        chunk.context,
         len(chunk.definitions),
         chunk.base,
         len(name),
@@ -176,9 +197,8 @@ def write_chunk(
 
 def read_chunk(body: memoryview) -> Chunk:
     """The inverse of `write_chunk`."""
-    position, count, job, first, attempt, call, flags, function, retry_on, further, base, length = _CHUNK.unpack_from(
-        body
-    )
+    position, count, job, first, attempt, call, flags, *rest = _CHUNK.unpack_from(body)
+    function, retry_on, context, further, base, length = rest
     after_name = _CHUNK.size + length
     start = after_name + HASH_BYTES * further
     stop = start + 4 * count
@@ -196,6 +216,7 @@ def read_chunk(body: memoryview) -> Chunk:
         call,
         function if flags & _HAS_FUNCTION else NO_HASH,
         retry_on if flags & _HAS_RETRY_ON else NO_HASH,
+        context if flags & _HAS_CONTEXT else NO_HASH,
         tuple(hashes[k : k + HASH_BYTES] for k in range(0, len(hashes), HASH_BYTES)),
         base,
         bytes(body[start:stop]),

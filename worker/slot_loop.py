@@ -6,18 +6,20 @@ import contextlib
 import pickle
 import sys
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 
 from manyhands.wire.definitions import UnknownDefinition
 from manyhands.worker import slot_context
 from manyhands.worker import slot_frames as frames
-from manyhands.worker.page import BUSY, LIMIT, SINCE, STARTED, Page
-from manyhands.worker.slot_calls import COROUTINE, AsyncRunner, caller
+from manyhands.worker.page import BUSY, LIMIT, SETTING_UP, SINCE, STARTED, Page
+from manyhands.worker.slot_calls import COROUTINE, AsyncRunner, caller, caller_with
 from manyhands.worker.slot_codec import ATOMS, TEXT_MAX, SlotCodec
 from manyhands.worker.slot_frames import unpack_offsets
 from manyhands.worker.slot_interrupts import Interrupts
 from manyhands.worker.slot_pipes import AgentGone, Inbox, Outbox
+from manyhands.worker.slot_setups import SetUps
 
 #: Before it starts a task the slot sends what is finished, if the last time was so many seconds ago.
 #: Behind a slow task waits only what was finished within that time before it; without it, a send a task.
@@ -37,6 +39,7 @@ class SlotLoop:
         self._inbox = Inbox(inbox_fd, codec.definitions.add_blob, self._before_wait)
         self.interrupts = Interrupts(page.words)
         self._run_coroutine = AsyncRunner(self.interrupts).run
+        self._set_ups = SetUps()
         #: (position, state): what an earlier attempt saved, or this one.
         self._saved = 0, b""
         self._is_disowned = False
@@ -104,7 +107,47 @@ class SlotLoop:
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is these tasks' fault and theirs only
             self._fail_chunk(chunk, error)
             return
-        self._run_tasks(chunk, caller(chunk.call, function))
+        if not chunk.context:
+            self._run_tasks(chunk, caller(chunk.call, function))
+        elif (left := self._set_up(chunk)) is not None:
+            context = self._set_ups[chunk.context, chunk.function]
+            self._run_tasks(left, caller_with(context, chunk.call, function))
+
+    def _set_up(self, chunk: frames.Chunk) -> frames.Chunk | None:
+        """What is left of the chunk once its context is there; None: nothing.
+
+        A task that needs a context first makes it: it fails with what that raises, and is charged with what that does
+        to the process. The next one tries again.
+        """
+        words, key = self._words, (chunk.context, chunk.function)
+        set_up = partial(self._make_context, chunk.context)
+        while key not in self._set_ups:
+            position = chunk.position
+            self._outbox.send()  # what is finished does not wait for this
+            words[STARTED] = position
+            if position >= words[LIMIT] and position >= self._inbox.cut_ahead():
+                return None
+            words[BUSY] = words[SETTING_UP] = 1
+            begun = monotonic()
+            try:
+                self.interrupts.position = position
+                self._set_ups.make(key, set_up)
+                self.interrupts.position = 0
+            except BaseException as error:  # noqa: BLE001 - as a task's
+                self.interrupts.position = 0
+                with contextlib.suppress(Exception):  # a class may forbid it
+                    error.add_note("(raised by the set-up that with_options(context=) names, before the task itself)")
+                self._fail(chunk, position, error, monotonic() - begun)
+                chunk = chunk.after_first()
+            self._times[SINCE] = monotonic()  # the task begins only now
+            words[SETTING_UP] = 0
+            if not chunk.count:
+                return None
+        return chunk
+
+    def _make_context(self, hash: bytes) -> Any:
+        made = self._with_definitions(lambda: self._definitions.load(hash))()
+        return self._run_coroutine(made) if type(made) is COROUTINE else made
 
     def _run_tasks(self, chunk: frames.Chunk, function: Callable[[Any], Any]) -> None:  # noqa: PLR0915 - calls cost
         """The hot loop: publish, read the limit, decode, call, encode; each task fails for itself.

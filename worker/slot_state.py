@@ -22,6 +22,8 @@ class Sight(NamedTuple):
     #: When a task last said that it makes progress (before `since`: an earlier one), and what it said of it.
     progressed: float = 0.0
     note: str = ""
+    #: It makes the task's context; no timeout of the task's counts that, and `since` will be set anew.
+    is_setting_up: bool = False
 
 
 #: Reads the page of a slot; of a dead one as it was at the end, until it is spawned again.

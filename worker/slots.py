@@ -109,9 +109,17 @@ class SlotShell:
             return self._last_sight
         shared = self._process.page
         words, times = shared.words, shared.times
+        is_setting_up = bool(words[page.SETTING_UP])  # read before SINCE, or that might be of before the set-up
         length = min(words[page.NOTE], page.NOTE_BYTES)
         note = bytes(shared.note[:length]).decode(errors="replace") if length else ""
-        return Sight(words[page.STARTED], bool(words[page.BUSY]), times[page.SINCE], times[page.PROGRESSED], note)
+        return Sight(
+            words[page.STARTED],
+            bool(words[page.BUSY]),
+            times[page.SINCE],
+            times[page.PROGRESSED],
+            note,
+            is_setting_up,
+        )
 
     def set_limit(self, limit: int) -> None:
         """Publish the limit in the page."""

@@ -95,6 +95,9 @@ class PlausibleClient:
             opening.total_timeout, opening.queue_timeout = 2.0, 1.0
             opening.timeout = opening.progress_timeout = 0.5
             opening.max_parallel, opening.memory_bytes = 2, 256 << 20
+        if self._blobs and rng.random() < 0.2:
+            opening.context = hash_of(rng.choice(self._blobs))
+            opening.definitions.extend(hash_of(blob) for blob in self._blobs[:2])
         return pb.Body(open_job=opening)
 
     def _define(self) -> pb.Body:

@@ -80,12 +80,18 @@ DETACHING = """
     import time
     from manyhands import Client
 
-    def square(x):
+    class Model:
+        power = 2
+
+    def load_model():
+        return Model()
+
+    def square(x, context):
         time.sleep(0.05)
-        return x * x
+        return x ** context.power
 
     client = Client(slots=2, data_dir="journal")
-    client.map(square, range(20), detach=True, name="night-run")
+    client.with_options(context=load_model).map(square, range(20), detach=True, name="night-run")
     waiting = client.map(time.sleep, [0.2] * 1000)
     print("begun", flush=True)
     time.sleep(60)

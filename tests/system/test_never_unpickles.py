@@ -219,7 +219,12 @@ class Attack:
 def test_every_bytes_field_is_known() -> None:
     names = {str(place) for place in PLACES}
     known = {"hello.session", "fragment.data", "bodies.define.blob", "bodies.block.payload", "bodies.results.payload"}
-    nested = {"bodies.open_job.retry.retry_on", "bodies.dispatch.pieces.state", "bodies.want.hashes"}
+    nested = {
+        "bodies.open_job.retry.retry_on",
+        "bodies.open_job.context",
+        "bodies.dispatch.pieces.state",
+        "bodies.want.hashes",
+    }
     assert known | nested <= names
 
 

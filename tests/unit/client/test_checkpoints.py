@@ -155,6 +155,32 @@ def test_force_recompute(kept: Client, counts: Counter[Any]) -> None:
     assert counts == {0: 3, 1: 3, 2: 5, 3: 3}
 
 
+SCALE = 2
+
+
+def load_model() -> int:
+    return SCALE
+
+
+def test_what_makes_the_context_counts(kept: Client, counts: Counter[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    view = kept.with_options(context=load_model)
+
+    def run() -> list[Any]:
+        assert list(view.map(square, [2, 3])) == [4, 9]
+        view.session.flush()
+        assert view.submit(square, 2).result() == 4
+        view.session.flush()
+        return again(counts)
+
+    list(kept.map(square, [2]))
+    kept.session.flush()
+    counts.clear()
+    assert run() == [2, 3], "it is another call than without"
+    assert run() == []
+    monkeypatch.setitem(globals(), "SCALE", 3)
+    assert run() == [2, 3]
+
+
 def test_a_deleted_checkpoint_is_begun_anew(client: Client, tmp_path: Path, counts: Counter[Any]) -> None:
     for _ in range(2):
         view = client.with_options(checkpoint=tmp_path / "kept")

@@ -1,10 +1,16 @@
 """Options: bad ones are refused at once, in words."""
 
+import time
+from functools import partial
 from typing import Any
 
 import pytest
 
 from manyhands.client.options import Options
+
+
+class Unhashable(list[int]):
+    def __call__(self) -> None: ...
 
 
 @pytest.mark.parametrize(
@@ -32,6 +38,10 @@ from manyhands.client.options import Options
         ({"priority": 1 << 40}, ValueError, "priority must lie between"),
         ({"max_parallel": 0}, ValueError, "max_parallel must lie between 1 and"),
         ({"speculate": 1}, TypeError, "speculate must be True or False, not 1"),
+        ({"context": 3}, TypeError, "context must be a function that makes what each call is given, not 3"),
+        ({"context": abs}, TypeError, "context must be callable without arguments"),
+        ({"context": lambda path: path}, TypeError, "missing a required argument: 'path'; see functools.partial"),
+        ({"context": Unhashable()}, TypeError, "context must be hashable"),
         ({"name": 3}, TypeError, "name must be a string, not 3"),
         ({"retrys": 3}, TypeError, "no option retrys: did you mean retries?"),
         ({"wishes": 3}, TypeError, "there are retries, retry_delay,"),
@@ -40,6 +50,11 @@ from manyhands.client.options import Options
 def test_bad_options_are_explained(options: dict[str, Any], kind: type[Exception], words: str) -> None:
     with pytest.raises(kind, match=words.replace("?", r"\?")):
         Options().changed(options)
+
+
+@pytest.mark.parametrize("context", [dict, lambda path="/": path, partial(open, "/dev/null"), time.monotonic, None])
+def test_what_can_make_a_context(context: Any) -> None:
+    assert Options().changed({"context": context}).context is context
 
 
 def test_sizes_are_read_once() -> None:

@@ -155,6 +155,51 @@ def test_no_retry_on_means_any(client: Client, master: FakeMaster) -> None:
     assert [job.opening.retry.retry_on for job in master.jobs.values()] == [b""]
 
 
+class Model:
+    """By value, with a definition of its own."""
+
+
+SIZE = 1
+
+
+def load_model() -> object:
+    return Model, SIZE
+
+
+def test_the_context_reaches_the_master_with_all_it_refers_to(client: Client, master: FakeMaster) -> None:
+    view = client.with_options(context=load_model, retries=1, retry_on=OSError)
+    assert view.submit(abs, -1).result(5) == 1
+    assert list(view.map(abs, [-1])) == [1]
+    for opening in [job.opening for job in master.jobs.values()]:
+        made = master.loaded.load(opening.context)()
+        assert (made[0].__name__, made[1]) == ("Model", 1)
+        hashes = {opening.context, opening.retry.retry_on, *opening.definitions}
+        assert opening.context not in opening.definitions
+        assert hashes <= set(master.definitions)
+    with pytest.raises(TypeError, match="cannot be given as an argument, too"):
+        view.submit(abs, -1, context=3)
+    assert client.submit(dict, context=3).result(5) == {"context": 3}
+
+
+def test_a_changed_context_is_another_job(client: Client, master: FakeMaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = client.with_options(context=load_model)
+    assert [view.submit(abs, -1).result(5) for _ in range(3)] == [1, 1, 1]
+    monkeypatch.setitem(globals(), "SIZE", 2)
+    assert [view.submit(abs, -1).result(5) for _ in range(3)] == [1, 1, 1]
+    first, second = master.jobs.values()
+    assert [master.loaded.load(job.opening.context)()[1] for job in (first, second)] == [1, 2]
+    wait_until(lambda: first.sealed_at == 3, what="the first is at its end")
+
+
+def test_a_context_that_cannot_be_pickled_fails_the_call(client: Client) -> None:
+    lock = threading.Lock()
+    view = client.with_options(context=lambda: lock)
+    with pytest.raises(EncodeError, match="lock"):
+        view.submit(abs, 1).result()
+    with pytest.raises(EncodeError, match="lock"):
+        view.map(abs, [1])
+
+
 def test_crashes_and_rejections(client: Client, master: FakeMaster) -> None:
     master.running.clear()
     crashed, rejected = client.submit(abs, 1), client.submit(abs, 2)

@@ -168,6 +168,7 @@ class Model:
         assert command.timeout == job.options.timeout
         assert command.progress_timeout == job.options.progress_timeout
         assert command.memory_bytes == job.options.memory_bytes
+        assert command.context == job.options.context
         assert command.priority == job.options.priority
         lease = ModelLease(command.lease, command.worker, command.job, set(), at=now)
         functions = set()

@@ -99,6 +99,17 @@ def test_a_cancelled_job_does_not_come_back_with_its_definition(say: Callable[..
         assert not engine.records
 
 
+def test_a_job_waits_for_all_that_its_options_refer_to(say: Callable[..., Engine]) -> None:
+    options = [pb.OpenJob(job=JOB, context=HASH), pb.OpenJob(job=JOB, definitions=[HASH])]
+    for opening in [pb.Body(open_job=each) for each in options]:
+        engine = say(opening, BLOCK)
+        assert kinds(engine) == ["cluster", "want"]
+        assert not list(engine.scheduler.jobs)
+        engine = say(opening, BLOCK, DEFINE)
+        assert [job.count for job in engine.scheduler.jobs] == [3]
+        assert [each.hash for record in engine.records.values() for each in record.held] == [HASH]
+
+
 def test_what_waits_behind_the_end_of_its_job_is_dropped(say: Callable[..., Engine]) -> None:
     late = pb.Body(open_job=pb.OpenJob(job=JOB, retry=pb.Retry(retry_on=HASH)))
     seal = pb.Body(seal_job=pb.SealJob(job=JOB))

@@ -20,6 +20,7 @@ options = st.builds(
     metered=st.booleans(),
     speculate=st.booleans(),
     memory_bytes=st.sampled_from([0, 1 << 30]),
+    context=st.sampled_from([b"", hashed("context")]),
     total_timeout=st.sampled_from([0.0, 0.0, 0.0, 2.0, 40.0]),
     queue_timeout=st.sampled_from([0.0, 0.0, 0.0, 0.05, 3.0]),
     retry=st.builds(

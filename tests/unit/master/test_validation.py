@@ -31,6 +31,8 @@ SOUND: dict[str, Any] = {
         retry=pb.Retry(retries=(1 << 32) - 1, delay=0.0, backoff=1e300, delay_max=SECONDS_MAX, retry_on=HASH),
         total_timeout=SECONDS_MAX,
         memory_bytes=(1 << 64) - 1,
+        context=HASH,
+        definitions=[hashed("g"), HASH],
     ),
     "block": pb.Block(
         job=1, first=7, ends=ENDS, payload=PAYLOAD, function=HASH, call=pb.CALL_STAR, definitions=[hashed("g"), HASH]
@@ -87,6 +89,8 @@ WRONG: list[tuple[str, str, list[Any]]] = [
     ("open_job", "retry.delay_max", DURATIONS),
     ("open_job", "retry.backoff", [math.nan, math.inf, -1.0]),
     ("open_job", "retry.retry_on", HASHES[1:]),
+    ("open_job", "context", HASHES[1:]),
+    ("open_job", "definitions", [[each] for each in HASHES]),
     ("block", "first", [*BEYOND, COUNT_MAX - 2, (1 << 64) - 3]),
     ("block", "base", [1, (1 << 32) - 1]),
     ("block", "ends", ENDINGS),

@@ -56,6 +56,16 @@ def test_who_runs_too_long_is_interrupted_then_killed() -> None:
     assert stage.check(100.0) == [], "once"
 
 
+def test_a_set_up_takes_as_long_as_it_takes() -> None:
+    stage = Stage()
+    stage.sights.see(0, started=2, since=11.0, is_setting_up=True)
+    assert stage.check(13.0) == stage.check(15.0) == []
+    stage.sights.see(0, started=2, since=16.0)
+    assert stage.check(17.0) == []
+    assert stage.timers.first == 18.0
+    assert stage.check(18.0) == [Interrupt(0, 2)]
+
+
 def test_who_ends_when_interrupted_is_not_killed() -> None:
     stage = Stage()
     stage.sights.see(0, started=2, since=11.0)

@@ -69,6 +69,16 @@ def test_tasks_wait_for_all_their_definitions_and_each_is_asked_for_once() -> No
     assert stage.dispatch(dispatch(3, [piece_message(1)])) == []  # it is here
 
 
+def test_the_context_is_a_definition_that_tasks_wait_for() -> None:
+    stage = Stage()
+    out = stage.dispatch(dispatch(1, [piece_message(5)], context=A))
+    assert sorted(asked(out)) == sorted([FUNCTION, A])
+    stage.define(FUNCTION)
+    assert stage.held.count == 0
+    stage.define(A)
+    assert stage.held.count == 5
+
+
 def test_tasks_without_a_definition_start_at_once() -> None:
     stage = Stage()
     message = piece_message(2)

@@ -8,7 +8,7 @@ import pytest
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.worker import slot_calls
-from manyhands.worker.slot_calls import COROUTINE, AsyncRunner, caller
+from manyhands.worker.slot_calls import COROUTINE, AsyncRunner, caller, caller_with
 from manyhands.worker.slot_interrupts import Interrupts
 
 
@@ -17,7 +17,7 @@ def test_numbers_are_the_protocols() -> None:
     assert ours == (pb.CALL_ITEM, pb.CALL_STAR, pb.CALL_FULL, pb.CALL_APPLY)
 
 
-def show(*args: object, **kwargs: object) -> object:
+def show(*args: object, **kwargs: object) -> tuple[tuple[object, ...], dict[str, object]]:
     return args, kwargs
 
 
@@ -30,9 +30,11 @@ def show(*args: object, **kwargs: object) -> object:
         (pb.CALL_APPLY, (show, (1,), {"two": 2}), ((1,), {"two": 2})),
     ],
 )
-def test_calls(call: int, item: object, expected: object) -> None:
+def test_calls(call: int, item: object, expected: tuple[tuple[object, ...], dict[str, object]]) -> None:
     function = None if call == pb.CALL_APPLY else show
     assert caller(call, function)(item) == expected
+    args, kwargs = caller_with("a model", call, function)(item)
+    assert (args, kwargs) == (expected[0], {**expected[1], "context": "a model"})
 
 
 async def answer(value: int) -> int:

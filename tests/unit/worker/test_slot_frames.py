@@ -24,6 +24,7 @@ CHUNK = Chunk(
     call=2,
     function=hashed("f"),
     retry_on=hashed("r"),
+    context=hashed("c"),
     definitions=(hashed("a"), hashed("b")),
     base=5,
     ends=frames.pack_offsets([8, 9]),
@@ -45,14 +46,35 @@ REPORTS = [
 
 @pytest.mark.parametrize("function", [b"", hashed("f")])
 @pytest.mark.parametrize("retry_on", [b"", hashed("r")])
+@pytest.mark.parametrize("context", [b"", hashed("c")])
 @pytest.mark.parametrize("payload", [b"", b"four", b"m" * (1 << 20)])
 @pytest.mark.parametrize("definitions", [(), (hashed("a"), hashed("b"))])
-def test_chunks(function: bytes, retry_on: bytes, payload: bytes, definitions: tuple[bytes, ...]) -> None:
-    chunk = replace(CHUNK, function=function, retry_on=retry_on, payload=payload, definitions=definitions)
+def test_chunks(
+    function: bytes, retry_on: bytes, context: bytes, payload: bytes, definitions: tuple[bytes, ...]
+) -> None:
+    chunk = replace(
+        CHUNK, function=function, retry_on=retry_on, context=context, payload=payload, definitions=definitions
+    )
     ((kind, body),) = FrameCutter().feed(b"".join(frames.write_chunk(chunk)))
     assert kind == frames.CHUNK
     assert frames.read_chunk(body) == chunk
     assert list(frames.unpack_offsets(chunk.ends)) == [8, 9]
+
+
+def test_a_chunk_after_its_first_task() -> None:
+    rest = replace(CHUNK, count=3, ends=frames.pack_offsets([6, 6, 9]), payload=b"four").after_first()
+    assert rest == replace(
+        CHUNK,
+        position=CHUNK.position + 1,
+        first=CHUNK.first + 1,
+        base=6,
+        ends=frames.pack_offsets([6, 9]),
+        payload=b"our",
+    )
+    last = rest.after_first()
+    assert (last.count, last.base, last.payload) == (1, 6, b"our")
+    none = last.after_first()
+    assert (none.count, none.ends, none.payload, none.position) == (0, b"", b"", CHUNK.position + 3)
 
 
 def test_what_else_the_agent_writes() -> None:

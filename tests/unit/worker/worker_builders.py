@@ -34,13 +34,20 @@ def make_piece(
     pace.each = each
     pace.measured = 1000 if each else 0
     limits = Limits(timeout, progress_timeout, memory_bytes)
-    return Piece(lease or Lease(1, 1), (0, 0.0, 1), b"", limits, pace, piece_message(count, first, **more))
+    return Piece(lease or Lease(1, 1), (0, 0.0, 1), b"", b"", limits, pace, piece_message(count, first, **more))
 
 
 def dispatch(
-    lease: int, pieces: Iterable[pb.Piece], retry_on: bytes = b"", priority: int = 0, tag: float = 0.0
+    lease: int,
+    pieces: Iterable[pb.Piece],
+    retry_on: bytes = b"",
+    priority: int = 0,
+    tag: float = 0.0,
+    context: bytes = b"",
 ) -> pb.Dispatch:
-    return pb.Dispatch(lease=lease, job=lease, pieces=pieces, retry_on=retry_on, priority=priority, tag=tag)
+    return pb.Dispatch(
+        lease=lease, job=lease, pieces=pieces, retry_on=retry_on, priority=priority, tag=tag, context=context
+    )
 
 
 def ready_roster(slots: int) -> Roster:
@@ -65,6 +72,14 @@ class Sights:
         return self.sights[slot]
 
     def see(
-        self, slot: int, started: int, *, busy: bool = True, since: float = 0.0, progressed: float = 0.0, note: str = ""
+        self,
+        slot: int,
+        started: int,
+        *,
+        busy: bool = True,
+        since: float = 0.0,
+        progressed: float = 0.0,
+        note: str = "",
+        is_setting_up: bool = False,
     ) -> None:
-        self.sights[slot] = Sight(started, busy, since, progressed, note)
+        self.sights[slot] = Sight(started, busy, since, progressed, note, is_setting_up)
