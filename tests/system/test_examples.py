@@ -181,3 +181,18 @@ def test_resume_goes_on_where_it_was(tmp_path: Path) -> None:
     assert first == "5133 primes below 50000; 0 parts were known already\n"
     assert second == "5133 primes below 50000; 10 parts were known already\n"
     assert further == "6057 primes below 60000; 10 parts were known already\n"
+
+
+def test_score_loads_the_model_it_is_given(tmp_path: Path) -> None:
+    np.savez(tmp_path / "model.npz", hidden=np.zeros((64, 2)), output=np.ones(2))
+    done = run_example("score", "model.npz", "--batches", "3", cwd=tmp_path)
+    assert done.stdout == "3 batches scored; mean 0.5000, best 0.5000 (batch 0)\n", done.stderr
+    own = run_example("score", cwd=tmp_path)
+    assert re.fullmatch(r"200 batches scored; mean 0\.\d{4}, best 0\.\d{4} \(batch \d+\)\n", own.stdout), own.stderr
+
+
+def test_score_without_its_model(tmp_path: Path) -> None:
+    done = run_example("score", "nowhere.npz", "--batches", "3", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "No such file or directory" in done.stderr
+    assert "(raised by the set-up that with_options(context=) names, before the task itself)" in done.stderr
