@@ -18,6 +18,7 @@ from manyhands.client.client import Client
 from manyhands.client.mapping import begin_map, check_map
 from manyhands.client.partial_results import Failed, PartialResults, as_result
 from manyhands.client.progress import Progress
+from manyhands.client.refs import Ref
 from manyhands.client.starting import connect
 from manyhands.wire.joining import make_keys
 
@@ -205,6 +206,22 @@ class AsyncClient:
         job = AsyncDetachedJob(self._started.session, self._bridge, name)
         await job.progress()
         return job
+
+    async def put(self, obj: T) -> Ref[T]:
+        """See `Client.put`; in a thread, as `obj` may be large: it must not change before this has returned."""
+        return await asyncio.to_thread(self._started.put, obj)
+
+    async def get(self, ref: Ref[T], timeout: float | None = None) -> T:
+        """See `Client.get`."""
+        return await asyncio.to_thread(self._started.get, ref, timeout)
+
+    async def scatter(self, objects: Iterable[T]) -> list[Ref[T]]:
+        """`put` each of them."""
+        return await asyncio.to_thread(self._started.scatter, objects)
+
+    async def gather(self, refs: Iterable[Ref[T]], timeout: float | None = None) -> list[T]:
+        """`get` all of them, at the same time, in their order."""
+        return await asyncio.to_thread(self._started.gather, refs, timeout)
 
     async def fault_tolerant_map(
         self, fn: Callable[..., T], /, *iterables: Iterable[Any], retries: int = 3, progress: bool = False

@@ -61,6 +61,21 @@ def test_submit(master: FakeMaster) -> None:
     run(master, body)
 
 
+def test_data(master: FakeMaster) -> None:
+    async def body(client: AsyncClient) -> None:
+        ref = await client.put({"a": 1})
+        assert await client.get(ref) == {"a": 1}
+        refs = await client.scatter(n * n for n in range(5))
+        assert await client.gather(iter(refs), timeout=5) == [0, 1, 4, 9, 16]
+        with pytest.raises(TypeError, match="a Ref, as put"):
+            await client.get(3)  # type: ignore[arg-type]
+        with pytest.raises(EncodeError):
+            await client.put(threading.Lock())
+
+    run(master, body)
+    assert sum(message.HasField("put_data") for message in master.received) == 6
+
+
 def test_cancel(master: FakeMaster) -> None:
     async def body(client: AsyncClient) -> None:
         master.running.clear()
