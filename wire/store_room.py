@@ -31,6 +31,8 @@ _FREE = "free"
 _SPILLING = "spilling"
 _SHARE_OF_MEMORY = 0.3
 _SHARE_OF_FILE_SYSTEM = 0.8
+#: What `stat` counts in.
+_BLOCK_BYTES = 512
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -179,7 +181,7 @@ class StoreRoom:
     def _allocate(self, made: Unfinished, size: int) -> bool:
         """Now rather than when it is written; False, and it is gone, if the file system is full."""
         try:
-            if size:
+            if os.fstat(made.descriptor).st_blocks * _BLOCK_BYTES < size:  # else one that is reused, and has it all
                 os.posix_fallocate(made.descriptor, 0, size)
         except OSError as error:
             self.abandon(made)
