@@ -100,9 +100,9 @@ class Master:
         """Serve at a Unix socket, for one user on this machine."""
         self._socket = await socket_link.listen(path, self._accept)
 
-    def join(self, hello: pb.Hello, end: LocalEnd) -> None:
+    def join(self, hello: pb.Hello, end: LocalEnd) -> pb.Welcome:
         """For a worker in this process; see LocalUplink."""
-        self._sessions.join(hello, end)
+        return self._sessions.join(hello, end)
 
     def check_grants(self) -> None:
         """The tokens may have changed: whoever has lost his has to leave."""

@@ -73,13 +73,14 @@ class Sessions:
         """All peers of one role."""
         return [peer for peer in self._peers.values() if peer.role == role]
 
-    def join(self, hello: pb.Hello, end: LocalEnd) -> None:
+    def join(self, hello: pb.Hello, end: LocalEnd) -> pb.Welcome:
         """A worker of this process has come; `end` is ours."""
         self._last_number += 1
         peer = self._peers[hello.session] = LocalPeer(self._last_number, hello, end)
         end.on_bodies = partial(self.events.received, peer)
         end.on_end = partial(self._on_local_end, peer)
         self.events.joined(peer)
+        return self._welcome(peer, resumed=False)
 
     def _on_local_end(self, peer: Peer, error: Exception | None) -> None:
         if error is not None:

@@ -10,7 +10,7 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.session import Flow
 
 #: Takes in a worker: its hello, and the master's end.
-Join = Callable[[pb.Hello, "LocalEnd"], None]
+Join = Callable[[pb.Hello, "LocalEnd"], pb.Welcome]
 
 
 class LocalEnd:
@@ -115,9 +115,9 @@ class LocalUplink:
         if not self._ended.done():
             hello = self._make_hello()
             hello.session = os.urandom(16)
-            self._join(hello, self._masters)
+            welcome = self._join(hello, self._masters)
             self.is_connected = True
-            self._on_welcome(pb.Welcome())
+            self._on_welcome(welcome)
         await self._ended
 
     async def flush(self, timeout: float) -> bool:

@@ -81,6 +81,11 @@ class EncodedParts(NamedTuple):
     definitions: frozenset[bytes]
     handles: tuple[Handle, ...] = ()
 
+    @property
+    def size(self) -> int:
+        """Bytes of all of it."""
+        return len(self.data) + sum(memoryview(buffer).nbytes for buffer in self.buffers)
+
 
 class EncodedItems(NamedTuple):
     """Item k is payload[ends[k-1]:ends[k]]; the first one starts at 0. What they need: see EncodedItem."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any, Protocol
 
 from manyhands.wire import data_format
@@ -38,6 +39,19 @@ def load(id: bytes) -> Any:
 def load_copy(id: bytes) -> Any:
     """What nobody has called shared: an array may be written to, and nobody else sees what."""
     return data_format.decode(_map(id, copy_on_write=True))
+
+
+class _Reference:
+    def __init__(self, id: bytes) -> None:
+        self._id = id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load, (self._id,)
+
+
+def item(id: bytes) -> bytes:
+    """An item that arrives as what `load` returns."""
+    return pickle.dumps(_Reference(id), 5)
 
 
 def _map(id: bytes, *, copy_on_write: bool) -> memoryview:

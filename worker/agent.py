@@ -8,15 +8,19 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Protocol, assert_never
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.handshake import make_hello
+from manyhands.wire.needs import Need
 from manyhands.wire.session import Flow
 from manyhands.worker import slot_frames as frames
 from manyhands.worker.commands import (
     Command,
     Complain,
+    DropData,
+    DropUnreported,
     Feed,
     Interrupt,
     Kill,
@@ -26,6 +30,7 @@ from manyhands.worker.commands import (
     SendDefinition,
     SetLimit,
     Spawn,
+    Transfer,
 )
 from manyhands.worker.core import AgentCore
 from manyhands.worker.memory_evidence import MemoryEvidence
@@ -36,6 +41,8 @@ from manyhands.worker.reporting import REPORTS
 from manyhands.worker.reports import Report
 from manyhands.worker.slot_state import Sight, SlotFault
 from manyhands.worker.slots import SlotShell
+from manyhands.worker.storage import OpenTransfers, Storage
+from manyhands.worker.transferring import Transferring
 
 #: Seconds that a stopping agent gives the master to take its last words, and its terminal its last lines.
 FAREWELL_TIMEOUT = 1.0
@@ -58,7 +65,7 @@ class Agent:
 
     All methods belong to the loop's thread. on_welcome, on_link_lost: for the user's information.
     reaper: kills what tasks have started, should this process be killed. memory_bytes: what each slot may use at
-    most; 0: as much as it takes.
+    most; 0: as much as it takes. open_transfers, store_folder, store_bytes: see Storage.
     """
 
     def __init__(
@@ -68,6 +75,9 @@ class Agent:
         name: str,
         slots: int,
         memory_bytes: int = 0,
+        open_transfers: OpenTransfers = Transferring,
+        store_folder: Path | None = None,
+        store_bytes: int | None = None,
         on_welcome: Callable[[pb.Welcome], None] = lambda _: None,
         on_link_lost: Callable[[str], None] = lambda _: None,
         reaper: Reaper | None = None,
@@ -78,12 +88,14 @@ class Agent:
         self._uplink = connect(
             lambda: make_hello(pb.ROLE_WORKER, name, slots),
             self._on_bodies,
-            on_welcome,
+            self._on_welcome,
             self._on_session_lost,
             on_link_lost,
             REPORTS,
         )
-        self._core = AgentCore(slots, self._look, name=name, memory_bytes=memory_bytes)
+        self._show_welcome = on_welcome
+        self._storage = Storage(self, self._uplink.send, open_transfers, store_folder, store_bytes)
+        self._core = AgentCore(slots, self._look, self._storage.has, name=name, memory_bytes=memory_bytes)
         self._evidence = MemoryEvidence()
         self._meter = MemoryMeter()
         self._slots: list[SlotShell] = []
@@ -158,6 +170,7 @@ class Agent:
         await self._uplink.close()
         await asyncio.gather(session, return_exceptions=True)
         await asyncio.gather(*(slot.stop() for slot in self._slots))
+        await self._storage.close()
         for stream in self._streams:
             stream.close(FAREWELL_TIMEOUT)
 
@@ -166,10 +179,20 @@ class Agent:
     def _look(self, slot: int) -> Sight:
         return self._slots[slot].look()
 
+    def _on_welcome(self, welcome: pb.Welcome) -> None:
+        self._show_welcome(welcome)
+        if not welcome.resumed:
+            self._storage.join(welcome.cluster)
+
     def _on_bodies(self, bodies: Sequence[pb.Body]) -> None:
+        for body in bodies:
+            if body.HasField("part"):
+                self._storage.on_part(body.part)
+                bodies = [other for other in bodies if not other.HasField("part")]
         self._do(self._core.received(bodies, time.monotonic()))  # what it raises ends the session's run
 
     def _on_session_lost(self, reason: str, known: bool) -> None:
+        self._storage.on_session_lost()
         now = time.monotonic()
         self._do(self._core.reattach(now) if known else self._core.reset(now))  # likewise
 
@@ -185,6 +208,31 @@ class Agent:
         with self._fatal():
             memory = self._evidence.of_death(exit_code)
             self._do(self._core.died(slot, exit_code, stderr_tail, time.monotonic(), memory))
+
+    def on_joined(self, message: pb.JoinStore | None, *, is_change: bool) -> None:
+        """See StorageEvents."""
+        for number, slot in enumerate(self._slots if is_change else ()):
+            slot.write(self._storage.frames_for(number))
+        self._do(self._core.joined_store(message, time.monotonic()))
+
+    def on_here(self, need: Need) -> None:
+        """See StorageEvents."""
+        with self._fatal():
+            self._do(self._core.arrived(need, time.monotonic()))
+
+    def on_lost(self, need: Need, reason: str) -> None:
+        """See StorageEvents."""
+        with self._fatal():
+            self._do(self._core.lost(need.id, reason, time.monotonic()))
+
+    def on_dropped(self, ids: Sequence[bytes]) -> None:
+        """See StorageEvents."""
+        self._core.dropped(ids)
+
+    def on_broken(self, error: BaseException) -> None:
+        """See StorageEvents."""
+        with self._fatal():
+            raise error
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -229,15 +277,18 @@ class Agent:
                     self._measure(command)
                 case Spawn() | Interrupt() | Kill():
                     self._control(self._slots[command.slot], command)
+                case Transfer() | DropData() | DropUnreported():
+                    self._storage.do(command)
                 case Complain():
-                    self._complain(command.sentence)
+                    self.complain(command.sentence)
                 case _:
                     assert_never(command)
         for slot, parts in writes.items():
             self._slots[slot].write(parts)
         self._look_ahead()
 
-    def _complain(self, sentence: str) -> None:
+    def complain(self, sentence: str) -> None:
+        """On this worker's standard error."""
         self._streams[1].put([f"manyhands: {sentence}\n".encode()])
 
     def _measure(self, command: Measure) -> None:
@@ -252,7 +303,7 @@ class Agent:
             return  # dead: what it used is void
         sentence = self._meter.measure(pid, command.limit_bytes, on_measured)
         if sentence:
-            self._complain(sentence)
+            self.complain(sentence)
 
     def _look_ahead(self) -> None:
         """What the core wants next."""
@@ -266,6 +317,7 @@ class Agent:
         match command:
             case Spawn():
                 slot.spawn()
+                slot.write(self._storage.frames_for(command.slot))
             case Interrupt():
                 slot.interrupt(command.position)
             case Kill():
@@ -296,6 +348,8 @@ def _chunk_frame(feed: Feed) -> list[frames.Buffer]:
             function=piece.function,
             retry_on=piece.retry_on,
             context=piece.context,
+            keep_bytes=piece.keep_bytes,
+            keep_as=piece.keep_as,
             definitions=piece.definitions,
             base=base,
             ends=ends,

@@ -86,10 +86,46 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """Get data into the store of this host, from there; then tell the core that they arrived, or that they are lost."""
+
+    source: pb.Source
+
+
+@dataclass(frozen=True, slots=True)
+class DropData:
+    """Remove these from the store of this host; then tell the core."""
+
+    ids: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DropUnreported:
+    """Remove what the process of `slot`, which is dead, has written to the store after the datum `last`; empty: all."""
+
+    slot: int
+    last: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Complain:
     """Tell whoever runs this worker, on its standard error."""
 
     sentence: str
 
 
-Command = Send | Spawn | Feed | SendDefinition | SetLimit | SendCut | Interrupt | Measure | Kill | Complain
+Command = (
+    Send
+    | Spawn
+    | Feed
+    | SendDefinition
+    | SetLimit
+    | SendCut
+    | Interrupt
+    | Measure
+    | Kill
+    | Transfer
+    | DropData
+    | DropUnreported
+    | Complain
+)

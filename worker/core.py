@@ -11,24 +11,26 @@ from typing import assert_never
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.bounds import SECONDS_MAX
+from manyhands.wire.needs import Need
 from manyhands.wire.spans import SpanSet
-from manyhands.worker.commands import Command, Send, Spawn
+from manyhands.worker import keeping
+from manyhands.worker.commands import Command, Send, Spawn, Transfer
 from manyhands.worker.cutting import Cutting
+from manyhands.worker.data_needs import DataNeeds, Has
 from manyhands.worker.deadlines import Deadlines
 from manyhands.worker.definition_store import STORE_BYTES, DefinitionStore
-from manyhands.worker.durations import updated
 from manyhands.worker.feeding import Feeder
+from manyhands.worker.finishing import Finishing
 from manyhands.worker.held import Held
 from manyhands.worker.intake import Intake
 from manyhands.worker.memory_limits import MemoryLimits
-from manyhands.worker.pieces import Piece
 from manyhands.worker.reporting import FLUSH_INTERVAL, Reporting
-from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Saved, Wanted
+from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Saved, Stored, Wanted
 from manyhands.worker.respawning import respawn
 from manyhands.worker.revokes import Revoke, Revokes, holds_asked, returned_body
 from manyhands.worker.roster import Roster
-from manyhands.worker.slot_state import Fed, Look, Slot, SlotFault, Verdict
-from manyhands.worker.stopping import Stopping, failed_body
+from manyhands.worker.slot_state import Fed, Look, Slot, SlotFault
+from manyhands.worker.stopping import Stopping
 from manyhands.worker.timers import NEVER, Timers
 
 
@@ -40,7 +42,14 @@ class AgentCore:
     """
 
     def __init__(
-        self, slots: int, look: Look, *, name: str = "", store_bytes: int = STORE_BYTES, memory_bytes: int = 0
+        self,
+        slots: int,
+        look: Look,
+        has: Has,
+        *,
+        name: str = "",
+        store_bytes: int = STORE_BYTES,
+        memory_bytes: int = 0,
     ) -> None:
         self._look = look
         self._name = name
@@ -48,7 +57,8 @@ class AgentCore:
         self._roster = Roster(slots)
         self._held = Held()
         self._store = DefinitionStore(store_bytes)
-        self._intake = Intake(self._held, self._store, self._roster, memory_bytes)
+        self._data = DataNeeds(has)
+        self._intake = Intake(self._held, self._store, self._data, self._roster, memory_bytes)
         self._cutting = Cutting(self._roster, look, self._timers)
         self._stopping = Stopping(look, self._timers)
         self._deadlines = Deadlines(look, self._timers, self._stopping)
@@ -56,6 +66,7 @@ class AgentCore:
         self._feeder = Feeder(self._roster, self._held, self._store, self._cutting, self._deadlines, self._memory)
         self._revokes = Revokes()
         self._reporting = Reporting(self._roster, self._held)
+        self._finishing = Finishing(self._roster, self._held, self._intake, self._reporting.results, name)
         self._draining = False
 
     # ------------------------------------------------------------ events
@@ -77,6 +88,10 @@ class AgentCore:
                 case "revoke":
                     self._revoke(body.revoke, now, out)
                     stop |= body.revoke.stop
+                case "source":
+                    self._source(body.source, out)
+                case "forget":
+                    self._data.forget(body.forget.ids, out)
                 case "tuning":
                     self._reporting.flush_interval = body.tuning.flush_interval or FLUSH_INTERVAL
                 case kind:
@@ -106,13 +121,15 @@ class AgentCore:
     def _take_in(self, slot: Slot, report: Report, now: float, out: list[Command]) -> None:
         match report:
             case Done():
-                self._done(slot, report)
+                self._finishing.done(slot, report, out)
             case Failed():
-                self._failed(slot, report)
+                self._finishing.failed(slot, report)
             case Interrupted():
-                self._interrupted(slot, report)
+                self._finishing.interrupted(slot, report)
             case Saved():
                 self._saved(slot, report, out)
+            case Stored():
+                keeping.note(slot, report)
             case Wanted():
                 self._intake.slot_wants(slot, report.hashes, out)
             case CutDone():
@@ -148,6 +165,7 @@ class AgentCore:
         out: list[Command] = []
         completed = slot.completed
         self._held.let_go(number)
+        keeping.slot_died(slot, out)
         report = pb.CrashReport(worker=self._name, exit_code=exit_code, stderr_tail=stderr_tail, memory=memory)
         charged = self._charge(slot, report, now, out)
         self._roster.went_down(slot)
@@ -176,7 +194,7 @@ class AgentCore:
         out: list[Command] = []
         self._intake.reset(out)
         self._revokes.clear()
-        self._reporting.reset()
+        keeping.drop(self._reporting.reset(), out)
         for slot in self._roster.slots:
             if slot.outstanding > 1:
                 self._cutting.begin(slot, out)
@@ -199,6 +217,39 @@ class AgentCore:
         """What a new session does not know."""
         if self._draining:
             out.append(Send(pb.Body(draining=pb.Draining())))
+
+    # ------------------------------------------------------------ data
+
+    def joined_store(self, message: pb.JoinStore | None, now: float) -> list[Command]:
+        """In each new session: this worker uses the store that `message` tells the master of, or none."""
+        out: list[Command] = []
+        self._intake.joined(message, out)
+        return out
+
+    def arrived(self, need: Need, now: float) -> list[Command]:
+        """What was to be transferred is in the store, and the master has been told."""
+        out: list[Command] = []
+        self._intake.arrived(need)
+        self._go_on(now, out)
+        return out
+
+    def lost(self, id: bytes, sentence: str, now: float) -> list[Command]:
+        """A datum can be had from nobody, or there is no room for it: tasks that wait for it fail, and why."""
+        out: list[Command] = []
+        self._intake.lost(id, sentence, out)
+        return out
+
+    def dropped(self, ids: Iterable[bytes]) -> None:
+        """A DropData has been carried out."""
+        self._data.dropped(ids)
+
+    def _source(self, source: pb.Source, out: list[Command]) -> None:
+        if source.lost:
+            self._intake.lost(source.need.id, source.lost, out)
+        elif source.is_here:
+            self._intake.arrived(Need.of(source.need))
+        else:
+            out.append(Transfer(source))
 
     def limit_set(self, number: int, limit: int, now: float) -> None:
         """A SetLimit has been carried out."""
@@ -262,58 +313,6 @@ class AgentCore:
         """Whether any task is held here, started or not."""
         return bool(self._intake.leases)
 
-    # ------------------------------------------------------------ what slots finished
-
-    def _done(self, slot: Slot, report: Done) -> None:
-        fed, first = self._roster.pop_run(slot, report)
-        piece = fed.piece
-        self._measure(fed, report.count, report.seconds)
-        if not piece.lease.dead:
-            self._reporting.results.add(piece.lease, first, report)
-        self._intake.release(piece, report.count)
-
-    def _failed(self, slot: Slot, report: Failed) -> None:
-        fed, index = self._roster.pop(slot, report.position, 1)
-        piece = fed.piece
-        lease = piece.lease
-        self._measure(fed, 1, report.seconds)
-        if not lease.dead:
-            failure = pb.Failure(
-                job=lease.job,
-                lease=lease.number,
-                index=index,
-                kind=pb.Failure.KIND_EXCEPTION,
-                payload=report.payload,
-                retryable=report.retryable,
-                seconds=report.seconds,
-                attempt=piece.attempt,
-            )
-            self._reporting.results.add_body(pb.Body(failure=failure), len(report.payload))
-        self._intake.release(piece, 1)
-
-    def _interrupted(self, slot: Slot, report: Interrupted) -> None:
-        verdict = slot.verdicts.get(report.position)
-        fed, index = self._roster.pop(slot, report.position, 1)
-        piece = fed.piece
-        if not piece.lease.dead:
-            self._stopped(piece, index, verdict, report.seconds)
-        self._intake.release(piece, 1)
-
-    def _stopped(self, piece: Piece, index: int, verdict: Verdict | None, seconds: float) -> None:
-        """A task was stopped and came to nothing."""
-        lease = piece.lease
-        if verdict is None or lease.wants_stopped(index):
-            # Without a verdict it was the master's wish, or user code that forges reports: then it is tried again.
-            self._reporting.results.add_body(returned_body(0, lease.number, [(index, index + 1)]), 0)
-            return
-        self._reporting.results.add_body(failed_body(piece, index, verdict, self._name, seconds), 0)
-
-    def _measure(self, fed: Fed, count: int, seconds: float) -> None:
-        pace = fed.piece.pace
-        each = updated(pace, count, seconds)
-        pace.measured += count
-        self._held.repace(pace, each)
-
     # ------------------------------------------------------------ taking back
 
     def _charge(self, slot: Slot, report: pb.CrashReport, now: float, out: list[Command]) -> bool:
@@ -338,7 +337,7 @@ class AgentCore:
             lease = fed.piece.lease
             verdict = slot.verdicts.get(started)
             if not lease.dead and (verdict is not None or lease.wants_stopped(fed.lo)):
-                self._stopped(fed.piece, fed.lo, verdict, seconds)
+                self._finishing.stopped(fed.piece, fed.lo, verdict, seconds)
             elif not lease.dead:
                 report.seconds = seconds
                 crash = pb.Crash(
@@ -412,6 +411,7 @@ class AgentCore:
         """Assert that every count and index agrees with the tasks it speaks of."""
         self._held.check_invariants()
         self._store.check_invariants()
+        self._data.check_invariants()
         self._roster.check_invariants()
         self._intake.check_invariants()
         self._reporting.check_invariants()

@@ -1,4 +1,4 @@
-"""The agent's queue: unstarted runs of tasks in rank order, and those that wait for a definition or a certain slot."""
+"""The agent's queue: unstarted runs of tasks in rank order, and those that wait for something or a certain slot."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from heapq import heapify, heappop, heappush
 
 from manyhands.wire.spans import Span, SpanSet
-from manyhands.worker.pieces import Lease, Pace, Piece, Run
+from manyhands.worker.pieces import Lease, Missing, Pace, Piece, Run
 
 #: (-priority, tag, arrival, 0 if the run came back else 1, first index, number of the push):
 #: within a rank, what came back goes before what never left; the last makes keys unique.
@@ -18,7 +18,7 @@ class Held:
 
     def __init__(self) -> None:
         self._heap: list[tuple[_Key, Run]] = []
-        self._waiting: dict[bytes, list[Run]] = {}
+        self._waiting: dict[Missing, dict[Run, None]] = {}
         self._reserved: dict[int, Run] = {}  # by slot
         self._pushes = 0
         self._emptied = 0  # about how many empty runs lie in the heap
@@ -26,8 +26,8 @@ class Held:
         self.count = 0
         self.seconds = 0.0
 
-    def add(self, piece: Piece, waits_for: bytes | None) -> None:
-        """Hold a piece that just arrived; with `waits_for`, only once that definition is here."""
+    def add(self, piece: Piece, waits_for: Missing | None) -> None:
+        """Hold a piece that just arrived; with `waits_for`, it may be fed only once that is here."""
         run = Run(piece, piece.first, piece.first + piece.count)
         piece.lease.runs.add(run)
         if waits_for is None:
@@ -100,31 +100,39 @@ class Held:
             self.seconds += pace.queued * (each - pace.each)
         pace.each = each
 
-    # ------------------------------------------------------------ definitions
+    # ------------------------------------------------------------ what is missing
 
-    def _park(self, run: Run, hash: bytes) -> None:
-        run.waits_for = hash
-        self._waiting.setdefault(hash, []).append(run)
+    def _park(self, run: Run, waits_for: Missing) -> None:
+        run.waits_for = waits_for
+        self._waiting.setdefault(waits_for, {})[run] = None
 
-    def waits_for(self, hash: bytes) -> bool:
-        """Whether any run waits for this definition."""
-        return hash in self._waiting
+    def _unpark(self, run: Run, waited_for: Missing) -> None:
+        waiting = self._waiting[waited_for]
+        del waiting[run]
+        if not waiting:
+            del self._waiting[waited_for]
 
-    def missing(self) -> list[bytes]:
-        """The definitions that runs wait for."""
-        return list(self._waiting)
+    def missing_definitions(self) -> list[bytes]:
+        """Those that runs wait for."""
+        return [each for each in self._waiting if isinstance(each, bytes)]
 
-    def defined(self, hash: bytes, still_missing: Callable[[Piece], bytes | None]) -> None:
-        """A definition has come: its runs may be fed, or wait for the next one they miss."""
-        for run in self._waiting.pop(hash, ()):
-            if run.lo == run.hi:
-                continue
+    def found(self, what: Missing, still_missing: Callable[[Piece], Missing | None]) -> None:
+        """It has come: the runs that waited for it may be fed, or wait for the next thing they miss."""
+        for run in self._waiting.pop(what, ()):
             missing = still_missing(run.piece)
             if missing is None:
                 run.waits_for = None
                 self._push(run)
             else:
                 self._park(run, missing)
+
+    def give_up(self, is_lost: Callable[[Piece], bool]) -> list[tuple[Piece, int, int]]:
+        """Remove those that wait in vain; return them as ranges."""
+        waiting = [run for runs in self._waiting.values() for run in runs if is_lost(run.piece)]
+        lost = [(run.piece, run.lo, run.hi) for run in waiting]
+        for run in waiting:
+            self._keep(run, [])
+        return lost
 
     # ------------------------------------------------------------ giving back
 
@@ -150,7 +158,10 @@ class Held:
         if not rest:
             run.lo = run.hi
             piece.lease.runs.discard(run)
-            self._emptied += 1
+            if run.waits_for is None:
+                self._emptied += 1
+            elif run.waits_for:
+                self._unpark(run, run.waits_for)
         else:
             run.lo, run.hi = rest[0]
         if run.waits_for is None:
@@ -192,7 +203,9 @@ class Held:
         for run in ready:
             queued[run.piece.pace] = queued.get(run.piece.pace, 0) + run.hi - run.lo
         assert all(pace.queued == count for pace, count in queued.items())
-        parked = [run for runs in (*self._waiting.values(), self._reserved.values()) for run in runs if run.lo < run.hi]
+        waiting = [(what, run) for what, runs in self._waiting.items() for run in runs]
+        assert all(run.waits_for == what and run.lo < run.hi for what, run in waiting)
+        parked = [run for _, run in waiting] + [run for run in self._reserved.values() if run.lo < run.hi]
         assert all(run.waits_for is not None for run in parked)
         assert all(run in run.piece.lease.runs for run in (*ready, *parked))
         assert not any(run.piece.lease.dead for run in (*ready, *parked))

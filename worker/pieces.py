@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.needs import Need
 from manyhands.wire.spans import Span, SpanSet
 
 
@@ -37,6 +38,10 @@ class Pace:
         self.measured = 0
         #: Tasks in the agent's queue, so that a new `each` can correct the queue's seconds.
         self.queued = 0
+
+
+#: What a piece waits for: a definition, or data.
+Missing = bytes | Need
 
 
 class Lease:
@@ -85,10 +90,13 @@ class Piece:
         "careful",
         "context",
         "count",
+        "data",
         "definitions",
         "ends",
         "first",
         "function",
+        "keep_as",
+        "keep_bytes",
         "lease",
         "limits",
         "needs",
@@ -106,6 +114,7 @@ class Piece:
         rank: tuple[int, float, int],
         retry_on: bytes,
         context: bytes,
+        keep_bytes: int,
         limits: Limits,
         pace: Pace,
         message: pb.Piece,
@@ -115,6 +124,8 @@ class Piece:
         self.rank = rank
         self.retry_on = retry_on
         self.context = context
+        #: Results of at least so many bytes stay in the store; 0: none does.
+        self.keep_bytes = keep_bytes
         #: Of each task.
         self.limits = limits
         self.pace = pace
@@ -130,8 +141,12 @@ class Piece:
         self.definitions = tuple(message.definitions)
         #: Of its only task: what an earlier attempt saved.
         self.state = message.state
+        #: The id under which its only task's result stays in the store; empty: as `keep_bytes` says.
+        self.keep_as = message.keep_as
         self.count = len(self.ends) // 4
         self.open = self.count
+        #: What must be in the store before these tasks can run.
+        self.data = tuple(map(Need.of, message.data))
         #: Every definition a slot must have to run these tasks and judge their exceptions.
         self.needs = tuple(h for h in (self.function, retry_on, context, *self.definitions) if h)
 
@@ -162,6 +177,6 @@ class Run:
         self.hi = hi
         #: 0: came back from a slot, goes first; 1: as it arrived.
         self.group = 1
-        #: The missing definition in whose list this run waits; b"": the slot that it is reserved for;
+        #: The missing definition or datum in whose list this run waits; b"": the slot that it is reserved for;
         #: None: it may be fed.
-        self.waits_for: bytes | None = None
+        self.waits_for: Missing | None = None

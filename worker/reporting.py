@@ -6,7 +6,7 @@ from manyhands.worker.commands import Command, Send
 from manyhands.worker.held import Held
 from manyhands.worker.results import BODY_BYTES, ResultBuffer
 from manyhands.worker.roster import Roster
-from manyhands.worker.slot_state import Slot
+from manyhands.worker.slot_state import Kept, Slot
 from manyhands.worker.timers import NEVER
 
 #: What the master must hear even if it has given up the session in which it was said: kinds of bodies.
@@ -94,11 +94,11 @@ class Reporting:
             self._urgency.sent(now, self.flush_interval)
             out += [Send(body) for body in self.results.take()]
 
-    def reset(self) -> None:
-        """Drop everything; the next session tunes anew."""
-        self.results.clear()
+    def reset(self) -> list[Kept]:
+        """Drop everything; returns what is in the store of it. The next session tunes anew."""
         self.flush_at = NEVER
         self.flush_interval = FLUSH_INTERVAL
+        return self.results.clear()
 
     def check_invariants(self) -> None:
         """Assert that what waits has a deadline."""

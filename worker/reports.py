@@ -55,6 +55,15 @@ class Saved:
 
 
 @dataclass(slots=True)
+class Stored:
+    """What the task at `position` returned is in the store, as this datum of `size` bytes; its Done follows."""
+
+    position: int
+    id: bytes
+    size: int
+
+
+@dataclass(slots=True)
 class Wanted:
     """The slot waits for these definitions before it can go on."""
 
@@ -68,4 +77,4 @@ class CutDone:
     cut: int
 
 
-Report = Ready | Done | Failed | Interrupted | Saved | Wanted | CutDone
+Report = Ready | Done | Failed | Interrupted | Saved | Stored | Wanted | CutDone

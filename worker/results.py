@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from operator import itemgetter
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.worker.pieces import Lease
 from manyhands.worker.reports import Done
+from manyhands.worker.slot_state import Kept
 
 #: A body of results holds about this many bytes at most, unless one report alone holds more.
 BODY_BYTES = 128 << 10
@@ -16,8 +18,8 @@ REBASE_COUNT = 64
 
 _OFFSET_MAX = (1 << 32) - 1
 
-#: (lease number, first index, lease, report)
-_Entry = tuple[int, int, Lease, Done]
+#: (lease number, first index, lease, report, what is stored of it)
+_Entry = tuple[int, int, Lease, Done, Sequence[Kept]]
 _by_index = itemgetter(0, 1)
 
 
@@ -33,9 +35,9 @@ class ResultBuffer:
     def __bool__(self) -> bool:
         return bool(self._entries or self._others)
 
-    def add(self, lease: Lease, first: int, report: Done) -> None:
-        """Successes of a lease, from index `first` on."""
-        self._entries.append((lease.number, first, lease, report))
+    def add(self, lease: Lease, first: int, report: Done, kept: Sequence[Kept] = ()) -> None:
+        """Successes of a lease, from index `first` on; `kept`: those of them that are in the store."""
+        self._entries.append((lease.number, first, lease, report, kept))
         self.bytes += len(report.ends) + len(report.payload)
 
     def add_body(self, body: pb.Body, size: int) -> None:
@@ -43,11 +45,13 @@ class ResultBuffer:
         self._others.append(body)
         self.bytes += size
 
-    def clear(self) -> None:
-        """Drop everything."""
+    def clear(self) -> list[Kept]:
+        """Drop everything; returns what is in the store of it."""
+        dropped = [each for *_, kept in self._entries for each in kept]
         self._entries.clear()
         self._others.clear()
         self.bytes = 0
+        return dropped
 
     def take(self) -> list[pb.Body]:
         """Everything, as bodies."""
@@ -61,11 +65,12 @@ class ResultBuffer:
         if len(entries) > 1:
             entries.sort(key=_by_index)
         joined: _Joined | None = None
-        for number, first, lease, report in entries:
+        for number, first, lease, report, kept in entries:
             if joined is None or not joined.join(number, first, report):
                 if joined is not None:
                     bodies.append(joined.body())
                 joined = _Joined(lease, first, report)
+            joined.kept += kept
         if joined is not None:
             bodies.append(joined.body())
         return bodies
@@ -74,7 +79,19 @@ class ResultBuffer:
 class _Joined:
     """A body in the making: neighbouring reports of one lease."""
 
-    __slots__ = ("_base", "_ends", "_first", "_job", "_number", "_payloads", "_seconds", "end", "offset", "size")
+    __slots__ = (
+        "_base",
+        "_ends",
+        "_first",
+        "_job",
+        "_number",
+        "_payloads",
+        "_seconds",
+        "end",
+        "kept",
+        "offset",
+        "size",
+    )
 
     def __init__(self, lease: Lease, first: int, report: Done) -> None:
         self._job = lease.job
@@ -87,6 +104,7 @@ class _Joined:
         self.end = first + report.count
         self.offset = report.base + len(report.payload)
         self.size = len(report.payload) + len(report.ends)
+        self.kept: list[Kept] = []
 
     def join(self, number: int, first: int, report: Done) -> bool:
         """Append a report if it is the next of the same lease and joining is cheap; whether it was."""
@@ -124,6 +142,7 @@ class _Joined:
                 ends=ends[0] if len(ends) == 1 else b"".join(ends),
                 payload=self._payloads[0] if len(ends) == 1 else b"".join(self._payloads),
                 seconds=self._seconds,
+                stored=[pb.Stored(index=each.index, id=each.id, size=each.size) for each in self.kept],
             )
         )
 

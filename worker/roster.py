@@ -123,6 +123,7 @@ class Roster:
                 position = fed.position + fed.count
                 assert fed.piece.open > 0
             assert position <= slot.next_position
+            assert all(slot.at(each) is not None for each in slot.stored)
             assert slot.outstanding == sum(fed.count for fed in slot.fed)
             assert abs(slot.seconds - sum(fed.count * fed.each for fed in slot.fed)) < 1e-6
             assert (slot.number in self.idle) == (slot.ready and not slot.fed and slot.cut is None)

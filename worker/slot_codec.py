@@ -6,8 +6,9 @@ import pickle
 from typing import Any
 
 from manyhands.wire.definitions import LoadedDefinitions
+from manyhands.wire.errors import EncodeError, ResultEncodeError
 from manyhands.wire.exception_codec import encode_exception
-from manyhands.wire.pickling import Encoder
+from manyhands.wire.pickling import EncodedParts, Encoder
 
 #: Results of exactly these types need no encoder: they refer to nothing, and the C pickler writes each at once.
 ATOMS = frozenset((int, float, bool, type(None)))
@@ -38,6 +39,13 @@ class SlotCodec:
     def encode(self, result: Any) -> bytes:
         """Any result. Raises ResultEncodeError."""
         return self._encoder.encode_result(result)[0]
+
+    def encode_parts(self, result: Any) -> EncodedParts:
+        """The same, with its large buffers apart, which are not copied."""
+        try:
+            return self._encoder.encode_parts(result)
+        except EncodeError as error:
+            raise ResultEncodeError.of(error) from error
 
     def encode_exception(self, error: BaseException) -> bytes:
         """What a task raised, with its traceback; whatever it is, this succeeds."""

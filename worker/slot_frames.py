@@ -6,6 +6,7 @@ Imports nothing heavy: slots load this.
 
 from __future__ import annotations
 
+import os
 import sys
 from array import array
 from collections.abc import Iterable, Sequence
@@ -14,13 +15,14 @@ from struct import Struct
 from struct import error as struct_error
 
 from manyhands.wire.bounds import SECONDS_MAX
-from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Saved, Wanted
+from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Saved, Stored, Wanted
 
 # Agent -> slot.
 CHUNK = 1
 DEFINE = 2
 CUT = 3
 STATE = 4
+STORE = 5
 # Slot -> agent.
 READY = 16
 DONE = 17
@@ -29,26 +31,32 @@ WANTED = 19
 CUT_DONE = 20
 INTERRUPTED = 21
 SAVED = 22
+STORED = 23
 
 HASH_BYTES = 16
 NO_HASH = b""
+#: What the ids of the data that one slot process makes begin with.
+PREFIX_BYTES = 8
 
 _HEAD = Struct("<QB")
 _POSITION = Struct("<Q")
-#: position, count, job, first index, attempt, call, flags, function, retry_on, context, further definitions, base,
-#: name's length
-_CHUNK = Struct("<QIQQIBB16s16s16sIIH")
+#: position, count, job, first index, attempt, call, flags, function, retry_on, context, keep_bytes, keep_as,
+#: further definitions, base, name's length
+_CHUNK = Struct("<QIQQIBB16s16s16sQ16sIIH")
 #: Longer names of jobs are cut.
 NAME_BYTES = 1000
 _HAS_FUNCTION = 1
 _HAS_RETRY_ON = 2
 _HAS_CONTEXT = 4
+_HAS_KEEP_AS = 8
 #: position, count, base, seconds
 _DONE = Struct("<QIId")
 #: position, retryable, seconds
 _FAILED = Struct("<Q?d")
 #: position, seconds
 _INTERRUPTED = Struct("<Qd")
+#: position, id, size
+_STORED = Struct("<Q16sQ")
 
 #: Payloads from this size on are not copied out of the frame they came in.
 _SHARE_BYTES = 1 << 20
@@ -59,7 +67,9 @@ OFFSET_MAX = (1 << 32) - 1
 #: A longer frame than anybody writes. Rubbish must not pass for the head of a frame that never ends.
 FRAME_BYTES_MAX = 1 << 35
 
-_KINDS = frozenset((CHUNK, DEFINE, CUT, STATE, READY, DONE, FAILED, WANTED, CUT_DONE, INTERRUPTED, SAVED))
+_KINDS = frozenset(
+    (CHUNK, DEFINE, CUT, STATE, STORE, READY, DONE, FAILED, WANTED, CUT_DONE, INTERRUPTED, SAVED, STORED)
+)
 
 Buffer = bytes | memoryview
 
@@ -82,6 +92,10 @@ class Chunk:
     function: bytes
     retry_on: bytes
     context: bytes
+    #: Results of at least so many bytes stay in the store; 0: none does.
+    keep_bytes: int
+    #: The id under which the only task's result stays there, whatever its size; empty: as `keep_bytes` says.
+    keep_as: bytes
     definitions: tuple[bytes, ...]
     base: int
     ends: bytes
@@ -172,6 +186,7 @@ def write_chunk(
         (_HAS_FUNCTION if chunk.function else 0)
         | (_HAS_RETRY_ON if chunk.retry_on else 0)
         | (_HAS_CONTEXT if chunk.context else 0)
+        | (_HAS_KEEP_AS if chunk.keep_as else 0)
     )
     definitions = b"".join(chunk.definitions)
     name = chunk.name.encode(errors="replace")[:NAME_BYTES]
@@ -188,6 +203,8 @@ def write_chunk(
         chunk.function,
         chunk.retry_on,
         chunk.context,
+        chunk.keep_bytes,
+        chunk.keep_as,
         len(chunk.definitions),
         chunk.base,
         len(name),
@@ -198,7 +215,7 @@ def write_chunk(
 def read_chunk(body: memoryview) -> Chunk:
     """The inverse of `write_chunk`."""
     position, count, job, first, attempt, call, flags, *rest = _CHUNK.unpack_from(body)
-    function, retry_on, context, further, base, length = rest
+    function, retry_on, context, keep_bytes, keep_as, further, base, length = rest
     after_name = _CHUNK.size + length
     start = after_name + HASH_BYTES * further
     stop = start + 4 * count
@@ -217,6 +234,8 @@ def read_chunk(body: memoryview) -> Chunk:
         function if flags & _HAS_FUNCTION else NO_HASH,
         retry_on if flags & _HAS_RETRY_ON else NO_HASH,
         context if flags & _HAS_CONTEXT else NO_HASH,
+        keep_bytes,
+        keep_as if flags & _HAS_KEEP_AS else b"",
         tuple(hashes[k : k + HASH_BYTES] for k in range(0, len(hashes), HASH_BYTES)),
         base,
         bytes(body[start:stop]),
@@ -232,6 +251,17 @@ def write_define(hash: bytes, blob: bytes) -> list[Buffer]:
 def read_define(body: memoryview) -> tuple[bytes, bytes]:
     """(hash, blob)."""
     return bytes(body[:HASH_BYTES]), bytes(body[HASH_BYTES:])
+
+
+def write_store(prefix: bytes, path: str) -> list[Buffer]:
+    """The folder of the store to use from now on; ids of what is written there begin with `prefix`."""
+    encoded = os.fsencode(path)
+    return [_HEAD.pack(PREFIX_BYTES + len(encoded), STORE) + prefix + encoded]
+
+
+def read_store(body: memoryview) -> tuple[bytes, str]:
+    """The inverse of `write_store`."""
+    return bytes(body[:PREFIX_BYTES]), os.fsdecode(bytes(body[PREFIX_BYTES:]))
 
 
 def write_cut(cut: int) -> list[Buffer]:
@@ -286,6 +316,11 @@ def write_saved(position: int, state: bytes) -> bytes:
     return _HEAD.pack(_POSITION.size + len(state), SAVED) + _POSITION.pack(position) + state
 
 
+def write_stored(position: int, id: bytes, size: int) -> bytes:
+    """See `reports.Stored`."""
+    return _HEAD.pack(_STORED.size, STORED) + _STORED.pack(position, id, size)
+
+
 def write_wanted(hashes: Sequence[bytes]) -> bytes:
     """See `reports.Wanted`."""
     return _HEAD.pack(HASH_BYTES * len(hashes), WANTED) + b"".join(hashes)
@@ -314,6 +349,8 @@ def read_report(kind: int, body: memoryview) -> Report:
             return Interrupted(position, _checked(seconds))
         if kind == SAVED:
             return Saved(_POSITION.unpack_from(body)[0], bytes(body[_POSITION.size :]))
+        if kind == STORED:
+            return Stored(*_STORED.unpack(body))
         if kind == WANTED:
             hashes = bytes(body)
             return Wanted(tuple(hashes[k : k + HASH_BYTES] for k in range(0, len(hashes), HASH_BYTES)))

@@ -10,6 +10,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+from manyhands.wire import data_format, stored
 from manyhands.wire.definitions import UnknownDefinition
 from manyhands.worker import slot_context
 from manyhands.worker import slot_frames as frames
@@ -20,6 +21,7 @@ from manyhands.worker.slot_frames import unpack_offsets
 from manyhands.worker.slot_interrupts import Interrupts
 from manyhands.worker.slot_pipes import AgentGone, Inbox, Outbox
 from manyhands.worker.slot_setups import SetUps
+from manyhands.worker.slot_store import SlotStore
 
 #: Before it starts a task the slot sends what is finished, if the last time was so many seconds ago.
 #: Behind a slow task waits only what was finished within that time before it; without it, a send a task.
@@ -36,7 +38,9 @@ class SlotLoop:
         self._codec = codec
         self._definitions = codec.definitions
         self._outbox = Outbox(outbox_fd)
-        self._inbox = Inbox(inbox_fd, codec.definitions.add_blob, self._before_wait)
+        self._store = SlotStore(codec.definitions.place)
+        stored.use(self._store)
+        self._inbox = Inbox(inbox_fd, codec.definitions.add_blob, self._store.use, self._before_wait)
         self.interrupts = Interrupts(page.words)
         self._run_coroutine = AsyncRunner(self.interrupts).run
         self._set_ups = SetUps()
@@ -157,7 +161,10 @@ class SlotLoop:
         """
         words, times = self._words, self._times
         clock, loads = monotonic, pickle.loads
-        encode, dump, atoms, text, coroutine = self._codec.encode, self._codec.dump_atom, ATOMS, str, COROUTINE
+        encode, dump, coroutine = self._codec.encode, self._codec.dump_atom, COROUTINE
+        if chunk.keep_bytes or chunk.keep_as:
+            encode = partial(self._keep, chunk)
+        atoms, text = (frozenset(), None) if chunk.keep_as else (ATOMS, str)
         outbox, interrupts = self._outbox, self.interrupts
         send_due = outbox.sent + SEND_INTERVAL
         payload = chunk.payload
@@ -209,6 +216,21 @@ class SlotLoop:
             item = result = None  # the next task's may be large, too
             position += 1
         outbox.done(position, finished, clock() - begun)
+
+    def _keep(self, chunk: frames.Chunk, result: Any) -> bytes:
+        """Like `encode`; but a result that is large enough stays in the store, and these bytes load it from there."""
+        position = self.interrupts.position
+        parts = self._codec.encode_parts(result)
+        if not chunk.keep_as and parts.size < chunk.keep_bytes:
+            return self._codec.encode(result) if parts.buffers else parts.data
+        encoded = data_format.encode(parts.data, parts.buffers)
+        self.interrupts.position = 0  # what has been written has to be reported
+        id = None if self._is_disowned else self._store.put(encoded.parts, chunk.keep_as)
+        if id is not None:
+            self._outbox.stored(position, id, encoded.size)
+            return stored.item(id)
+        self.interrupts.position = position
+        return self._codec.encode(result)
 
     # ------------------------------------------------------------ the rest is rare
 

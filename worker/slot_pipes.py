@@ -62,6 +62,9 @@ class Outbox:
     def saved(self, position: int, state: bytes) -> None:
         self._out.append(frames.write_saved(position, state))
 
+    def stored(self, position: int, id: bytes, size: int) -> None:
+        self._out.append(frames.write_stored(position, id, size))
+
     def wanted(self, hashes: list[bytes]) -> None:
         self._out.append(frames.write_wanted(hashes))
 
@@ -86,14 +89,22 @@ class Outbox:
 
 
 class Inbox:
-    """Frames from the agent, in order, except that definitions are taken as soon as they are read.
+    """Frames from the agent, in order, but some are taken as soon as they are read.
 
+    define, use_store: take definitions; the prefix of ids, and the folder, of the store to use from now on.
     `before_wait` is called before a read that may block.
     """
 
-    def __init__(self, fd: int, define: Callable[[bytes, bytes], None], before_wait: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        fd: int,
+        define: Callable[[bytes, bytes], None],
+        use_store: Callable[[bytes, str], None],
+        before_wait: Callable[[], None],
+    ) -> None:
         self._fd = fd
         self._define = define
+        self._use_store = use_store
         self._before_wait = before_wait
         self._cutter = frames.FrameCutter()
         self._pending: deque[tuple[int, memoryview]] = deque()
@@ -104,7 +115,7 @@ class Inbox:
         self._fd = -1
 
     def next(self) -> tuple[int, memoryview]:
-        """The next frame that is not a definition."""
+        """The next frame that is not taken yet."""
         while not self._pending:
             self.read()
         return self._pending.popleft()
@@ -131,6 +142,8 @@ class Inbox:
         for kind, body in self._cutter.feed(data):
             if kind == frames.DEFINE:
                 self._define(*frames.read_define(body))
+            elif kind == frames.STORE:
+                self._use_store(*frames.read_store(body))
             else:
                 self._pending.append((kind, body))
 

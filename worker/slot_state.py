@@ -49,6 +49,16 @@ class Fed:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """The result of a task that is in the store. is_new: under an id of its own."""
+
+    index: int
+    id: bytes
+    size: int
+    is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TooSlow:
     """The task exceeded `timeout` seconds, which is the job's `limit`. progress: what it last said of that."""
 
@@ -93,6 +103,7 @@ class Slot:
         "kill_at",
         "killed",
         "known",
+        "last_stored",
         "life",
         "measure_at",
         "measuring",
@@ -103,6 +114,7 @@ class Slot:
         "ready",
         "seconds",
         "stopping",
+        "stored",
         "verdicts",
         "wanted",
         "watched",
@@ -144,6 +156,10 @@ class Slot:
         self.measuring_since = 0.0
         #: The position of the task that ran when it was last measured, and what it used when it was first seen to run.
         self.first_seen = 0, 0
+        #: By position, of tasks that have not been reported: what is in the store already; see `keeping`. And the last
+        #: id that this process was known to have written anything under, chosen by itself.
+        self.stored: dict[int, Kept] = {}
+        self.last_stored = b""
         #: Tasks this process has reported.
         self.completed = 0
         #: Processes in a row that died without having run anything.

@@ -22,6 +22,8 @@ from manyhands.wire.spans import SpanSet
 from manyhands.worker.commands import (
     Command,
     Complain,
+    DropData,
+    DropUnreported,
     Feed,
     Interrupt,
     Kill,
@@ -31,6 +33,7 @@ from manyhands.worker.commands import (
     SendDefinition,
     SetLimit,
     Spawn,
+    Transfer,
 )
 from manyhands.worker.core import AgentCore
 from manyhands.worker.reporting import REPORTS
@@ -57,7 +60,7 @@ class SimulatedWorker:
         self._loop = asyncio.get_running_loop()
         self._slots: list[SimulatedSlot | None] = [None] * plan.slots
         self._last_sight = [UNSEEN] * plan.slots
-        self.core = AgentCore(plan.slots, self._look, name=self.name)
+        self.core = AgentCore(plan.slots, self._look, lambda _: False, name=self.name)
         self.dialer = Dialer(
             network.opener(plan.name),
             lambda: world.hello(pb.ROLE_WORKER, self.name, plan.slots),
@@ -219,8 +222,10 @@ class SimulatedWorker:
                 case Interrupt(number, position):
                     # A signal arrives in its own time.
                     self._loop.call_soon(self._interrupt, number, self._slots[number], position)
-                case Measure():
-                    raise AssertionError("no job of the simulation has a limit of memory")
+                case Measure() | Transfer() | DropData():
+                    raise AssertionError("no job of the simulation has a limit of memory, or data")
+                case DropUnreported():
+                    pass  # there is nothing
                 case Kill(number):
                     self._world.story.tell("%s kills slot %d", self.name, number)
                     self._world.ledger.counts["kills"] += 1

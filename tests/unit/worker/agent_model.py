@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from tests.support.builders import items_of, packed
 from tests.unit.worker.model_slot import SLOT_BYTES, ModelSlot, TaskKey
+from tests.unit.worker.model_store import ModelStore
 
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.needs import Need
 from manyhands.worker.commands import (
     Command,
     Complain,
+    DropData,
+    DropUnreported,
     Feed,
     Interrupt,
     Kill,
@@ -21,6 +26,7 @@ from manyhands.worker.commands import (
     SendDefinition,
     SetLimit,
     Spawn,
+    Transfer,
 )
 from manyhands.worker.core import AgentCore
 from manyhands.worker.memory_limits import LITTLE
@@ -41,8 +47,12 @@ class AgentModel:
         slot_definitions: int = 1000,
         memory: Callable[[TaskKey], tuple[int, int]] = lambda _: (0, 0),
         memory_bytes: int = 0,
+        keeps: Callable[[TaskKey], bool] = lambda _: False,
     ) -> None:
         self.now = 100.0
+        self.store = ModelStore()
+        self.keeps = keeps
+        self.needs: dict[int, list[Need]] = {}  # by lease
         self.draining = False
         self.late = False
         #: Seconds from a decision to its execution: the agent's process may be preempted in between.
@@ -50,7 +60,9 @@ class AgentModel:
         #: Slots send what is finished before they start a task, as real ones do unless that took no time. Or two tasks
         #: could for ever undo each other: each leaves so much memory that its slot is killed with its result unsent.
         self.prompt = False
-        self.core = AgentCore(slots, self._look, name="w", store_bytes=store_bytes, memory_bytes=memory_bytes)
+        self.core = AgentCore(
+            slots, self._look, self.store.has, name="w", store_bytes=store_bytes, memory_bytes=memory_bytes
+        )
         self.slots: list[ModelSlot | None] = [None] * slots
         self.last_sight = [UNSEEN] * slots
         self.memory, self.memory_bytes = memory, memory_bytes
@@ -91,11 +103,15 @@ class AgentModel:
         timeout: float = 0.0,
         memory_bytes: int = 0,
         definitions: Iterable[bytes] = (),
+        needs: Iterable[Need] = (),
+        keep_bytes: int = 0,
     ) -> None:
+        self.needs[lease] = list(needs)
         self.jobs[lease] = job = lease if job is None else job
         self.timeouts[lease] = timeout
         self.memory_limits[lease] = min(each or 1 << 62 for each in (memory_bytes, self.memory_bytes))
         message = pb.Dispatch(lease=lease, job=job, priority=priority, tag=tag, retry_on=retry_on, timeout=timeout)
+        message.keep_bytes = keep_bytes
         message.memory_bytes = self.asked[lease] = memory_bytes
         for lo, hi in ranges:
             ends, payload = packed([b"x"] * (hi - lo))
@@ -107,6 +123,7 @@ class AgentModel:
                     function=function,
                     call=pb.CALL_ITEM,
                     definitions=list(definitions),
+                    data=[need.message() for need in self.needs[lease]],
                 )
             )
             self.dispatched.update((lease, index) for index in range(lo, hi))
@@ -120,6 +137,40 @@ class AgentModel:
         wants, self.wants = self.wants, []
         for hash in wants:
             self.define(hash)
+
+    def join_store(self) -> None:
+        self.store.join()
+        self.do(self.core.joined_store(pb.JoinStore(store="s"), self.now))
+
+    def answer_locates(self, count: int = 1 << 30, *, lost: bool = False) -> None:
+        """The master says where to get what was asked for."""
+        asked, self.store.located = self.store.located[:count], self.store.located[count:]
+        for need in asked:
+            source = pb.Source(need=need.message(), size=1000, lost="its host is gone" if lost else "")
+            self.receive(pb.Body(source=source))
+
+    def put(self, need: Need) -> None:
+        """Another process of this host writes it, and the master hears of that."""
+        self.store.here.add(need)
+        for asked in [asked for asked in self.store.located if self.store.has(asked)]:
+            self.store.located.remove(asked)
+            self.receive(pb.Body(source=pb.Source(need=asked.message(), is_here=True)))
+
+    def transfer(self, count: int = 1 << 30) -> None:
+        """What was to be got arrives."""
+        arrived, self.store.coming = self.store.coming[:count], self.store.coming[count:]
+        for need in arrived:
+            self.store.here.add(need)
+            self.do(self.core.arrived(need, self.now))
+
+    def forget(self, *ids: bytes) -> None:
+        self.receive(pb.Body(forget=pb.Forget(ids=ids)))
+
+    def finish_drops(self) -> None:
+        drops, self.store.dropping = self.store.dropping, []
+        for ids in drops:
+            self.store.remove(ids)
+            self.core.dropped(ids)
 
     def revoke(self, number: int, lease: int, ranges: Iterable[tuple[int, int]], *, stop: bool = False) -> None:
         self.revokes[number] = lease
@@ -205,6 +256,7 @@ class AgentModel:
         self.jobs.clear()
         self.revokes.clear()
         self.wants.clear()
+        self.store.leave()
         self.do(self.core.reset(self.now))
 
     def drain(self) -> None:
@@ -236,8 +288,9 @@ class AgentModel:
                 case Spawn(number):
                     assert self.slots[number] is None
                     assert not self.draining, "a slot is started, though nothing will run in it"
+                    keep = partial(self._keep, self.store.spawned(number))
                     self.slots[number] = ModelSlot(
-                        self._on_run, self._lasts, self.fails, self.slot_definitions, self.memory
+                        self._on_run, self._lasts, self.fails, self.slot_definitions, self.memory, keep
                     )
                 case SetLimit(number, limit):
                     if (slot := self.slots[number]) is not None:
@@ -247,6 +300,9 @@ class AgentModel:
                     assert not self.draining or not isinstance(command, Feed), "a draining agent feeds a slot"
                     slot = self.slots[command.slot]
                     assert slot is not None
+                    if isinstance(command, Feed):
+                        dropped = {id for ids in self.store.dropping for id in ids}
+                        assert all(self.store.has(need) and need.id not in dropped for need in command.piece.data)
                     slot.write(command)
                 case Interrupt(number, position):
                     process = self.slots[number]
@@ -262,6 +318,10 @@ class AgentModel:
                 case Kill(number):
                     assert self.slots[number] is not None
                     self.doomed.add(number)
+                case Transfer(source):
+                    self.store.transfer(source)
+                case DropData() | DropUnreported():
+                    self.store.drop(command)
                 case Complain(sentence):
                     self.complaints.append(sentence)
         self.core.check_invariants()
@@ -273,6 +333,9 @@ class AgentModel:
         if task not in self.fate:
             assert self.runs[task] <= 1 + self.losses[task], f"{task} runs twice"
 
+    def _keep(self, prefix: bytes, task: TaskKey) -> bytes | None:
+        return self.store.write(prefix, task) if self.keeps(task) else None
+
     def _lasts(self, task: TaskKey) -> float:
         return self.seconds(task)
 
@@ -281,6 +344,7 @@ class AgentModel:
             case "results":
                 results = body.results
                 assert self.jobs[results.lease] == results.job
+                self.store.report(results)
                 for index, item in items_of(results.first, results.base, results.ends, results.payload).items():
                     self._end((results.lease, index), "succeeded")
                     assert item == repr((results.lease, index)).encode()
@@ -297,6 +361,10 @@ class AgentModel:
                     assert body.failure.limit == ("memory" if limit == self.asked[task[0]] else "--memory")
                     assert body.failure.used_bytes > body.failure.limit_bytes == limit
                     assert SLOT_BYTES + self.memory(task)[0] > (1 - LITTLE) * limit, f"{task} is blamed for others"
+                elif body.failure.kind == pb.Failure.KIND_DATA_LOST:
+                    self._end(task, "data lost")
+                    assert body.failure.data in {need.id for need in self.needs[task[0]]}
+                    assert self.runs[task] <= self.losses[task], f"{task} has lost its data, but ran"
                 else:
                     self._end(task, "failed")
                     assert body.failure.payload == repr(task).encode()
@@ -314,6 +382,12 @@ class AgentModel:
                         self._end(task, "returned")
             case "draining":
                 assert self.draining
+            case "join_store":
+                assert self.store.is_joined
+            case "locate":
+                self.store.locate(body.locate)
+            case "data_here":
+                assert all(self.store.has(Need.of(need)) for need in body.data_here.needs)
             case "want":
                 self.wants += body.want.hashes
             case kind:
@@ -343,6 +417,11 @@ class AgentModel:
         self.prompt = True
         while True:
             self.answer_wants()
+            if not self.store.is_joined:
+                self.join_store()
+            self.answer_locates()
+            self.transfer()
+            self.finish_drops()
             self.interrupt()
             self.measure()
             self.reap()
@@ -361,6 +440,7 @@ class AgentModel:
         assert not self.core.has_work
         assert not self.core.running
         assert not self.revokes
+        assert set(self.store.results) == set(self.store.reported), "what nobody knows of is left in the store"
 
     def story(self) -> str:
         held = sorted(self.held())

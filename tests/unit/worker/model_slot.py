@@ -10,7 +10,7 @@ from manyhands.wire.blocks import pack_ends
 from manyhands.worker.commands import Feed, SendCut, SendDefinition
 from manyhands.worker.page import NO_LIMIT
 from manyhands.worker.pieces import Piece
-from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Wanted
+from manyhands.worker.reports import CutDone, Done, Failed, Interrupted, Ready, Report, Stored, Wanted
 from manyhands.worker.slot_state import Sight
 
 #: A store is visible to the other side after so many seconds at the latest; really a few hundred nanoseconds.
@@ -61,7 +61,8 @@ class Word:
 class ModelSlot:
     """One process. `on_run` is told of each task that starts; `seconds` and `fails` say how it goes.
 
-    memory: the bytes that a task takes when it starts, and those of them that it leaves when it ends.
+    memory: the bytes that a task takes when it starts, and those of them that it leaves when it ends. keep: has written
+    its result, under this id.
     """
 
     def __init__(
@@ -71,9 +72,11 @@ class ModelSlot:
         fails: Callable[[TaskKey], bool],
         max_definitions: int = 1000,
         memory: Callable[[TaskKey], tuple[int, int]] = lambda _: (0, 0),
+        keep: Callable[[TaskKey], bytes | None] = lambda _: None,
     ) -> None:
         self._on_run, self._seconds, self._fails = on_run, seconds, fails
         self._memory = memory
+        self._keep = keep
         #: Bytes that earlier tasks left in it, and that the present one has taken.
         self._left = SLOT_BYTES
         self._own = 0
@@ -225,6 +228,8 @@ class ModelSlot:
             self._close_run()
             self.unsent.append(Failed(self.position, repr(task).encode(), retryable=True, seconds=now - self.since))
         else:
+            if self.feed.piece.keep_bytes and (id := self._keep(task)) is not None:
+                self.unsent.append(Stored(self.position, id, self.feed.piece.keep_bytes))
             self._run.append(task)
             self._run_seconds += now - self.since
         self._next()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 from tests.unit.worker.worker_builders import make_piece
@@ -29,7 +30,7 @@ class Recorder:
 def test_page_words_are_written_before_pipes_and_pipes_once() -> None:
     async def play() -> list[tuple[str, Any]]:
         story: list[tuple[str, Any]] = []
-        agent = Agent(lambda *_: None, name="w", slots=1)
+        agent = Agent(lambda *_: SimpleNamespace(send=None), name="w", slots=1)
         agent._slots = [Recorder(story)]
         agent._core.limit_set = lambda slot, limit, now: story.append(("told", limit))
         piece = make_piece(1)

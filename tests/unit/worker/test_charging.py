@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.worker.worker_builders import FUNCTION, Sights, dispatch, piece_message
+from tests.unit.worker.worker_builders import FUNCTION, Sights, dispatch, nothing_here, piece_message
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.worker.commands import Send, Spawn
@@ -24,7 +24,7 @@ from manyhands.worker.reports import Done, Ready
 )
 def test_charged(started: int, busy: bool, charged: list[int]) -> None:
     sights = Sights(1)
-    core = AgentCore(1, sights, name="w")
+    core = AgentCore(1, sights, nothing_here, name="w")
     core.start(0.0)
     core.reported(0, [Ready()], 0.0)
     core.received([pb.Body(define=pb.Define(hash=FUNCTION, blob=b"blob"))], 0.0)

@@ -10,8 +10,10 @@ from tests.unit.worker.agent_model import AgentModel
 from tests.unit.worker.model_slot import TaskKey
 
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.needs import Need
 
 FUNCTIONS = [hashed(name) for name in "fgh"]
+NEEDS = [Need(hashed("d")), Need(hashed("e")), Need(hashed("p"), 0, 10), Need(hashed("p"), 10, 5), Need(hashed("p"))]
 DURATIONS = [0.0, 1e-6, 1e-5, 0.001, 0.003, 0.02, 0.3, 0.3]
 
 
@@ -26,6 +28,7 @@ class AgentMachine(RuleBasedStateMachine):
         slot_definitions=st.sampled_from([1000, 4]),
         sizes=st.lists(st.tuples(st.sampled_from([0, 50, 200]), st.sampled_from([0, 60])), min_size=1, max_size=4),
         memory_bytes=st.sampled_from([0, 0, 150]),
+        keeping=st.sampled_from([1, 2, 1000]),
     )
     def begin(
         self,
@@ -36,7 +39,11 @@ class AgentMachine(RuleBasedStateMachine):
         slot_definitions: int,
         sizes: list[tuple[int, int]],
         memory_bytes: int,
+        keeping: int,
     ) -> None:
+        def keeps(task: TaskKey) -> bool:
+            return hash(task) // 3 % keeping == 0
+
         def seconds(task: TaskKey) -> float:
             return speeds[hash(task) % len(speeds)]
 
@@ -46,7 +53,7 @@ class AgentMachine(RuleBasedStateMachine):
         def memory(task: TaskKey) -> tuple[int, int]:
             return sizes[hash(task) // 7 % len(sizes)]
 
-        self.model = AgentModel(slots, seconds, fails, store_bytes, slot_definitions, memory, memory_bytes)
+        self.model = AgentModel(slots, seconds, fails, store_bytes, slot_definitions, memory, memory_bytes, keeps)
         self.leases: list[int] = []
         self.next = 1
 
@@ -60,6 +67,8 @@ class AgentMachine(RuleBasedStateMachine):
         timeout=st.sampled_from([0.0, 0.0, 0.002, 0.05]),
         memory_bytes=st.sampled_from([0, 100, 150]),
         further=st.lists(st.sampled_from([hashed("a"), hashed("b")]), max_size=2, unique=True),
+        needs=st.just([]) | st.lists(st.sampled_from(NEEDS), max_size=3, unique=True),
+        keep_bytes=st.sampled_from([0, 1]),
     )
     def dispatch(
         self,
@@ -72,6 +81,8 @@ class AgentMachine(RuleBasedStateMachine):
         timeout: float,
         memory_bytes: int,
         further: list[bytes],
+        needs: list[Need],
+        keep_bytes: int,
     ) -> None:
         lease, self.next = self.next, self.next + 1
         self.leases.append(lease)
@@ -89,6 +100,8 @@ class AgentMachine(RuleBasedStateMachine):
             timeout=timeout,
             memory_bytes=memory_bytes,
             definitions=further,
+            needs=needs,
+            keep_bytes=keep_bytes,
         )
 
     @precondition(lambda self: self.leases)
@@ -158,6 +171,31 @@ class AgentMachine(RuleBasedStateMachine):
     @rule()
     def answer_wants(self) -> None:
         self.model.answer_wants()
+
+    @rule()
+    def join_store(self) -> None:
+        if not self.model.store.is_joined:
+            self.model.join_store()
+
+    @rule(count=st.integers(1, 3), lost=st.sampled_from([False, False, True]))
+    def answer_locates(self, count: int, lost: bool) -> None:
+        self.model.answer_locates(count, lost=lost)
+
+    @rule(count=st.integers(1, 3))
+    def transfer(self, count: int) -> None:
+        self.model.transfer(count)
+
+    @rule(need=st.sampled_from(NEEDS))
+    def put(self, need: Need) -> None:
+        self.model.put(need)
+
+    @rule(ids=st.lists(st.sampled_from([need.id for need in NEEDS]), max_size=2))
+    def forget(self, ids: list[bytes]) -> None:
+        self.model.forget(*ids)
+
+    @rule()
+    def finish_drops(self) -> None:
+        self.model.finish_drops()
 
     @rule(interval=st.sampled_from([0.0, 0.005, 0.125]))
     def tune(self, interval: float) -> None:

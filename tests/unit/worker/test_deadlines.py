@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.worker.worker_builders import FUNCTION, Sights, dispatch, feed, make_piece, piece_message, ready_roster
+from tests.unit.worker.worker_builders import (
+    FUNCTION,
+    Sights,
+    dispatch,
+    feed,
+    make_piece,
+    nothing_here,
+    piece_message,
+    ready_roster,
+)
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.worker.commands import Command, Interrupt, Kill, Send
@@ -134,7 +143,7 @@ def test_progress_puts_it_off() -> None:
 )
 def test_only_the_one_that_was_meant_is_charged(started: int, busy: bool, fails: list[int], left: int) -> None:
     sights = Sights(1)
-    core = AgentCore(1, sights, name="w")
+    core = AgentCore(1, sights, nothing_here, name="w")
     core.start(0.0)
     core.reported(0, [Ready()], 0.0)
     core.received([pb.Body(define=pb.Define(hash=FUNCTION, blob=b"blob"))], 0.0)
@@ -161,7 +170,7 @@ def test_only_the_one_that_was_meant_is_charged(started: int, busy: bool, fails:
 def test_a_timeout_of_hardly_anything_keeps_nobody_busy(timeout: float) -> None:
     """Added to the time it may be nothing at all: the agent looked again and again, and did nothing else any more."""
     sights = Sights(1)
-    core = AgentCore(1, sights)
+    core = AgentCore(1, sights, nothing_here)
     core.start(100.0)
     core.reported(0, [Ready()], 100.0)
     message = dispatch(1, [piece_message(9)])

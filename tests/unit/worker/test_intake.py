@@ -7,7 +7,9 @@ from tests.support.builders import hashed
 from tests.unit.worker.worker_builders import FUNCTION, dispatch, piece_message, ready_roster
 
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.needs import Need
 from manyhands.worker.commands import Command, Send, SendDefinition
+from manyhands.worker.data_needs import DataNeeds
 from manyhands.worker.definition_store import OVERHEAD_BYTES, DefinitionStore
 from manyhands.worker.held import Held
 from manyhands.worker.intake import Intake
@@ -20,7 +22,9 @@ class Stage:
         self.held = Held()
         self.store = DefinitionStore(store_bytes)
         self.roster = ready_roster(2)
-        self.intake = Intake(self.held, self.store, self.roster, memory_bytes=0)
+        self.here: set[Need] = set()
+        self.data = DataNeeds(self.here.__contains__)
+        self.intake = Intake(self.held, self.store, self.data, self.roster, memory_bytes=0)
 
     def dispatch(self, message: pb.Dispatch) -> list[Command]:
         out: list[Command] = []
@@ -42,6 +46,7 @@ class Stage:
     def check(self) -> None:
         self.held.check_invariants()
         self.store.check_invariants()
+        self.data.check_invariants()
         self.intake.check_invariants()
 
 

@@ -7,7 +7,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tests.unit.worker.agent_model import AgentModel
 from tests.unit.worker.model_slot import SLOT_BYTES, TaskKey
-from tests.unit.worker.worker_builders import FUNCTION, Sights, dispatch, piece_message
+from tests.unit.worker.worker_builders import FUNCTION, Sights, dispatch, nothing_here, piece_message
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.worker.commands import Command, Complain, Feed, Kill, Measure, Send, Spawn
@@ -25,7 +25,7 @@ class Stage:
 
     def __init__(self, memory_bytes: int = LIMIT, worker_bytes: int = 0, timeout: float = 0.0) -> None:
         self.sights = Sights(1)
-        self.core = AgentCore(1, self.sights, name="w", memory_bytes=worker_bytes)
+        self.core = AgentCore(1, self.sights, nothing_here, name="w", memory_bytes=worker_bytes)
         self.core.start(0.0)
         self.core.reported(0, [Ready()], 0.0)
         self.core.received([pb.Body(define=pb.Define(hash=FUNCTION, blob=b"blob"))], 0.0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.builders import hashed
 
 from manyhands.worker import slot_frames as frames
-from manyhands.worker.reports import CutDone, Done, Failed, Ready, Saved, Wanted
+from manyhands.worker.reports import CutDone, Done, Failed, Ready, Saved, Stored, Wanted
 from manyhands.worker.slot_frames import Chunk, FrameCutter, FrameError
 
 CHUNK = Chunk(
@@ -25,6 +25,8 @@ CHUNK = Chunk(
     function=hashed("f"),
     retry_on=hashed("r"),
     context=hashed("c"),
+    keep_bytes=1 << 33,
+    keep_as=b"",
     definitions=(hashed("a"), hashed("b")),
     base=5,
     ends=frames.pack_offsets([8, 9]),
@@ -41,6 +43,7 @@ REPORTS = [
     (frames.write_wanted([hashed("a"), hashed("b")]), Wanted((hashed("a"), hashed("b")))),
     (frames.write_cut_done(11), CutDone(11)),
     (frames.write_saved(12, b"state"), Saved(12, b"state")),
+    (frames.write_stored(13, hashed("d"), 1 << 34), Stored(13, hashed("d"), 1 << 34)),
 ]
 
 
@@ -82,8 +85,10 @@ def test_what_else_the_agent_writes() -> None:
         *frames.write_define(hashed("f"), b"blob"),
         *frames.write_cut(1 << 50),
         *frames.write_state(7, b"so far"),
+        *frames.write_store(b"prefix 8", "/dev/shm/\udcff"),
     ]
-    (define, blob), (cut, position), (state, saved) = FrameCutter().feed(b"".join(written))
+    (define, blob), (cut, position), (state, saved), (store, path) = FrameCutter().feed(b"".join(written))
+    assert (store, frames.read_store(path)) == (frames.STORE, (b"prefix 8", "/dev/shm/\udcff"))
     assert (state, frames.read_state(saved)) == (frames.STATE, (7, b"so far"))
     assert (define, frames.read_define(blob)) == (frames.DEFINE, (hashed("f"), b"blob"))
     assert (cut, frames.read_cut(position)) == (frames.CUT, 1 << 50)
@@ -161,5 +166,6 @@ def test_rubbish_in_a_frame_of_ours_raises_nothing_else(kind: int, body: bytes) 
     except FrameError:
         return
     assert kind in {
-        frames.READY, frames.DONE, frames.FAILED, frames.WANTED, frames.CUT_DONE, frames.INTERRUPTED, frames.SAVED
+        frames.READY, frames.DONE, frames.FAILED, frames.WANTED, frames.CUT_DONE, frames.INTERRUPTED, frames.SAVED,
+        frames.STORED,
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.unit.worker.worker_builders import FUNCTION, Sights, dispatch, piece_message
+from tests.unit.worker.worker_builders import FUNCTION, Sights, dispatch, nothing_here, piece_message
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.worker.commands import Command, Interrupt, Kill, Send, SetLimit, Spawn
@@ -18,7 +18,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.sights = Sights(1)
-        self.core = AgentCore(1, self.sights, name="w")
+        self.core = AgentCore(1, self.sights, nothing_here, name="w")
         self.core.start(0.0)
         self.core.reported(0, [Ready()], 0.0)
         self.core.received([pb.Body(define=pb.Define(hash=FUNCTION, blob=b"blob"))], 0.0)

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from tests.support.builders import hashed, packed
 
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.needs import Need
 from manyhands.worker.pieces import Lease, Limits, Pace, Piece
 from manyhands.worker.roster import Roster
 from manyhands.worker.slot_state import Fed, Sight, Slot
@@ -34,7 +35,7 @@ def make_piece(
     pace.each = each
     pace.measured = 1000 if each else 0
     limits = Limits(timeout, progress_timeout, memory_bytes)
-    return Piece(lease or Lease(1, 1), (0, 0.0, 1), b"", b"", limits, pace, piece_message(count, first, **more))
+    return Piece(lease or Lease(1, 1), (0, 0.0, 1), b"", b"", 0, limits, pace, piece_message(count, first, **more))
 
 
 def dispatch(
@@ -48,6 +49,11 @@ def dispatch(
     return pb.Dispatch(
         lease=lease, job=lease, pieces=pieces, retry_on=retry_on, priority=priority, tag=tag, context=context
     )
+
+
+def nothing_here(need: Need) -> bool:
+    """A store without data."""
+    return False
 
 
 def ready_roster(slots: int) -> Roster:
