@@ -161,9 +161,9 @@ def _find_handler(kind: type) -> Callable[[Any, Any], Any] | None:
     if issubclass(kind, io.TextIOWrapper):
         return _reduce_file
     if hasattr(kind, AS_ITEM):
-        return ValuePickler.reduce_handle
+        return lambda pickler, obj: pickler.reduce_handle(obj)
     if kind.__qualname__ == "ndarray" and kind.__module__ == "numpy":
-        return ValuePickler.reduce_array
+        return lambda pickler, obj: pickler.reduce_array(obj)
     way_out = getattr(kind, UNSENDABLE, None)
     if way_out is None and any(c.__name__ == "Future" and c.__module__ in _FUTURES for c in kind.__mro__):
         way_out = "pass future.result() instead"
