@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 from collections.abc import Callable
 from hashlib import blake2b
@@ -9,7 +10,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from manyhands.client.refs import Ref
-from manyhands.wire.data_format import Buffer, Encoded
+from manyhands.wire.data_format import Encoded
 
 #: What of each part tells data apart at first sight: so many places in it, of so many bytes.
 SAMPLES, SAMPLE_BYTES = 16, 64
@@ -64,10 +65,14 @@ def _is_equal(encoded: Encoded, stored: memoryview) -> bool:
     return True
 
 
-def equal_bytes(one: Buffer, other: Buffer) -> bool:
-    """Whether two buffers of equal length hold the same bytes."""
-    import numpy as np  # memoryviews compare forty times as slowly
+def equal_bytes(one: Any, other: Any) -> bool:
+    """Whether two contiguous buffers hold the same bytes."""
+    import numpy as np  # whoever has so much data has it; it tells where they lie, also of what is read-only
 
     left, right = np.frombuffer(one, "u1"), np.frombuffer(other, "u1")
-    words = len(left) & ~7
-    return bool((left[:words].view("u8") == right[:words].view("u8")).all() and (left[words:] == right[words:]).all())
+    return len(left) == len(right) and not _compare(left.ctypes.data, right.ctypes.data, len(left))
+
+
+#: Comparing with numpy, which makes an array of what it finds, takes four times as long.
+_compare = ctypes.CDLL(None).memcmp
+_compare.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]

@@ -46,11 +46,11 @@ class _Reference:
         self._id = id
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return load, (self._id,)
+        return load_copy, (self._id,)
 
 
 def item(id: bytes) -> bytes:
-    """An item that arrives as what `load` returns."""
+    """An item that arrives as what `load_copy` returns."""
     return pickle.dumps(_Reference(id), 5)
 
 
