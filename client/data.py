@@ -63,9 +63,10 @@ class Data:
         self._store: HostStore | None = None
         self.sharing = Sharing(self._share)
         self._recognition = Recognition(partial(self._mapped, copy_on_write=False))
-        #: On the loop's thread: Refs to each datum, what was said of those that were put, and what is to be said.
-        self._held: Counter[bytes] = Counter()
+        #: What was said of those that were put, until they are released.
         self._puts: dict[bytes, pb.PutData] = {}
+        #: On the loop's thread: Refs to each datum, and those that nobody refers to any more, as is to be said.
+        self._held: Counter[bytes] = Counter()
         self._releasing: list[bytes] = []
         self.bringing = Bringing(connection)
         connection.data = self
@@ -129,6 +130,7 @@ class Data:
                 store.put(id, encoded.parts)
         ref: Ref[Any] = Ref(self, id, encoded.size, blobs, inner, is_copied=is_copied)
         message = pb.PutData(id=id, size=encoded.size, content=content)
+        self._puts.setdefault(id, message)  # at once: it may be asked for before the loop's thread has run
         self._connection.room.count_unsent(len(content))
         self._connection.background.post(partial(self._hold, message))
         if not content:
@@ -139,8 +141,7 @@ class Data:
         self._connection.room.count_unsent(-len(message.content))
         id = message.id
         self._held[id] += 1
-        if id not in self._puts:
-            self._puts[id] = message
+        if self._held[id] == 1:
             self._connection.send_data(pb.Body(put_data=message))
 
     def release(self, id: bytes) -> None:
