@@ -46,15 +46,6 @@ class HeldBlock(Block):
             block.needs, held, data,
         )  # fmt: skip
 
-    def local_bytes(self, store: str) -> int:
-        """See Block."""
-        return sum(datum.size for datum in self.data if store in datum.stores)
-
-    @property
-    def data_bytes(self) -> int:
-        """See Block."""
-        return sum(datum.size for datum in self.data)
-
 
 class DefinitionStore:
     """All definitions that somebody holds, and the most recently used others up to `limit_bytes`.

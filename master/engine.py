@@ -82,7 +82,7 @@ class Engine:
             "draining": self._on_draining,
             "want": self._on_want,
             "close_session": self._on_close,
-            "join_store": self._on_join_store,
+            "join_store": data.sources.join_store,
             "fetch": data.sources.fetch,
             "part": data.sources.part,
             "locate": data.sources.locate,
@@ -269,10 +269,6 @@ class Engine:
     def _on_saved_state(self, peer: Peer, body: pb.Body) -> None:
         saved = body.saved_state
         self._handle(ev.StateSaved(peer.number, saved.job, saved.lease, saved.index, saved.attempt, saved.state))
-
-    def _on_join_store(self, peer: Peer, body: pb.Body) -> None:
-        self.data.sources.join_store(peer, body)
-        self._handle(ev.StoreJoined(peer.number, peer.store))
 
     def _on_want(self, peer: Peer, body: pb.Body) -> None:
         for wanted in body.want.hashes:

@@ -47,14 +47,6 @@ class WorkerJoined:
 
 
 @dataclass(frozen=True, slots=True)
-class StoreJoined:
-    """The worker finds data in the store of that identity."""
-
-    worker: int
-    store: str
-
-
-@dataclass(frozen=True, slots=True)
 class WorkerLost:
     """`planned`: it said goodbye, so what it held is not charged with a loss. `report`: what is noted with a charge."""
 
@@ -242,7 +234,6 @@ class LeasesHeld:
 
 Event = (
     WorkerJoined
-    | StoreJoined
     | WorkerLost
     | WorkerDraining
     | JobOpened

@@ -15,9 +15,6 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import Block
 from manyhands.wire.spans import Span, SpanSet
 
-#: Blocks among which a worker is given what it has the data of.
-LOOKAHEAD_BLOCKS = 16
-
 
 class JobBlocks:
     """The blocks of a job that still have open tasks, by index."""
@@ -196,33 +193,12 @@ class Job:
         lo, hi = self.done.first_span
         return hi if lo == 0 else 0
 
-    def next_index(self, store: str) -> int:
-        """The task that is to be taken next by who finds data in this store: of the first ones that with most of its
-        data there; there is one queued.
-        """
-        first = self.queued.first
-        if not self.blocks.at(first).needs:
-            return first
-        return max(self._queued_blocks(), key=lambda each: self.blocks.at(each).local_bytes(store))
-
-    def _queued_blocks(self) -> Iterator[int]:
-        """The first queued task of each of the first blocks that have any."""
-        index = self.queued.first
-        for _ in range(LOOKAHEAD_BLOCKS):
-            yield index
-            rest = self.queued.overlap(self.blocks.at(index).end, self.count)
-            if not rest:
-                return
-            index = rest[0][0]
-
-    def take(self, limit: int, limit_bytes: int, store: str = "") -> list[Span]:
-        """Remove up to `limit` tasks of one function, and about `limit_bytes`, from the queue's head; of tasks that
-        need data those for which most is in the `store`.
-        """
+    def take(self, limit: int, limit_bytes: int) -> list[Span]:
+        """Remove up to `limit` tasks of one function, and about `limit_bytes`, from the queue's head."""
         taken: list[Span] = []
         function: bytes | None = None
         while limit > 0 and self.queued:
-            index = self.next_index(store)
+            index = self.queued.first
             block = self.blocks.at(index)
             if function is None:
                 function = block.function
@@ -234,11 +210,7 @@ class Job:
                 room = 1
             else:
                 room = min(limit, block.end - index, max(1, limit_bytes // per_task))
-            if index == self.queued.first:
-                lo, hi = self.queued.pop_first(room)
-            else:
-                lo, hi = index, min(index + room, self.queued.overlap(index, block.end)[0][1])
-                self.queued.remove(lo, hi)
+            lo, hi = self.queued.pop_first(room)
             if taken and taken[-1][1] == lo:
                 taken[-1] = taken[-1][0], hi
             else:

@@ -24,7 +24,6 @@ class Planner:
         self._lease = first_lease - 1
         #: When to look again although nothing happened: somebody is idle, and it was too early to ask others.
         self.recheck_at: float | None = None
-        self._touched_free: list[Worker] = []  # those with free slots that this plan has yet to serve
         self._speculate_at = 0.0  # not before
         self._now = 0.0  # of this plan
 
@@ -62,9 +61,9 @@ class Planner:
         came_ready, pool.came_ready = pool.came_ready, []
         # Free slots before windows, or what a busy worker has just given back for an idle one would go to it again.
         busy = [worker for worker in touched.values() if not worker.free_slots]
-        self._touched_free = [worker for worker in touched.values() if worker.free_slots]
-        while self._touched_free:
-            self._serve(self._touched_free.pop(0), out)
+        for worker in touched.values():
+            if worker.free_slots:
+                self._serve(worker, out)
         if pool.fair:
             self._serve_hungry(out, want_free=True)
         for worker in busy:
@@ -100,24 +99,8 @@ class Planner:
             room = self._room(worker, job, profile, self._pool.startable(job))
             if room <= 0:
                 break
-            if self._is_better_elsewhere(worker, job):
-                self._hungry[worker.number] = worker
-                return
             self._hand_out(worker, job, profile, room, out)
         self._hungry.pop(worker.number, None)
-
-    def _is_better_elsewhere(self, worker: Worker, job: Job) -> bool:
-        """Whether another worker with a free slot has more of the data of what this one would be given."""
-        block = job.blocks.at(job.next_index(worker.store))
-        if not block.needs:
-            return False
-        local = block.local_bytes(worker.store)
-        if local == block.data_bytes:
-            return False
-        waiting = (*self._touched_free, *self._hungry.values())
-        return any(
-            other.free_slots and other is not worker and block.local_bytes(other.store) > local for other in waiting
-        )
 
     def _serve_hungry(self, out: list[Command], *, want_free: bool) -> None:
         """Give new work to those who lacked it, in turns; `want_free`: only to those with free slots."""
@@ -129,8 +112,6 @@ class Planner:
                 if job is None:
                     return
                 if want_free and not worker.free_slots:
-                    continue
-                if self._is_better_elsewhere(worker, job):
                     continue
                 profile = self._pool.profile(job)
                 room = self._room(worker, job, profile, self._pool.startable(job))
@@ -194,7 +175,7 @@ class Planner:
         limit_bytes = self._pool.config.lease_bytes
         function = job.blocks.at(job.queued.first).function
         while room > 0 and job.queued:
-            spans = job.take(room, limit_bytes, worker.store)
+            spans = job.take(room, limit_bytes)
             count = sum(hi - lo for lo, hi in spans)
             tag = self._pool.fair.charge(job, cost * count)
             self._dispatch(worker, job, profile, tag, spans, out)
@@ -206,7 +187,7 @@ class Planner:
             if worker.free_slots:
                 spare = 0
             while spare > 0 and job.queued and not job.options.max_parallel:
-                spans = job.take(spare, limit_bytes, worker.store)
+                spans = job.take(spare, limit_bytes)
                 count = sum(hi - lo for lo, hi in spans)
                 worker.stage(Staged(job, profile, self._pool.fair.charge(job, cost * count), spans))
                 spare -= count

@@ -53,7 +53,6 @@ class Scheduler:
         self.stale = 0
         self._handlers: dict[type, Callable[[Any, float], list[Command]]] = {
             ev.WorkerJoined: self._on_worker_joined,
-            ev.StoreJoined: self._on_store_joined,
             ev.WorkerLost: self._on_worker_lost,
             ev.WorkerDraining: self._on_worker_draining,
             ev.JobOpened: self._on_job_opened,
@@ -124,12 +123,6 @@ class Scheduler:
         self._pool.workers[event.worker] = worker
         self._planner.touch(worker)
         self._pool.slots += event.slots
-        return []
-
-    def _on_store_joined(self, event: ev.StoreJoined, now: float) -> list[Command]:
-        worker = self._pool.workers.get(event.worker)
-        if worker is not None:
-            worker.store = event.store
         return []
 
     def _on_worker_lost(self, event: ev.WorkerLost, now: float) -> list[Command]:

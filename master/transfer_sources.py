@@ -1,4 +1,4 @@
-"""What the transfer planner knows of hosts and data: who has what, who waits for it, how busy each source is."""
+"""What the transfer planner knows of hosts and data: who has what, and who waits for it; pure."""
 
 from __future__ import annotations
 
@@ -35,6 +35,8 @@ class Host:
     #: Address and certificate of each; no address: it serves nobody.
     workers: dict[int, tuple[str, bytes]] = field(default_factory=dict)
     ids: set[bytes] = field(default_factory=set)
+    #: What its workers wait for, in order of arrival.
+    asks: dict[Ask, None] = field(default_factory=dict)
     #: What is being written into the store: once is enough.
     pulling: set[Need] = field(default_factory=set)
     #: By `is_large`.
@@ -50,6 +52,7 @@ class Host:
 class Datum:
     """One that somebody holds."""
 
+    id: bytes
     size: int
     #: Who has the whole of it, by store.
     hosts: dict[str, Host] = field(default_factory=dict)
@@ -64,9 +67,98 @@ class Datum:
         return [ask for queue in self.queues for ask in queue]
 
 
-class Transfer(NamedTuple):
-    """One that runs."""
+class Whereabouts:
+    """Hosts by store and by worker, data by id."""
 
-    source: Host
-    target: Host
-    is_large: bool
+    def __init__(self, small_bytes: int) -> None:
+        """small_bytes: what is no longer than this is small."""
+        self._small_bytes = small_bytes
+        self.master = Host(MASTER)
+        self.hosts = {MASTER: self.master}
+        self.host_of: dict[int, Host] = {}
+        self.data: dict[bytes, Datum] = {}
+
+    def is_large(self, need: Need) -> bool:
+        """Of which kind a transfer of it is."""
+        return (need.length or self.data[need.id].size) > self._small_bytes
+
+    def join(self, worker: int, store: str, address: str, certificate: bytes) -> Host:
+        """A worker uses that store."""
+        host = self.hosts.setdefault(store, Host(store))
+        host.workers[worker] = address, certificate
+        self.host_of[worker] = host
+        return host
+
+    def place(self, datum: Datum, host: Host) -> None:
+        """It has the datum."""
+        datum.hosts[host.store] = host
+        host.ids.add(datum.id)
+        if host is self.master:
+            datum.pulled_from = None
+        for lane, queue in zip(host.lanes, datum.queues, strict=True):
+            if queue:
+                lane.wanted[datum.id] = None
+
+    def displace(self, datum: Datum, host: Host) -> None:
+        """It does not have it any more."""
+        del datum.hosts[host.store]
+        host.ids.remove(datum.id)
+        for lane in host.lanes:
+            lane.wanted.pop(datum.id, None)
+        if datum.pulled_from in host.workers:
+            datum.pulled_from = None
+
+    def remove(self, datum: Datum) -> None:
+        """Forget a datum that nobody waits for."""
+        for host in datum.hosts.values():
+            host.ids.remove(datum.id)
+        del self.data[datum.id]
+
+    def queue(self, ask: Ask) -> None:
+        """Somebody waits; nothing if he did."""
+        datum = self.data[ask.need.id]
+        is_large = self.is_large(ask.need)
+        datum.queues[is_large][ask] = None
+        self.host_of[ask.worker].asks[ask] = None
+        for host in datum.hosts.values():
+            host.lanes[is_large].wanted[datum.id] = None
+
+    def unqueue(self, ask: Ask) -> None:
+        """He waits no more."""
+        datum = self.data[ask.need.id]
+        is_large = self.is_large(ask.need)
+        queue = datum.queues[is_large]
+        del queue[ask], self.host_of[ask.worker].asks[ask]
+        if not queue:
+            for host in datum.hosts.values():
+                del host.lanes[is_large].wanted[datum.id]
+
+    def wanted_of(self, host: Host) -> list[Ask]:
+        """All who wait for something that it has."""
+        return [
+            ask
+            for is_large, lane in enumerate(host.lanes)
+            for id in lane.wanted
+            for ask in self.data[id].queues[is_large]
+        ]
+
+    def check_invariants(self) -> None:
+        """Assert that indices agree."""
+        for store, host in self.hosts.items():
+            assert host.store == store
+            assert host is self.master or host.workers
+            assert all(self.host_of[worker] is host for worker in host.workers)
+            assert all(self.data[id].hosts[store] is host for id in host.ids)
+            for is_large, lane in enumerate(host.lanes):
+                assert lane.wanted.keys() == {id for id in host.ids if self.data[id].queues[is_large]}
+        for id, datum in self.data.items():
+            assert datum.id == id
+            assert all(id in host.ids and self.hosts[store] is host for store, host in datum.hosts.items())
+            if datum.pulled_from is not None:
+                assert MASTER not in datum.hosts
+                assert self.host_of[datum.pulled_from].store in datum.hosts
+            for is_large, queue in enumerate(datum.queues):
+                assert all(ask.need.id == id and self.is_large(ask.need) == is_large for ask in queue)
+        asks = [ask for datum in self.data.values() for ask in datum.asks]
+        assert sorted(asks) == sorted(ask for host in self.hosts.values() for ask in host.asks)
+        assert all(ask in self.host_of[ask.worker].asks for ask in asks)

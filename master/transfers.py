@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from manyhands.master.transfer_commands import (
     Command,
@@ -18,24 +19,37 @@ from manyhands.master.transfer_commands import (
     SendLost,
     SendSource,
 )
-from manyhands.master.transfer_sources import MASTER, Ask, Datum, Host, Transfer
+from manyhands.master.transfer_sources import MASTER, Ask, Datum, Host, Whereabouts
 from manyhands.wire.needs import Need
+
+_UNKNOWN = "nobody refers to it any more"
 
 
 @dataclass(frozen=True, slots=True)
 class TransferLimits:
-    """How many transfers one source serves at a time. A large one takes all that a network carries."""
+    """How many transfers may run at a time."""
 
+    #: From one source: a large one takes all that a network carries.
     large: int = 1
     small: int = 8
     #: What is no longer than this is small.
     small_bytes: int = 1 << 20
+    #: To one host, of either kind.
+    pulls: int = 8
     #: Seconds for which who could not reach a source is not sent there again.
     avoid_timeout: float = 15.0
 
     def running_max(self, is_large: bool) -> int:
-        """Of one kind, at one source."""
+        """Of one kind, from one source."""
         return self.large if is_large else self.small
+
+
+class _Transfer(NamedTuple):
+    """One that runs."""
+
+    source: Host
+    target: Host
+    is_large: bool
 
 
 class TransferPlanner:
@@ -47,11 +61,8 @@ class TransferPlanner:
     def __init__(self, secret: Callable[[], bytes], limits: TransferLimits = TransferLimits()) -> None:
         self._secret = secret
         self._limits = limits
-        self._master = Host(MASTER)
-        self._hosts = {MASTER: self._master}
-        self._host_of: dict[int, Host] = {}
-        self._data: dict[bytes, Datum] = {}
-        self._running: dict[Ask, Transfer] = {}
+        self._known = Whereabouts(limits.small_bytes)
+        self._running: dict[Ask, _Transfer] = {}
         #: Who could not reach which store: until when that counts, in this order.
         self._avoided: dict[tuple[int, str], float] = {}
         #: Those whom a host has failed: the master serves them, if it has the datum.
@@ -62,9 +73,7 @@ class TransferPlanner:
     def joined(self, worker: int, store: str, address: str, certificate: bytes, ids: Iterable[bytes]) -> list[Command]:
         """A worker uses that store, in which these data lie, and serves others at `address`, if it does."""
         commands = self.left(worker)
-        host = self._hosts.setdefault(store, Host(store))
-        host.workers[worker] = address, certificate
-        self._host_of[worker] = host
+        host = self._known.join(worker, store, address, certificate)
         for id in ids:
             commands += self.stored(store, id)
         self._fill(host, commands)  # if it is the first of its host that can be reached
@@ -72,85 +81,79 @@ class TransferPlanner:
 
     def left(self, worker: int) -> list[Command]:
         """It is gone, with all that it asked for. With the last worker of a host go the data there."""
-        host = self._host_of.pop(worker, None)
         commands: list[Command] = []
+        known = self._known
+        host = known.host_of.get(worker)
         if host is None:
             return commands
-        for datum in self._data.values():
-            for ask in datum.asks:
-                if ask.worker == worker:
-                    self._unqueue(ask, datum)
-        del host.workers[worker]
+        for ask in list(host.asks):
+            if ask.worker == worker:
+                known.unqueue(ask)
+        del host.workers[worker], known.host_of[worker]
         for ask in [ask for ask in self._running if ask.worker == worker]:
             self._end(ask, commands)
         self._unlucky = {ask for ask in self._unlucky if ask.worker != worker}
         self._avoided = {pair: until for pair, until in self._avoided.items() if pair[0] != worker}
         for id in sorted(host.ids):
-            datum = self._data[id]
+            datum = known.data[id]
             if datum.pulled_from == worker:
                 datum.pulled_from = None
-            if host.workers:
-                self._seek_all(datum, commands)
-            else:
-                self._lack(host, id, commands)
+            if not host.workers:
+                known.displace(datum, host)
+            self._seek_all(datum, commands)
         if not host.workers:
-            del self._hosts[host.store]
+            del known.hosts[host.store]
         return commands
 
     # ------------------------------------------------------------ data
 
     def known(self, id: bytes, size: int) -> None:
         """There is, or will be, such a datum of so many bytes."""
-        self._data.setdefault(id, Datum(size))
+        self._known.data.setdefault(id, Datum(id, size))
 
     def stored(self, store: str, id: bytes) -> list[Command]:
         """A store has the whole of it; or the master, if that is MASTER. A store that no worker uses is no source."""
-        datum, host = self._data.get(id), self._hosts.get(store)
         commands: list[Command] = []
+        datum, host = self._known.data.get(id), self._known.hosts.get(store)
         if datum is None or host is None or store in datum.hosts:
             return commands
-        datum.hosts[store] = host
-        host.ids.add(id)
-        if host is self._master:
-            datum.pulled_from = None
-        for is_large, queue in enumerate(datum.queues):
-            if queue:
-                host.lanes[is_large].wanted[id] = None
-        for ask in datum.asks:
-            if ask.worker in host.workers:
-                self._answer_here(ask, datum, commands)
+        self._known.place(datum, host)
+        for ask in list(host.asks):
+            if ask.need.id == id:
+                self._answer_here(ask, commands)
         self._fill(host, commands)
-        if MASTER not in datum.hosts and datum.pulled_from is None:
+        if MASTER not in datum.hosts:
             for ask in datum.asks:
-                if not self._can_serve(host, ask, datum):
-                    self._seek(ask, datum, commands)
+                if not self._can_serve(host, ask):
+                    self._seek(ask, commands)
         return commands
 
     def lacks(self, store: str, id: bytes) -> list[Command]:
         """A store, or the master, does not have it after all."""
         commands: list[Command] = []
-        host = self._hosts.get(store)
+        host = self._known.hosts.get(store)
         if host is not None and id in host.ids:
-            self._lack(host, id, commands)
+            datum = self._known.data[id]
+            self._known.displace(datum, host)
+            self._seek_all(datum, commands)
         return commands
+
+    def dropped(self, id: bytes) -> list[Command]:
+        """Nobody needs it any more."""
+        return self.lost(id, _UNKNOWN)
 
     def lost(self, id: bytes, reason: str) -> list[Command]:
         """Nobody will have it any more: who waits is told, and it is forgotten."""
-        asks = self._data[id].asks if id in self._data else []
-        self.dropped(id)
-        return [SendLost(ask.worker, ask.need, reason) for ask in asks]
-
-    def dropped(self, id: bytes) -> None:
-        """Nobody needs it any more."""
-        datum = self._data.get(id)
+        commands: list[Command] = []
+        datum = self._known.data.get(id)
         if datum is None:
-            return
+            return commands
         for ask in datum.asks:
-            self._unqueue(ask, datum)
+            self._known.unqueue(ask)
             self._unlucky.discard(ask)
-        for host in datum.hosts.values():
-            host.ids.remove(id)
-        del self._data[id]
+            commands.append(SendLost(*ask, reason))
+        self._known.remove(datum)
+        return commands
 
     # ------------------------------------------------------------ transfers
 
@@ -158,28 +161,33 @@ class TransferPlanner:
         """Its store lacks it. The answer comes now or later: SendSource, SendHere or SendLost."""
         commands: list[Command] = []
         ask = Ask(worker, need)
-        datum = self._data.get(need.id)
-        if datum is None:
+        if need.id not in self._known.data:
             self._unlucky.discard(ask)
-            commands.append(SendLost(worker, need, "nobody refers to it any more"))
+            commands.append(SendLost(worker, need, _UNKNOWN))
         elif ask not in self._running:
-            self._queue(ask, datum)
-            self._seek(ask, datum, commands)
+            self._known.queue(ask)
+            self._seek(ask, commands)
         return commands
 
     def here(self, worker: int, need: Need) -> list[Command]:
         """Its store has it now."""
         commands: list[Command] = []
         ask = Ask(worker, need)
-        host = self._host_of[worker]
+        host = self._known.host_of[worker]
         self._unlucky.discard(ask)
-        datum = self._data.get(need.id)
-        if datum is not None:
-            for other in datum.asks:
-                if other.need == need and other.worker in host.workers:
-                    self._answer_here(other, datum, commands)
-            if need.is_whole:
-                commands += self.stored(host.store, need.id)
+        for other in list(host.asks):
+            if other.need == need:
+                self._answer_here(other, commands)
+        if need.is_whole:
+            commands += self.stored(host.store, need.id)
+        self._end(ask, commands)
+        return commands
+
+    def gave_up(self, worker: int, need: Need) -> list[Command]:
+        """It has no room for it, or needs it no more, and is told no other source."""
+        commands: list[Command] = []
+        ask = Ask(worker, need)
+        self._unlucky.discard(ask)
         self._end(ask, commands)
         return commands
 
@@ -193,17 +201,17 @@ class TransferPlanner:
         transfer = self._running.get(ask)
         if transfer is None:
             if not address:
-                commands += self.lacks(self._host_of[worker].store, need.id)
-        elif transfer.source is self._master:
+                commands += self.lacks(self._known.host_of[worker].store, need.id)
+        elif transfer.source is self._known.master:
             commands += self.lacks(MASTER, need.id)
         else:
             pair = worker, transfer.source.store
             self._avoided.pop(pair, None)
             self._avoided[pair] = now + self._limits.avoid_timeout
             self._unlucky.add(ask)
-            for other in self._wanted_of(transfer.source):
+            for other in self._known.wanted_of(transfer.source):
                 if other.worker == worker:
-                    self._seek(other, self._data[other.need.id], commands)
+                    self._seek(other, commands)
         self._end(ask, commands)
         return commands + self.locate(worker, need)
 
@@ -220,164 +228,124 @@ class TransferPlanner:
             if until > now:
                 break
             del self._avoided[worker, store]
-            if store in self._hosts:
-                self._fill(self._hosts[store], commands)
+            host = self._known.hosts.get(store)
+            if host is not None:
+                self._fill(host, commands)
         return commands
-
-    # ------------------------------------------------------------ who waits
-
-    def _is_large(self, need: Need, datum: Datum) -> bool:
-        return (need.length or datum.size) > self._limits.small_bytes
-
-    def _wanted_of(self, host: Host) -> list[Ask]:
-        """All who wait for something that it has."""
-        return [
-            ask
-            for is_large, lane in enumerate(host.lanes)
-            for id in lane.wanted
-            for ask in self._data[id].queues[is_large]
-        ]
-
-    def _queue(self, ask: Ask, datum: Datum) -> None:
-        is_large = self._is_large(ask.need, datum)
-        datum.queues[is_large][ask] = None
-        for host in datum.hosts.values():
-            host.lanes[is_large].wanted[ask.need.id] = None
-
-    def _unqueue(self, ask: Ask, datum: Datum) -> None:
-        is_large = self._is_large(ask.need, datum)
-        queue = datum.queues[is_large]
-        del queue[ask]
-        if not queue:
-            for host in datum.hosts.values():
-                del host.lanes[is_large].wanted[ask.need.id]
-
-    def _answer_here(self, ask: Ask, datum: Datum, commands: list[Command]) -> None:
-        self._unqueue(ask, datum)
-        self._unlucky.discard(ask)
-        commands.append(SendHere(*ask))
-
-    def _lack(self, host: Host, id: bytes, commands: list[Command]) -> None:
-        datum = self._data[id]
-        del datum.hosts[host.store]
-        host.ids.remove(id)
-        for lane in host.lanes:
-            lane.wanted.pop(id, None)
-        if datum.pulled_from in host.workers:
-            datum.pulled_from = None
-        self._seek_all(datum, commands)
 
     # ------------------------------------------------------------ who serves whom
 
-    def _can_serve(self, host: Host, ask: Ask, datum: Datum) -> bool:
+    def _can_take(self, ask: Ask) -> bool:
+        """Whether its host may begin now: it has a place free, and is not getting the same for another worker."""
+        pulling = self._known.host_of[ask.worker].pulling
+        return len(pulling) < self._limits.pulls and ask.need not in pulling
+
+    def _can_serve(self, source: Host, ask: Ask) -> bool:
         """Whether it may, once it has a place free."""
-        if host is self._master:
+        if source is self._known.master:
             return True
-        if ask in self._unlucky and MASTER in datum.hosts:
+        if ask in self._unlucky and ask.need.id in self._known.master.ids:
             return False
-        return host.server is not None and (ask.worker, host.store) not in self._avoided
+        return source.server is not None and (ask.worker, source.store) not in self._avoided
+
+    def _has_place(self, source: Host, is_large: bool) -> bool:
+        return source.lanes[is_large].running < self._limits.running_max(is_large)
 
     def _seek_all(self, datum: Datum, commands: list[Command]) -> None:
         for ask in datum.asks:
-            self._seek(ask, datum, commands)
+            self._seek(ask, commands)
 
-    def _seek(self, ask: Ask, datum: Datum, commands: list[Command]) -> None:
+    def _seek(self, ask: Ask, commands: list[Command]) -> None:
         """For one who waits: a source with a place free, or what there has to be done for one."""
-        target = self._host_of[ask.worker]
-        if target.store in datum.hosts:
-            self._answer_here(ask, datum, commands)
+        datum = self._known.data[ask.need.id]
+        if self._known.host_of[ask.worker].store in datum.hosts:
+            self._answer_here(ask, commands)
             return
-        if ask.need in target.pulling:
-            return  # by another worker
-        is_large = self._is_large(ask.need, datum)
-        sources = [host for host in datum.hosts.values() if self._can_serve(host, ask, datum)]
+        if not self._can_take(ask):
+            return
+        is_large = self._known.is_large(ask.need)
+        sources = [host for host in datum.hosts.values() if self._can_serve(host, ask)]
         free = [host for host in sources if self._has_place(host, is_large)]
         if free:
-            best = min(free, key=lambda host: (host is self._master, host.lanes[is_large].running))
-            self._start(ask, datum, best, commands)
+            master = self._known.master
+            self._start(ask, min(free, key=lambda host: (host is master, host.lanes[is_large].running)), commands)
         elif not datum.hosts:
-            commands.append(NobodyHas(ask.need.id))
+            commands.append(NobodyHas(datum.id))
         elif not sources and datum.pulled_from is None:
             holder = min(datum.hosts.values(), key=lambda host: host.lanes[True].running)
             datum.pulled_from = next(iter(holder.workers))
-            commands.append(PullToMaster(datum.pulled_from, ask.need.id))
+            commands.append(PullToMaster(datum.pulled_from, datum.id))
 
-    def _fill(self, host: Host, commands: list[Command]) -> None:
+    def _fill(self, source: Host, commands: list[Command]) -> None:
         """Give away its free places to who waits for what it has."""
-        for is_large, lane in enumerate(host.lanes):
+        for is_large, lane in enumerate(source.lanes):
             for id in list(lane.wanted):
-                datum = self._data[id]
-                for ask in list(datum.queues[is_large]):
-                    if not self._has_place(host, bool(is_large)):
+                for ask in list(self._known.data[id].queues[is_large]):
+                    if not self._has_place(source, bool(is_large)):
                         break
-                    if ask.need not in self._host_of[ask.worker].pulling and self._can_serve(host, ask, datum):
-                        self._start(ask, datum, host, commands)
+                    if self._can_take(ask) and self._can_serve(source, ask):
+                        self._start(ask, source, commands)
 
-    def _has_place(self, host: Host, is_large: bool) -> bool:
-        return host.lanes[is_large].running < self._limits.running_max(is_large)
+    def _answer_here(self, ask: Ask, commands: list[Command]) -> None:
+        self._known.unqueue(ask)
+        self._unlucky.discard(ask)
+        commands.append(SendHere(*ask))
 
-    def _start(self, ask: Ask, datum: Datum, source: Host, commands: list[Command]) -> None:
-        is_large = self._is_large(ask.need, datum)
-        target = self._host_of[ask.worker]
-        self._unqueue(ask, datum)
-        self._running[ask] = Transfer(source, target, is_large)
+    def _start(self, ask: Ask, source: Host, commands: list[Command]) -> None:
+        worker, need = ask
+        is_large = self._known.is_large(need)
+        target = self._known.host_of[worker]
+        self._known.unqueue(ask)
+        self._running[ask] = _Transfer(source, target, is_large)
         source.lanes[is_large].running += 1
-        target.pulling.add(ask.need)
+        target.pulling.add(need)
+        size = self._known.data[need.id].size
         server = source.server
         if server is None:  # the master
-            commands.append(SendSource(ask.worker, ask.need, datum.size))
+            commands.append(SendSource(worker, need, size))
             return
         address, certificate = source.workers[server]
         ticket = self._secret()
-        commands.append(SendAdmit(server, ticket, ask.need.id))
-        commands.append(SendSource(ask.worker, ask.need, datum.size, address, certificate, ticket))
+        commands.append(SendAdmit(server, ticket, need.id))
+        commands.append(SendSource(worker, need, size, address, certificate, ticket))
 
     def _end(self, ask: Ask, commands: list[Command]) -> None:
-        """Its transfer, if it has one, is over: others may have its place."""
+        """Its transfer, if it has one, is over: others may have its places."""
         transfer = self._running.pop(ask, None)
         if transfer is None:
             return
         transfer.source.lanes[transfer.is_large].running -= 1
         transfer.target.pulling.remove(ask.need)
         self._fill(transfer.source, commands)
-        datum = self._data.get(ask.need.id)
-        if datum is not None:
-            for other in datum.asks:
-                if other.need == ask.need and other.worker in transfer.target.workers:
-                    self._seek(other, datum, commands)
+        for other in list(transfer.target.asks):
+            if len(transfer.target.pulling) >= self._limits.pulls:
+                break
+            self._seek(other, commands)
 
     # ------------------------------------------------------------ tests
 
     def check_invariants(self) -> None:
-        """Assert that indices agree, limits hold, and nobody waits for what a source could give."""
-        for store, host in self._hosts.items():
-            assert host.store == store
-            assert host is self._master or host.workers
-            assert all(self._host_of[worker] is host for worker in host.workers)
-            assert all(self._data[id].hosts[store] is host for id in host.ids)
+        """Assert that limits hold, and that nobody waits for what a source could give."""
+        known = self._known
+        known.check_invariants()
+        for host in known.hosts.values():
             for is_large, lane in enumerate(host.lanes):
                 running = [each for each in self._running.values() if each.source is host and each.is_large == is_large]
                 assert lane.running == len(running) <= self._limits.running_max(bool(is_large))
-                assert lane.wanted.keys() == {id for id in host.ids if self._data[id].queues[is_large]}
-            assert host.pulling == {ask.need for ask in self._running if ask.worker in host.workers}
-        for id, datum in self._data.items():
-            assert all(id in host.ids and self._hosts[store] is host for store, host in datum.hosts.items())
-            if datum.pulled_from is not None:
-                assert MASTER not in datum.hosts
-                assert self._host_of[datum.pulled_from].store in datum.hosts
-            for is_large, queue in enumerate(datum.queues):
-                for ask in queue:
-                    target = self._host_of[ask.worker]
-                    assert ask not in self._running
-                    assert self._is_large(ask.need, datum) == is_large
-                    assert target.store not in datum.hosts, "it is there already"
-                    if ask.need not in target.pulling:
-                        sources = [host for host in datum.hosts.values() if self._can_serve(host, ask, datum)]
-                        assert not any(self._has_place(host, bool(is_large)) for host in sources), "kept waiting"
-                        assert sources or datum.pulled_from is not None or not datum.hosts, "forgotten"
-        for ask, transfer in self._running.items():
-            assert self._host_of[ask.worker] is transfer.target is not transfer.source
-        waiting = {ask for datum in self._data.values() for ask in datum.asks}
+            running_here = [ask.need for ask in self._running if ask.worker in host.workers]
+            assert sorted(host.pulling) == sorted(running_here)
+            assert len(running_here) <= self._limits.pulls
+        waiting = {ask for datum in known.data.values() for ask in datum.asks}
+        for ask in waiting:
+            datum = known.data[ask.need.id]
+            assert known.host_of[ask.worker].store not in datum.hosts, "it is there already"
+            if self._can_take(ask):
+                sources = [host for host in datum.hosts.values() if self._can_serve(host, ask)]
+                assert not any(self._has_place(host, known.is_large(ask.need)) for host in sources), "kept waiting"
+                assert sources or datum.pulled_from is not None or not datum.hosts, "forgotten"
+        assert not waiting & self._running.keys()
         assert self._unlucky <= self._running.keys() | waiting
-        assert all(worker in self._host_of for worker, _ in self._avoided)
+        for ask, transfer in self._running.items():
+            assert known.host_of[ask.worker] is transfer.target is not transfer.source
+        assert all(worker in known.host_of for worker, _ in self._avoided)
         assert list(self._avoided.values()) == sorted(self._avoided.values())

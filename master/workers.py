@@ -60,14 +60,11 @@ class Worker:
         "revokes",
         "slots",
         "staged",
-        "store",
     )
 
     def __init__(self, number: int, slots: int, now: float) -> None:
         self.number = number
         self.slots = slots
-        #: Where it finds data.
-        self.store = ""
         #: It is sent nothing more, and its slots do not count.
         self.draining = False
         self.leases: dict[int, Lease] = {}

@@ -22,7 +22,7 @@ from manyhands.wire.needs import Need
 
 ID, OTHER = b"a" * 16, b"b" * 16
 LARGE, SMALL = 100 << 20, 1000
-LIMITS = TransferLimits(large=1, small=3)
+LIMITS = TransferLimits(large=1, small=3, pulls=3)
 
 
 def tickets() -> TransferPlanner:
@@ -62,6 +62,15 @@ def test_small_data_do_not_wait_for_large_ones() -> None:
     assert planner.locate(1, Need(OTHER)) == [SendSource(1, Need(OTHER), SMALL)]
     piece = Need(ID, 5, SMALL)
     assert planner.locate(1, piece) == [SendSource(1, piece, LARGE)]
+
+
+def test_a_host_takes_a_few_at_a_time() -> None:
+    planner = with_workers("x")
+    pieces = [Need(ID, k, 1) for k in range(LIMITS.pulls + 1)]
+    for piece in pieces[:-1]:
+        assert planner.locate(0, piece) == [SendSource(0, piece, LARGE)]
+    assert planner.locate(0, pieces[-1]) == []
+    assert planner.gave_up(0, pieces[0]) == [SendSource(0, pieces[-1], LARGE)]
 
 
 def test_one_copy_comes_to_a_host() -> None:
@@ -136,7 +145,7 @@ def test_a_store_that_turns_out_to_lack_it_is_no_source() -> None:
 
 def test_what_nobody_refers_to_is_lost() -> None:
     planner = with_workers("x")
-    planner.dropped(ID)
+    assert planner.dropped(ID) == []
     assert planner.locate(0, Need(ID)) == [SendLost(0, Need(ID), "nobody refers to it any more")]
 
 
@@ -225,11 +234,7 @@ class Transfers(RuleBasedStateMachine):
         self.pulls.pop(id, None)
         for ids in self.stores.values():
             ids.discard(id)
-        if gone:
-            self.do(self.planner.lost(id, "gone"))
-        else:
-            self.asked = {key for key in self.asked if key[1].id != id or key in self.sent}
-            self.planner.dropped(id)
+        self.do(self.planner.lost(id, "gone") if gone else self.planner.dropped(id))
 
     @precondition(lambda self: self.workers)
     @rule(data=st.data(), id=st.sampled_from(IDS), length=st.sampled_from([0, 0, 10]))
@@ -254,6 +259,14 @@ class Transfers(RuleBasedStateMachine):
             if not source.address:
                 self.stores[MASTER].discard(need.id)
             self.do(self.planner.source_failed(worker, need, source.address, self.now))
+
+    @precondition(lambda self: self.sent)
+    @rule(data=st.data())
+    def give_up(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.sent)))
+        del self.sent[key]
+        self.asked.remove(key)
+        self.do(self.planner.gave_up(*key))
 
     @precondition(lambda self: self.pulls)
     @rule(data=st.data(), works=st.booleans())
