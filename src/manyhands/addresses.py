@@ -6,6 +6,8 @@ import errno
 import ipaddress
 import socket
 
+from manyhands.wire.endpoints import host_port, host_toward
+
 DEFAULT_PORT = 7077
 
 _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
@@ -13,12 +15,6 @@ _EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 
 class AddressFault(OSError):
     """An address cannot be used; the text says why, and what to do."""
-
-
-def host_port(host: str, port: int) -> str:
-    """One string for both, with the brackets that an IPv6 address needs."""
-    host = host.strip("[]")
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_loopback(host: str) -> bool:
@@ -62,13 +58,10 @@ def reachable_host(host: str) -> str:
     """What others may call the address that a master listens at."""
     if host.strip("[]") not in _EVERYWHERE:
         return host
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            # Nothing is sent: this only asks which of our addresses would be used on the way to another network.
-            probe.connect(("192.0.2.1", 9))
-        except OSError:  # not connected to any network
-            return socket.gethostname()
-        return str(probe.getsockname()[0])
+    try:
+        return host_toward("192.0.2.1:9")
+    except OSError:  # not connected to any network
+        return socket.gethostname()
 
 
 def why_not_listening(host: str, port: int) -> AddressFault:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from manyhands import idle_memory
-from manyhands.addresses import host_port, reachable_host, why_not_listening
+from manyhands.addresses import reachable_host, why_not_listening
 from manyhands.keys import MasterKeys
 from manyhands.master.config import MasterConfig
 from manyhands.master.door import Certificates
@@ -23,6 +23,7 @@ from manyhands.master.server import Master
 from manyhands.notices import WorkerNotices, print_draining, print_how_to_join
 from manyhands.wire.access_file import AccessRecord
 from manyhands.wire.dialer import Dialer
+from manyhands.wire.endpoints import host_port
 from manyhands.wire.eventloop import loop_factory
 from manyhands.wire.joining import Keys, Way
 from manyhands.wire.local import LocalUplink
