@@ -832,14 +832,16 @@ class DataHere(_message.Message):
     def __init__(self, needs: _Optional[_Iterable[_Union[DataNeed, _Mapping]]] = ...) -> None: ...
 
 class SourceFailed(_message.Message):
-    __slots__ = ("need", "address", "reason")
+    __slots__ = ("need", "address", "reason", "given_up")
     NEED_FIELD_NUMBER: _ClassVar[int]
     ADDRESS_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    GIVEN_UP_FIELD_NUMBER: _ClassVar[int]
     need: DataNeed
     address: str
     reason: str
-    def __init__(self, need: _Optional[_Union[DataNeed, _Mapping]] = ..., address: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    given_up: bool
+    def __init__(self, need: _Optional[_Union[DataNeed, _Mapping]] = ..., address: _Optional[str] = ..., reason: _Optional[str] = ..., given_up: bool = ...) -> None: ...
 
 class Source(_message.Message):
     __slots__ = ("need", "size", "address", "certificate", "ticket", "lost", "is_here")
@@ -866,6 +868,14 @@ class Admit(_message.Message):
     ticket: bytes
     id: bytes
     def __init__(self, ticket: _Optional[bytes] = ..., id: _Optional[bytes] = ...) -> None: ...
+
+class PullRequest(_message.Message):
+    __slots__ = ("ticket", "fetch")
+    TICKET_FIELD_NUMBER: _ClassVar[int]
+    FETCH_FIELD_NUMBER: _ClassVar[int]
+    ticket: bytes
+    fetch: Fetch
+    def __init__(self, ticket: _Optional[bytes] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ...) -> None: ...
 
 class Forget(_message.Message):
     __slots__ = ("ids",)

@@ -140,3 +140,79 @@ class Master(object):
             timeout,
             metadata,
             _registered_method=True)
+
+
+class PeerStub(object):
+    """What workers serve one another.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Pull = channel.stream_stream(
+                '/manyhands.v1.Peer/Pull',
+                request_serializer=manyhands_dot_protos_dot_manyhands__pb2.PullRequest.SerializeToString,
+                response_deserializer=manyhands_dot_protos_dot_manyhands__pb2.Part.FromString,
+                _registered_method=True)
+
+
+class PeerServicer(object):
+    """What workers serve one another.
+    """
+
+    def Pull(self, request_iterator, context):
+        """One datum, or a part of it, to who shows a ticket for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_PeerServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Pull': grpc.stream_stream_rpc_method_handler(
+                    servicer.Pull,
+                    request_deserializer=manyhands_dot_protos_dot_manyhands__pb2.PullRequest.FromString,
+                    response_serializer=manyhands_dot_protos_dot_manyhands__pb2.Part.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'manyhands.v1.Peer', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('manyhands.v1.Peer', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class Peer(object):
+    """What workers serve one another.
+    """
+
+    @staticmethod
+    def Pull(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/manyhands.v1.Peer/Pull',
+            manyhands_dot_protos_dot_manyhands__pb2.PullRequest.SerializeToString,
+            manyhands_dot_protos_dot_manyhands__pb2.Part.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

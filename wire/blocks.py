@@ -96,15 +96,6 @@ class Block:
             raise BlockError(f"block [{self.first}, {self.end}): offsets {start}..{stop} run out of the payload")
         return start, self.ends[4 * a : 4 * b], self.payload[start - self.base : stop - self.base]
 
-    def local_bytes(self, store: str) -> int:
-        """How much of the data that its tasks need is in this host's store, as far as is known."""
-        return 0
-
-    @property
-    def data_bytes(self) -> int:
-        """How much that is in all."""
-        return 0
-
     def size(self, lo: int, hi: int) -> int:
         """Payload bytes of tasks [lo, hi)."""
         a, b = lo - self.first, hi - self.first

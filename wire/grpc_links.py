@@ -28,13 +28,14 @@ CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = (
 )
 SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.so_reuseport", 0),  # otherwise a second master on the port starts, silently
-    ("grpc.max_receive_message_length", 4 << 20),
     ("grpc.max_send_message_length", 4 << 20),
     ("grpc.keepalive_permit_without_calls", 1),
     # Strictly below the client's interval, or its pings count as abuse.
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
     ("grpc.http2.max_pings_without_data", 0),
 )
+#: What reading from, or writing to, a call raises in its server once it has ended.
+CALL_ENDED = (grpc.aio.AioRpcError, grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError)
 
 
 def reason_of(error: grpc.RpcError) -> str:
@@ -129,9 +130,14 @@ async def dial(address: str, trust: Trust | None = None) -> DialledLink:
 
     Nothing is awaited here: whether the master is there, and can be trusted, shows in the first read or write.
     """
+    return DialledLink(open_aio_channel(address, trust))
+
+
+def open_aio_channel(address: str, trust: Trust | None) -> grpc.aio.Channel:
+    """A channel to the server at "host:port"; without `trust`, in plain text."""
     if trust is None:
-        return DialledLink(grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS))
-    return DialledLink(grpc.aio.secure_channel(address, _credentials(trust), options=_options(trust)))
+        return grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+    return grpc.aio.secure_channel(address, _credentials(trust), options=_options(trust))
 
 
 def open_channel(address: str, trust: Trust | None = None) -> grpc.Channel:
@@ -160,7 +166,7 @@ class AcceptedLink(_GrpcLink):
     def __init__(self, context: Any) -> None:  # grpc.aio.ServicerContext, which has no usable stubs
         self.reason = "the connection was lost"
         self._context = context
-        self.address = _host_of(context.peer())
+        self.address = host_of(context.peer())
         self._over = asyncio.Event()
         #: Why the call is to end with a status that says so.
         self.refusal: pb.Refusal | None = None
@@ -175,7 +181,7 @@ class AcceptedLink(_GrpcLink):
         """See Link."""
         try:
             frame = await self._context.read()
-        except (grpc.aio.AioRpcError, grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError):
+        except CALL_ENDED:
             return None
         except DecodeError as error:
             self.reason = f"a frame could not be read: {error}"
@@ -191,7 +197,7 @@ class AcceptedLink(_GrpcLink):
             self.refusal = frame.refusal
         try:
             await self._context.write(frame)
-        except (grpc.aio.AioRpcError, grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError) as error:
+        except CALL_ENDED as error:
             raise LinkLost(str(error) or "the connection was closed") from error
 
     def refuse(self, refusal: pb.Refusal) -> None:
@@ -207,6 +213,6 @@ class AcceptedLink(_GrpcLink):
         await self._over.wait()
 
 
-def _host_of(peer: str) -> str:
+def host_of(peer: str) -> str:
     """Of what gRPC calls a peer, such as "ipv4:192.0.2.7:40000" or "ipv6:%5B::1%5D:40000", the address alone."""
     return unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]")

@@ -17,12 +17,13 @@ class AddressInUse(OSError):
     """A server cannot listen where it was told to."""
 
 
-def new_server(limits: ConnectionLimits) -> grpc.aio.Server:
-    """One that listens nowhere yet."""
+def new_server(limits: ConnectionLimits, message_bytes: int = 4 << 20) -> grpc.aio.Server:
+    """One that listens nowhere yet. message_bytes: what is longer is refused."""
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if open_files == resource.RLIM_INFINITY:
         open_files = sys.maxsize
-    return make_server((*SERVER_OPTIONS, *limits.options(open_files)))
+    received = ("grpc.max_receive_message_length", message_bytes)
+    return make_server((*SERVER_OPTIONS, received, *limits.options(open_files)))
 
 
 async def start(

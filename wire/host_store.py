@@ -11,6 +11,7 @@ from pathlib import Path
 
 from manyhands.wire import store_files as files
 from manyhands.wire.data_format import Buffer
+from manyhands.wire.data_id import data_id
 from manyhands.wire.store_folder import identity_of, make_private, memory_base, spill_base
 from manyhands.wire.store_lock import SUFFIX, FolderLock, remove_abandoned
 from manyhands.wire.store_room import KEPT, SPILL, StoreRoom, default_limit
@@ -37,8 +38,8 @@ class HostStore:
     Data are immutable: whoever writes one that is there already writes the same bytes, and nothing is changed. Ranges
     of a datum may be kept without the whole, as *slices*, each known by its offset and length.
 
-    What does not fit into memory is on disk, and found there as well. So `put` and `writer` may move other data there
-    first, and take as long.
+    What does not fit into memory is on disk, and found there as well. So `put`, `put_new` and `writer` may move other
+    data there first, and take as long.
     """
 
     def __init__(self, path: Path, locks: Sequence[FolderLock] = ()) -> None:
@@ -64,12 +65,12 @@ class HostStore:
         are found by all; only one process, the master, has one. Raises StoreFolderRefused; OSError.
         """
         with ExitStack() as failing:
-            memory = _take(_path(folder or memory_base(), cluster))
+            memory = _take(folder or memory_base(), cluster.hex() + SUFFIX)
             failing.callback(memory.release)
             with suppress(FileExistsError):
                 (memory.path / SPILL).symlink_to((disk or spill_base()).absolute() / memory.path.name)
             spill = (memory.path / SPILL).readlink()
-            locks = [_take(spill), memory]
+            locks = [_take(spill.parent, spill.name), memory]
             failing.callback(locks[0].release)
             StoreRoom(memory.path).prepare(default_limit(memory.path) if limit_bytes is None else limit_bytes)
             if kept is not None:
@@ -81,7 +82,7 @@ class HostStore:
     @staticmethod
     def exists(cluster: bytes, *, folder: Path | None = None) -> bool:
         """Whether somebody has joined it."""
-        return _path(folder or memory_base(), cluster).is_dir()
+        return ((folder or memory_base()) / cluster.hex()).is_dir()
 
     @classmethod
     def at(cls, path: Path) -> HostStore:
@@ -127,10 +128,17 @@ class HostStore:
                 writer.write_pieces(0, parts)
                 writer.commit()
 
+    def put_new(self, parts: Sequence[Buffer]) -> bytes:
+        """Keep the bytes in `parts` under the name that they make. Returns it."""
+        with Writer(self._room, sum(map(len, parts))) as writer:
+            id = data_id(parts, writer.write_pieces)
+            writer.commit(files.datum_name(id))
+        return id
+
     def writer(self, id: bytes, size: int, *, slice_offset: int | None = None) -> Writer:
         """For a datum of `size` bytes; or, with `slice_offset`, for that range of one."""
         name = files.datum_name(id) if slice_offset is None else files.slice_name(id, slice_offset, size)
-        return Writer(self._room, name, size)
+        return Writer(self._room, size, name)
 
     def map(self, id: bytes, offset: int = 0, length: int | None = None, *, copy_on_write: bool = False) -> memoryview:
         """A range of a datum, to its end without `length`. No copy: it stays mapped as long as something views it.
@@ -165,10 +173,9 @@ class HostStore:
 
     def keep_only(self, ids: Collection[bytes]) -> None:
         """Remove what else there is of an earlier life in the folder that outlives the store."""
-        names = {files.datum_name(id) for id in ids}
-        kept = self._room.kept
+        kept = self.path / KEPT
         for path in kept.iterdir() if kept.exists() else ():
-            if path.name not in names:
+            if path.name not in {id.hex() for id in ids}:
                 path.unlink()
 
     def remove_unfinished(self) -> None:
@@ -208,15 +215,11 @@ class HostStore:
         return self._room.memory, self._room.disk, self._room.kept
 
 
-def _path(base: Path, cluster: bytes) -> Path:
-    return base / f"{cluster.hex()}{SUFFIX}"
-
-
-def _take(path: Path) -> FolderLock:
-    """Join a folder, after those beside it that nobody uses have gone."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    remove_abandoned(path.parent)
-    return FolderLock.take(path)
+def _take(base: Path, name: str) -> FolderLock:
+    """Join the folder `name` in `base`, after those there that nobody uses have gone."""
+    base.mkdir(mode=0o700, parents=True, exist_ok=True)
+    remove_abandoned(base)
+    return FolderLock.take(base / name)
 
 
 def _link(path: Path, target: Path) -> None:

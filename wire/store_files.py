@@ -64,14 +64,6 @@ def make_unfinished(folder: Path, size: int) -> Unfinished:
     return Unfinished(Path(name), descriptor)
 
 
-def reuse(old: Path, folder: Path, size: int) -> Unfinished:
-    """A file that has at least `size` bytes, as the beginning of another one in `folder`."""
-    path = old.rename(folder / f"{_UNFINISHED}{old.name}")
-    descriptor = os.open(path, os.O_RDWR)
-    os.ftruncate(descriptor, size)
-    return Unfinished(path, descriptor)
-
-
 def open_named(path: Path) -> int:
     """A descriptor of the file at `path`, which counts as used from then on. Raises FileNotFoundError."""
     while True:

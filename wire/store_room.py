@@ -20,19 +20,15 @@ from typing import NamedTuple
 from manyhands.wire import store_files as files
 from manyhands.wire.machine_memory import machine_memory
 from manyhands.wire.store_files import Unfinished
-from manyhands.wire.store_free import MAX_SHARE, FreeFiles
 
 #: Links beside the data: to the folder on disk for what does not fit into memory, and to one that outlives the store.
 SPILL = "spill"
 KEPT = "kept"
 
 _COUNT = "count"
-_FREE = "free"
 _SPILLING = "spilling"
 _SHARE_OF_MEMORY = 0.3
 _SHARE_OF_FILE_SYSTEM = 0.8
-#: What `stat` counts in.
-_BLOCK_BYTES = 512
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
@@ -73,13 +69,11 @@ class StoreRoom:
         self.memory = memory
         self.disk = memory / SPILL
         self.kept = memory / KEPT
-        self._free = FreeFiles(memory / _FREE)
 
     def prepare(self, limit_bytes: int) -> None:
         """Called by each process that joins. The first one's limit holds."""
         for folder in (self.memory, self.disk):
             (folder / files.SLICES).mkdir(mode=0o700, exist_ok=True)
-        self._free.folder.mkdir(mode=0o700, exist_ok=True)
         with _locked(self.memory / _COUNT) as descriptor:
             if not os.fstat(descriptor).st_size:
                 _Count(0, limit_bytes).write(descriptor)
@@ -98,7 +92,7 @@ class StoreRoom:
         try:
             with self._counting() as count:
                 if target.exists():  # with the same bytes, and mapped perhaps
-                    self._remove(made.path, count)
+                    self._unlink(made.path, count)
                 else:
                     made.path.rename(target)
         finally:
@@ -108,7 +102,7 @@ class StoreRoom:
         """Remove a file that was not finished."""
         try:
             with self._counting() as count:
-                self._remove(made.path, count)
+                self._unlink(made.path, count)
         finally:
             os.close(made.descriptor)
 
@@ -118,10 +112,10 @@ class StoreRoom:
         with self._counting() as count:
             for folder in (self.memory, self.disk):
                 for path in files.find_slices(folder, gone):
-                    self._remove(path, count)
+                    self._unlink(path, count)
             for id in gone:
                 for folder in (self.memory, self.disk, self.kept):
-                    self._remove(folder / files.datum_name(id), count)
+                    self._unlink(folder / files.datum_name(id), count)
 
     def remove_unfinished(self) -> None:
         """Remove what processes left that died while they wrote."""
@@ -129,7 +123,7 @@ class StoreRoom:
             for folder in (self.memory, self.disk, self.kept):
                 for path in files.find_unfinished(folder):
                     if not files.is_used(path):
-                        self._remove(path, count)
+                        self._unlink(path, count)
 
     def keep(self, name: str, descriptor: int) -> None:
         """Copy a file to where it outlives the store, for good also after a loss of power."""
@@ -153,22 +147,17 @@ class StoreRoom:
     def check_invariants(self) -> None:
         """Assert, while nobody writes, that the count agrees with the files, and is no more than it may be."""
         with self._counting() as count:
-            free = sum(each.size for each in self._free.find())
-            assert free <= count.limit * MAX_SHARE
-            assert count.used == self._sum(self._find()) + free
+            unfinished = sum(path.stat().st_size for path in files.find_unfinished(self.memory))
+            assert count.used == sum(each.size for each in self._find()) + unfinished
             assert count.used <= count.limit
 
     def _make_in_memory(self, size: int) -> Unfinished | None:
         """None if there is no room."""
         with self._counting() as count:
-            if free := self._free.take(size):
-                made = files.reuse(free.path, self.memory, size)
-                count.used -= free.size - size
-            elif count.used + size <= count.limit:
-                made = files.make_unfinished(self.memory, size)
-                count.used += size
-            else:
+            if count.used + size > count.limit:
                 return None
+            made = files.make_unfinished(self.memory, size)
+            count.used += size
         return made if self._allocate(made, size) else None
 
     def _make_on_disk(self, size: int) -> Unfinished:
@@ -181,7 +170,7 @@ class StoreRoom:
     def _allocate(self, made: Unfinished, size: int) -> bool:
         """Now rather than when it is written; False, and it is gone, if the file system is full."""
         try:
-            if os.fstat(made.descriptor).st_blocks * _BLOCK_BYTES < size:  # else one that is reused, and has it all
+            if size:
                 os.posix_fallocate(made.descriptor, 0, size)
         except OSError as error:
             self.abandon(made)
@@ -194,9 +183,9 @@ class StoreRoom:
         """Make room for `size` bytes, as far as files that nobody maps allow. One process at a time."""
         with _locked(self.memory / _SPILLING):
             with self._counting() as count:
-                self._free.clear()
                 found = self._find()
-                count.used = self._sum(found)
+                unfinished = files.find_unfinished(self.memory)
+                count.used = sum(each.size for each in found) + sum(path.stat().st_size for path in unfinished)
                 if size > count.limit:
                     return
                 free = shutil.disk_usage(self.memory).free
@@ -208,11 +197,6 @@ class StoreRoom:
                     if not files.is_used(self.memory / each.name):
                         self._spill(each)
                         excess -= each.size
-
-    def _sum(self, found: list[_Found]) -> int:
-        """Bytes in memory, complete or not."""
-        unfinished = files.find_unfinished(self.memory)
-        return sum(each.size for each in found) + sum(path.stat().st_size for path in unfinished)
 
     def _find(self) -> list[_Found]:
         """The complete files in memory. Their folders do not change meanwhile."""
@@ -246,25 +230,15 @@ class StoreRoom:
                 made.path.rename(self.disk / found.name)
                 self._unlink(source, count)
             else:
-                made.path.unlink()
+                self._unlink(made.path, count)
         os.close(made.descriptor)
 
-    def _remove(self, path: Path, count: _Count) -> None:
-        """A file that nobody wants, so that it can be written again."""
-        with suppress(FileNotFoundError):
-            if self._is_in_memory(path):
-                count.used -= self._free.add(path, count.limit)
-            else:
-                path.unlink()
-
     def _unlink(self, path: Path, count: _Count) -> None:
-        """A file whose memory is wanted."""
         with suppress(FileNotFoundError):
-            count.used -= path.stat().st_size
+            size = path.stat().st_size
             path.unlink()
-
-    def _is_in_memory(self, path: Path) -> bool:
-        return path.parent in {self.memory, self.memory / files.SLICES}
+            if path.parent in {self.memory, self.memory / files.SLICES}:
+                count.used -= size
 
     @contextmanager
     def _counting(self) -> Iterator[_Count]:

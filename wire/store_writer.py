@@ -12,9 +12,9 @@ from manyhands.wire.store_room import StoreRoom
 
 
 class Writer:
-    """A file of `size` bytes, all of them to be written. As a context it is abandoned unless it was committed."""
+    """A file to be, of `size` bytes. As a context it is abandoned unless it was committed."""
 
-    def __init__(self, room: StoreRoom, name: str, size: int) -> None:
+    def __init__(self, room: StoreRoom, size: int, name: str = "") -> None:
         """All the room it takes is taken here. Raises OSError if there is none, on disk either."""
         self._room = room
         self._size = size
@@ -32,10 +32,10 @@ class Writer:
             raise ValueError(f"bytes {offset} to {end} do not lie in a file of {self._size}")
         files.write_pieces(self._made.descriptor, offset, pieces)
 
-    def commit(self) -> None:
-        """Give it its name. If there is one of that name already, that stays."""
+    def commit(self, name: str = "") -> None:
+        """Give it its name, here if not before. If there is one of that name already, that stays."""
         self._is_open = False
-        self._room.finish(self._made, self._name)
+        self._room.finish(self._made, name or self._name)
 
     def abandon(self) -> None:
         """Remove it. Does nothing after `commit`."""

@@ -11,17 +11,15 @@ if TYPE_CHECKING:
     from manyhands.client.client import Client
     from manyhands.client.computation import checkpoint_computation
     from manyhands.client.futures import Future
-    from manyhands.client.refs import Ref
     from manyhands.worker.slot_context import current_task
 
-__all__ = ["AsyncClient", "Client", "Future", "Ref", "__version__", "checkpoint_computation", "current_task"]
+__all__ = ["AsyncClient", "Client", "Future", "__version__", "checkpoint_computation", "current_task"]
 
 #: Loaded at first use: a slot that imports manyhands must not pay for gRPC, which it may not even import.
 _HOMES = {
     "AsyncClient": "manyhands.client.aio",
     "Client": "manyhands.client.client",
     "Future": "manyhands.client.futures",
-    "Ref": "manyhands.client.refs",
     "checkpoint_computation": "manyhands.client.computation",
     "current_task": "manyhands.worker.slot_context",
 }
