@@ -97,11 +97,15 @@ def _read(path: Path) -> str:
 
 
 class Way:
-    """The way to one master: `open_link` for a Dialer, and the `credential` to be shown there."""
+    """The way to one master: `open_link` for a Dialer, and the `credential` to be shown there.
+
+    is_network: the last link that was opened crosses a network, or might.
+    """
 
     def __init__(self, address: str, role: str, keys: Keys = Keys()) -> None:
         """role: which of the access file's tokens to take, if none is given: worker, client or read-only."""
-        self._address = address
+        self.address = address
+        self.is_network = False
         self._role = role
         self._keys = keys
         self.credential = Credential()
@@ -114,14 +118,21 @@ class Way:
         """Begin a connection. Raises LinkLost, and AccessDenied if it cannot become one."""
         if self._keys.certificates is None:
             await self._look_for_token()
-            link = await same_host.dial(self._address)
+            link = await same_host.dial(self.address)
             if link is not None:
                 await self._look_again()
+                self.is_network = False
                 return link
         await self._make_sure()
+        self.is_network = True
         from manyhands.wire import grpc_links  # only now: a process without gRPC starts sooner, and may be forked
 
-        return await grpc_links.dial(self._address, self._trust)
+        return await grpc_links.dial(self.address, self._trust)
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether the master is known by its certificate: then nothing is said in plain text."""
+        return self._trust is not None or self._token is not None
 
     async def find_trust(self) -> Trust | None:
         """Likewise, for a call of gRPC's own, which `credential` is to be shown in."""
@@ -136,7 +147,7 @@ class Way:
             token = self._keys.written()
             if token is None:
                 if not self._found:
-                    self._found = await same_host.find_access_file(self._address) or ""
+                    self._found = await same_host.find_access_file(self.address) or ""
                 text = access_file.read_token(self._found, self._role) if self._found else ""
                 token = parse_token(text) if text else None
         except (TokenFault, OSError) as error:
@@ -157,12 +168,12 @@ class Way:
         if self._trust is not None or self._is_plain:
             return
         try:
-            host, _, port = self._address.rpartition(":")
+            host, _, port = self.address.rpartition(":")
             certificate = await fetch_certificate(host, int(port), FETCH_TIMEOUT)
             await self._look_again()
         except NotTls as fault:
             if self._token is not None:
-                raise AccessDenied(str(fault), self._address) from fault
+                raise AccessDenied(str(fault), self.address) from fault
             self._is_plain = True
             return
         except OSError as error:
@@ -170,9 +181,9 @@ class Way:
         if self._token is None:
             raise AccessDenied(
                 f"it wants a token: set {TOKEN_VARIABLE} to one that `manyhands token show` prints on its host",
-                self._address,
+                self.address,
             )
         try:
-            self._trust = pin(certificate, self._token, self._address)
+            self._trust = pin(certificate, self._token, self.address)
         except PinFault as fault:
-            raise AccessDenied(str(fault), self._address) from fault
+            raise AccessDenied(str(fault), self.address) from fault

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import hmac
 from collections import OrderedDict
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,63 +23,97 @@ CONNECT_TIMEOUT = 5.0
 STALL_TIMEOUT = 15.0
 #: Why a call has ended comes soon after the sign that it has.
 _LAST_WORDS_TIMEOUT = 1.0
-#: Peers whose certificates are remembered; beyond them the one that was met longest ago is forgotten.
-PEERS_MAX = 1000
+#: Peers to which a connection is kept; beyond them the one that was used longest ago is closed.
+PEERS_MAX = 64
+
+
+@dataclass(slots=True)
+class _Peer:
+    """One that has shown the right certificate."""
+
+    channel: grpc.aio.Channel
+    transfers: int = 0
+    is_kept: bool = True
+
+    async def close_unused(self) -> None:
+        """Nothing while a transfer goes on, or may be begun."""
+        if not self.transfers and not self.is_kept:
+            await self.channel.close()
 
 
 class PeerClient:
-    """The way to all peers."""
+    """The way to all peers. Transfers from one share a connection, until one of them fails."""
 
     def __init__(self, *, is_secret: bool, stall_timeout: float = STALL_TIMEOUT) -> None:
         """is_secret: no peer is talked to in plain text."""
         self._is_secret = is_secret
         self._stall_timeout = stall_timeout
-        self._met: OrderedDict[tuple[str, bytes], Trust] = OrderedDict()
+        #: By address and certificate; the one used last is the last.
+        self._peers: OrderedDict[tuple[str, bytes], _Peer] = OrderedDict()
 
     async def open(self, source: pb.Source) -> PeerExchange:
-        """To be entered. Raises SourceLost if who is there is not who the master means; then nothing was sent."""
-        trust = await self._trust(source.address, source.certificate)
-        return PeerExchange(open_aio_channel(source.address, trust), source.ticket, self._stall_timeout)
+        """To be entered at once. Raises SourceLost if who is there is not who the master means; he is told nothing."""
+        key = source.address, source.certificate
+        if key not in self._peers:
+            trust = await self._trust(*key)
+            if key not in self._peers:  # or another transfer was faster
+                self._peers[key] = _Peer(open_aio_channel(source.address, trust))
+        self._peers.move_to_end(key)
+        if len(self._peers) > PEERS_MAX:
+            await self._drop(next(iter(self._peers)))
+        return PeerExchange(self._peers[key], source.ticket, self._stall_timeout, partial(self._drop, key))
 
     async def _trust(self, address: str, certificate: bytes) -> Trust | None:
         if not certificate:
             if self._is_secret:
                 raise SourceLost("it shows no certificate")
             return None
-        trust = self._met.pop((address, certificate), None)
-        if trust is None:
-            host, _, port = address.rpartition(":")
-            try:
-                shown = await fetch_certificate(host, int(port), CONNECT_TIMEOUT)
-            except (OSError, PinFault) as error:
-                raise SourceLost(str(error)) from error
-            if not hmac.compare_digest(fingerprint(shown), certificate):
-                raise SourceLost("its certificate is not the one that the master told")
-            trust = Trust(shown, SERVER_NAME)
-        self._met[address, certificate] = trust
-        if len(self._met) > PEERS_MAX:
-            self._met.popitem(last=False)
-        return trust
+        host, _, port = address.rpartition(":")
+        try:
+            shown = await fetch_certificate(host, int(port), CONNECT_TIMEOUT)
+        except (OSError, PinFault) as error:
+            raise SourceLost(str(error)) from error
+        if not hmac.compare_digest(fingerprint(shown), certificate):
+            raise SourceLost("its certificate is not the one that the master told")
+        return Trust(shown, SERVER_NAME)
+
+    async def _drop(self, key: tuple[str, bytes]) -> None:
+        peer = self._peers.pop(key, None)
+        if peer is not None:
+            peer.is_kept = False
+            await peer.close_unused()
+
+    async def close(self) -> None:
+        """Once no transfer goes on."""
+        for key in list(self._peers):
+            await self._drop(key)
 
 
 class PeerExchange:
-    """One transfer: a connection, and a call on it that shows the ticket."""
+    """One transfer: a call that shows the ticket. on_failed: what to do about the connection then."""
 
-    def __init__(self, channel: grpc.aio.Channel, ticket: bytes, stall_timeout: float) -> None:
-        self._channel = channel
-        self._call: Any = pb_grpc.PeerStub(channel).Pull()
+    def __init__(
+        self, peer: _Peer, ticket: bytes, stall_timeout: float, on_failed: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._peer = peer
+        self._call: Any = pb_grpc.PeerStub(peer.channel).Pull()
         self._ticket = ticket
         self._stall_timeout = stall_timeout
+        self._on_failed = on_failed
         self._is_connected = False
 
     async def __aenter__(self) -> Self:
+        self._peer.transfers += 1
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
         self._call.cancel()
-        await self._channel.close()
+        self._peer.transfers -= 1
+        if isinstance(error, SourceLost):
+            await self._on_failed()
+        await self._peer.close_unused()
 
     async def ask(self, fetch: pb.Fetch) -> None:
         """See Exchange."""

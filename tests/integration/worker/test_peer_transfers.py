@@ -53,7 +53,7 @@ class Puller:
         self.sent: asyncio.Queue[pb.Body] = asyncio.Queue()
         self.here: list[Need] = []
         self.lost: list[tuple[Need, str]] = []
-        peers = PeerClient(is_secret=True, stall_timeout=stall_timeout)
+        self.peers = peers = PeerClient(is_secret=True, stall_timeout=stall_timeout)
         self.transferring = Transferring(
             cast("Store", self),
             self.sent.put_nowait,
@@ -91,6 +91,7 @@ class Puller:
 
     async def close(self) -> None:
         await self.transferring.close()
+        await self.peers.close()
         assert not list(self.store.path.glob("*unfinished*"))
         self.store.close()
 
