@@ -9,12 +9,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.support.daemons import Daemon, start_master, wait_until
 
 from manyhands import Client
 
-TABLES = ("clients", "jobs", "blocks", "done", "outcomes", "tries", "inbox", "fragments")
+TABLES = ("clients", "jobs", "blocks", "done", "outcomes", "tries", "inbox", "fragments", "data")
 
 
 class Cluster:
@@ -138,3 +139,21 @@ def test_cancelled_stays_cancelled(cluster: Cluster, tmp_path: Path) -> None:
         assert [future.result(timeout=30) for future in futures[25:]] == [index**2 for index in range(25, 50)]
         assert [blocker.result(timeout=30) for blocker in blockers] == [None, None]
         assert set(runs(tmp_path)) == set(range(25, 50))
+
+
+@pytest.mark.parametrize("cluster", ["tcp"], indirect=True)
+def test_data_outlive_the_master(cluster: Cluster, tmp_path: Path) -> None:
+    with Client(cluster.address) as client:
+        ref, small = client.put(np.arange(200_000.0)), client.put([1, 2, 3])
+        kept = client.with_options(keep_results=True).submit(np.ones, 200_000).result(timeout=30)
+        assert client.submit(np.sum, ref).result(timeout=30) == 19_999_900_000.0
+        files = tmp_path / "state" / "data"
+        wait_until(lambda: len(list(files.iterdir())) == 2)
+        cluster.kill()
+        futures = [client.submit(sum, small), client.submit(np.sum, ref), client.submit(np.sum, kept)]
+        cluster.start()
+        assert [future.result(timeout=30) for future in futures] == [6, 19_999_900_000.0, 200_000.0]
+        assert (client.get(small), client.get(ref)[7], client.get(kept)[7]) == ([1, 2, 3], 7.0, 1.0)
+        del ref, small, kept, futures
+        wait_until(lambda: not list(files.iterdir()))
+        assert cluster.rows()["data"] == 0
