@@ -19,6 +19,7 @@ from manyhands.client.mapping import ResultIterator, begin_map, check_map, resul
 from manyhands.client.options import Options
 from manyhands.client.partial_results import Failed, PartialResults, as_result
 from manyhands.client.progress import Progress
+from manyhands.client.reductions import Reductions
 from manyhands.client.refs import Ref
 from manyhands.client.session import Session
 from manyhands.client.starting import connect
@@ -28,7 +29,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Client(concurrent.futures.Executor):
+class Client(Reductions, concurrent.futures.Executor):
     """A connection to a cluster; a `concurrent.futures.Executor`.
 
     Client("host:7077") joins a cluster, Client() the one that MANYHANDS_ADDRESS names or else starts one on

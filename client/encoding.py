@@ -139,6 +139,12 @@ class Encoding:
         blobs = self._blobs(needed) if needed else ()
         return EncodedCall(target, item, _with_theirs(blobs, handles) if handles else blobs, handles)
 
+    def encode_part(self, obj: Any, target: Target, what: str, share: Share | None) -> EncodedCall:
+        """Part of an item that several pickles make up; `what` names it in errors. Raises EncodeError."""
+        data, needed, handles = self._encoder.encode_one(obj, function=target.function, what=what, share=share)
+        blobs = self._blobs(needed) if needed else ()
+        return EncodedCall(target, data, _with_theirs(blobs, handles) if handles else blobs, handles)
+
     def encode_datum(self, obj: Any) -> EncodedDatum:
         """Raises EncodeError."""
         parts = self._encoder.encode_parts(obj)
@@ -172,6 +178,11 @@ class Encoding:
         )
         blobs = self._blobs(encoded.definitions) if encoded.definitions else ()
         return encoded, _with_theirs(blobs, encoded.handles) if encoded.handles else blobs
+
+    def pair(self, map_fn: Callable[..., Any], reduce_fn: Callable[..., Any], call: pb.Call) -> Target:
+        """What the leaves of a reduction call. Raises EncodeError."""
+        digest, blobs = self._registry.define_with_blobs((map_fn, reduce_fn))
+        return Target(digest, call, blobs)
 
     def encode_options(self, options: Options) -> JobDefinitions:
         """What a job with these options refers to. Raises EncodeError."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from manyhands.master import commands as cmd
+from manyhands.master.data import Datum
 from manyhands.master.data_keeper import DataKeeper
 from manyhands.master.definitions import HeldBlock
 from manyhands.master.detached import Detached
@@ -18,6 +20,9 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import results_slice
 from manyhands.wire.sizes import shown
 from manyhands.wire.spans import Span
+
+if TYPE_CHECKING:
+    from manyhands.master.drivers.driving import Drivers
 
 log = logging.getLogger("manyhands.master")
 
@@ -40,6 +45,8 @@ class Delivery:
         self._records = records
         self._journal = journal
         self._ledger = ledger
+        #: Set once: those who are told instead of clients.
+        self.drivers: Drivers
 
     def execute(self, commands: Sequence[cmd.Command]) -> None:
         """Carry out commands, in order."""
@@ -62,13 +69,17 @@ class Delivery:
                 case cmd.KeepState() | cmd.KeepTries() | cmd.KeepDispatched() | cmd.RefuseState():
                     self._keep(command, self._journal)
                 case cmd.CloseJob():
-                    self._close(command.job)
+                    record = self._records.get(command.job)
+                    if record is not None and record.face is None:  # otherwise it is its driver who ends it
+                        self.close(command.job)
                 case cmd.RejectJob():
                     self._reject(command)
 
     def _deliver_failure(self, command: cmd.DeliverFailure) -> None:
         record = self._records.get(command.job)
-        if record is not None:
+        if record is not None and record.face is not None:
+            self.drivers.failed(record.face, command)
+        elif record is not None:
             message = command.message
             message.job = record.number
             message.lease = 0
@@ -77,7 +88,9 @@ class Delivery:
 
     def _deliver_cancelled(self, command: cmd.DeliverCancelled) -> None:
         record = self._records.get(command.job)
-        if record is not None:
+        if record is not None and record.face is not None:
+            self.drivers.cancelled(record.face)
+        elif record is not None:
             ranges = [pb.Range(lo=lo, hi=hi) for lo, hi in command.spans]
             body = pb.Body(cancelled=pb.Cancelled(job=record.number, ranges=ranges))
             self._deliver(command, record, command.spans, "cancelled", command.spans[0][0], body)
@@ -115,12 +128,22 @@ class Delivery:
         key: int,
         body: pb.Body,
     ) -> None:
-        receipt = None
         if command.gone:
             self._ledger.release(command.job, command.gone)
         if self._journal is not None:
-            receipt = command.job, key
-            self._journal.ended(command.job, spans, kind, key, body, command.gone)
+            size = len(body.results.payload) if kind == "succeeded" else 0
+            self._journal.ended(command.job, spans, kind, command.gone, size)
+        self._tell(command.job, record, key, body)
+
+    def tell_outcome(self, job: int, key: int, body: pb.Body) -> None:
+        """One of a job with a driver."""
+        self._tell(job, self._records[job], key, body)
+
+    def _tell(self, job: int, record: JobRecord, key: int, body: pb.Body) -> None:
+        receipt = None
+        if self._journal is not None:
+            receipt = job, key
+            self._journal.outcome(job, key, body)
         if record.client is not None and not record.detached:
             record.client.send(body, receipt=receipt)
 
@@ -135,17 +158,19 @@ class Delivery:
             body = pb.Body(job_rejected=pb.JobRejected(job=record.number, sentence=sentence, code=code))
             if self._journal is not None:
                 receipt = job, WHOLE_JOB
-                self._journal.tell(job, body)
+                self._journal.outcome(job, WHOLE_JOB, body)
             record.client.send(body, receipt=receipt)
             record.detached = False  # there is nothing to be kept
-        self._close(job)
+        self.close(job)
 
-    def _close(self, job: int) -> None:
+    def close(self, job: int) -> None:
         """The job is over; what its client has not got of it is still on its way."""
         record = self._records.pop(job, None)
         if record is None:
             return
         self._ledger.close(job)
+        if record.face is not None:
+            self.drivers.closed(record.face)
         if record.client is not None:
             record.client.close_job(record.number, job)
         if self._journal is not None:
@@ -160,6 +185,8 @@ class Delivery:
         """Nobody wants to hear of the job any more."""
         record = self._records.pop(job, None)
         self._ledger.close(job)
+        if record is not None and record.face is not None:
+            self.drivers.closed(record.face)
         if record is not None and record.client is not None:
             record.client.close_job(record.number, job)
         if self._detached is not None:
@@ -209,16 +236,18 @@ class Delivery:
             )
         peer.send(pb.Body(dispatch=message), command.job)
 
-    def _left_behind(self, command: cmd.DeliverRun, record: JobRecord) -> None:
-        """Some results are in the worker's store: the client holds them, and those that came too late are dropped."""
+    def _left_behind(self, command: cmd.DeliverRun, record: JobRecord) -> list[Datum]:
+        """Some results are in the worker's store: the client, if they are for it, holds them, and those that came too
+        late are dropped. Returns the others.
+        """
         worker = self._peers[command.worker]
         first_time: list[pb.Stored] = []
         late: list[pb.Stored] = []
         for each in command.message.stored:
             is_first = any(lo <= each.index < hi for lo, hi in command.spans)
             (first_time if is_first else late).append(each)
-        self._data.left_behind(worker, record.client, first_time)
         self._data.forget(worker, late)
+        return self._data.left_behind(worker, record.client if record.face is None else None, first_time)
 
     def _deliver_run(self, command: cmd.DeliverRun) -> None:
         record = self._records.get(command.job)
@@ -227,8 +256,10 @@ class Delivery:
         message = command.message
         message.job = record.number
         message.lease = 0
-        if message.stored:
-            self._left_behind(command, record)
+        data = self._left_behind(command, record) if message.stored else []
+        if record.face is not None:
+            self.drivers.succeeded(record.face, command, data)
+            return
         count = len(message.ends) // 4
         if command.spans == ((message.first, message.first + count),):
             self._deliver(command, record, command.spans, "succeeded", message.first, pb.Body(results=message))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 from manyhands.master import events as ev
@@ -15,6 +17,7 @@ from manyhands.master.data_keeper import DataKeeper
 from manyhands.master.definitions import DefinitionStore
 from manyhands.master.delivery import Delivery
 from manyhands.master.detached import Detached
+from manyhands.master.drivers.driving import Drivers
 from manyhands.master.intake import Intake
 from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import Kept
@@ -58,10 +61,14 @@ class Engine:
         limits = QueueLimits.of_machine(memory, config.client_bytes, config.client_tasks, config.client_jobs)
         self.ledger = Ledger(limits, self._on_room)
         data = self.data = DataKeeper(self.peers, store, journal)
-        self._delivery = Delivery(self.peers, self.records, journal, detached, self.ledger, data)
+        delivery = self._delivery = Delivery(self.peers, self.records, journal, detached, self.ledger, data)
+        numbers = itertools.count(first_number)
+        drivers = delivery.drivers = Drivers(
+            self.records, delivery, self._handle, journal, self.ledger, data, partial(next, numbers)
+        )
         intake = self._intake = Intake(
-            self.records, self._definitions, self._delivery, self._handle, journal, detached, self.ledger, data,
-            first_number,
+            self.records, self._definitions, delivery, self._handle, journal, detached, self.ledger, data, drivers,
+            numbers,
         )  # fmt: skip
         #: Workers of an earlier life that are not back; nothing is handed out while the timer waits for them.
         self._missing_workers = 0

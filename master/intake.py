@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import cast
 
 from manyhands.master import events as ev
+from manyhands.master.data import Datum
 from manyhands.master.data_keeper import DataKeeper
 from manyhands.master.definitions import OVERHEAD_BYTES, Definition, DefinitionStore, HeldBlock
 from manyhands.master.delivery import Delivery
 from manyhands.master.detached import Detached
-from manyhands.master.journal import Journal
+from manyhands.master.drivers.driving import Drivers
+from manyhands.master.journal import WHOLE_JOB, Journal
 from manyhands.master.journal_batch import Mark
 from manyhands.master.journal_schema import Kept, KeptJob
 from manyhands.master.limits import BLOCK_OVERHEAD, OTHERS, Ledger
@@ -25,7 +27,9 @@ from manyhands.wire.spans import RANGES_MAX, Span
 
 
 class Intake:
-    """`records` of all open jobs, by the master's number; shared with `delivery`, which closes them."""
+    """`records` of all open jobs, by the master's number; shared with `delivery`, which closes them. `numbers` for
+    those to come.
+    """
 
     def __init__(
         self,
@@ -37,7 +41,8 @@ class Intake:
         detached: Detached | None,
         ledger: Ledger,
         data: DataKeeper,
-        first_number: int,
+        drivers: Drivers,
+        numbers: Iterator[int],
     ) -> None:
         self._records = records
         self._definitions = definitions
@@ -50,7 +55,8 @@ class Intake:
         data.on_available = self._data_available
         #: Jobs with a block that waits for a datum, by the datum's id.
         self._waiting: dict[bytes, set[int]] = {}
-        self._last_job = first_number - 1
+        self._numbers = numbers
+        self._drivers = drivers
         if journal is not None:
             journal.is_needed = definitions.is_held
 
@@ -76,21 +82,20 @@ class Intake:
         if body.HasField("open_job"):
             if number in peer.jobs:
                 raise ProtocolError(f"{peer} opened its job {number} twice")
-            self._last_job += 1
-            peer.jobs[number] = self._last_job
+            opened = peer.jobs[number] = next(self._numbers)
             body.open_job.owner = peer.owner
             opening = body.open_job
-            self._records[self._last_job] = JobRecord(
+            self._records[opened] = JobRecord(
                 peer, number, keep_bytes=opening.keep_bytes, share_bytes=opening.share_bytes
             )
             if self._journal is not None:
-                self._journal.opened(self._last_job, peer.hello.session, number, body.open_job)
-            sentence = self._ledger.open(self._last_job, peer.number, peer.hello.owner)
+                self._journal.opened(opened, peer.hello.session, number, body.open_job)
+            sentence = self._ledger.open(opened, peer.number, peer.hello.owner)
             if sentence:
                 peer.asked()
-                self._delivery.reject(self._last_job, sentence, pb.JobRejected.CODE_FULL)
+                self._delivery.reject(opened, sentence, pb.JobRejected.CODE_FULL)
                 return
-            if body.open_job.detach and not self._detach(self._last_job, peer.owner, body.open_job.name):
+            if body.open_job.detach and not self._detach(opened, peer.owner, body.open_job.name):
                 return
         job = peer.jobs.get(number)
         record = self._records.get(job) if job is not None else None
@@ -166,26 +171,43 @@ class Intake:
             held = tuple(definition for _, definition in found if definition is not None)
             if self._journal is not None:
                 self._write_down(self._journal, job, record, body, held)
-            if body.HasField("open_job"):
-                record.held = held
-                self._handle(ev.JobOpened(job, _owner(job, record), job_options(body.open_job)))
-            elif body.HasField("block"):
-                lost = next((datum for datum in data if datum.lost), None)
-                count = len(body.block.ends) // 4
-                if lost is not None:
-                    self._ledger.release(job, (body.block.first,))
-                    self._handle(ev.BlockRefused(job, body.block.first, count, lost.lost, lost=lost.id))
-                    continue
-                if self._journal is not None and self._journal.trouble:
-                    self._ledger.release(job, (body.block.first,))
-                    self._handle(ev.BlockRefused(job, body.block.first, count, self._journal.trouble))
-                    continue
-                self._handle(ev.BlockArrived(job, HeldBlock.of(block_of(body.block), held, tuple(data))))
-            elif body.HasField("cancel"):
-                self._handle(ev.CancelRequested(job, _spans(body.cancel), body.cancel.spare_running))
-            else:
-                self._handle(ev.JobSealed(job, body.seal_job.total))
+            self._apply(job, record, body, held, tuple(data))
         self._ledger.release(job, (OTHERS,))
+
+    def _apply(
+        self, job: int, record: JobRecord, body: pb.Body, held: tuple[Definition, ...], data: tuple[Datum, ...]
+    ) -> None:
+        """A message whose definitions and data are here."""
+        if body.HasField("open_job"):
+            record.held = held
+            if body.open_job.HasField("reduction"):
+                record.face = self._drivers.begin(job, _owner(job, record), body.open_job, held)
+            self._handle(ev.JobOpened(job, _owner(job, record), job_options(body.open_job)))
+        elif body.HasField("block"):
+            self._apply_block(job, record, body.block, held, data)
+        elif body.HasField("cancel"):
+            self._handle(ev.CancelRequested(job, _spans(body.cancel), body.cancel.spare_running))
+        else:
+            self._handle(ev.JobSealed(job, body.seal_job.total))
+            if record.face is not None:
+                self._drivers.sealed(record.face, body.seal_job.total)
+
+    def _apply_block(
+        self, job: int, record: JobRecord, message: pb.Block, held: tuple[Definition, ...], data: tuple[Datum, ...]
+    ) -> None:
+        count = len(message.ends) // 4
+        lost = next((datum for datum in data if datum.lost), None)
+        trouble = self._journal.trouble if self._journal is not None else ""
+        if lost is not None:
+            self._ledger.release(job, (message.first,))
+            self._handle(ev.BlockRefused(job, message.first, count, lost.lost, lost=lost.id))
+        elif trouble:
+            self._ledger.release(job, (message.first,))
+            self._handle(ev.BlockRefused(job, message.first, count, trouble))
+        else:
+            if record.face is not None:
+                self._drivers.block(record.face, count, held)
+            self._handle(ev.BlockArrived(job, HeldBlock.of(block_of(message), held, data)))
 
     def _data_available(self, id: bytes) -> None:
         """A datum can be had, or never will: jobs that waited for it go on."""
@@ -309,11 +331,15 @@ class Intake:
             if is_open:
                 record.held = self._held(_needed(pb.Body(open_job=opening)))
                 blocks = [self._held_block(message) for _, message in job.blocks]
+                if opening.HasField("reduction"):
+                    record.face = self._drivers.begin(job.job, _owner(job.job, record), opening, record.held)
                 self._handle(recovered(job, _owner(job.job, record), blocks, self._wall()))
                 if spared := tuple(job.marks["cancel unless running"]):
                     self._handle(ev.CancelRequested(job.job, spared, spare_running=True))
+                if record.face is not None:
+                    self._drivers.restored(record.face, job, self._held(job.needs))
         for key, body in job.outcomes.items():
-            if client is not None and body is not None:
+            if client is not None and body is not None and key >= WHOLE_JOB:
                 client.send(body, receipt=(job.job, key))
 
     def _held_block(self, message: pb.Block) -> HeldBlock:
@@ -352,7 +378,8 @@ def _needed(body: pb.Body) -> tuple[bytes, ...]:
         return (*own, *block.definitions)
     if body.HasField("open_job"):
         opening = body.open_job
-        return tuple(hash for hash in (opening.retry.retry_on, opening.context, *opening.definitions) if hash)
+        hashes = (opening.retry.retry_on, opening.context, opening.reduction.functions, *opening.definitions)
+        return tuple(hash for hash in hashes if hash)
     return ()
 
 

@@ -162,7 +162,9 @@ class Journal(GroupCommit):
 
     def mark(self, job: int, mark: Mark, spans: Iterable[Span]) -> None:
         """Note this of these tasks, as far as they are open."""
-        book = self._books[job]
+        book = self._books.get(job)
+        if book is None:
+            return
         marked = book.marks[mark]
         fresh = [part for lo, hi in spans for a, b in book.done.missing(lo, hi) for part in marked.missing(a, b)]
         if fresh:
@@ -186,10 +188,8 @@ class Journal(GroupCommit):
 
     # ------------------------------------------------------------ outcomes
 
-    def ended(self, job: int, spans: Sequence[Span], kind: str, key: int, body: pb.Body, gone: Iterable[int]) -> None:
-        """Tasks came to an outcome of this kind (a name of `Counters`); `body` tells the client, and is kept under
-        `key` until `delivered`. `gone`: blocks that have no open task any more.
-        """
+    def ended(self, job: int, spans: Sequence[Span], kind: str, gone: Iterable[int], result_bytes: int = 0) -> None:
+        """Tasks came to an outcome of this kind (a name of `Counters`). `gone`: blocks without open tasks now."""
         book = self._books[job]
         change = self._batch.job(job)
         count = 0
@@ -206,10 +206,8 @@ class Journal(GroupCommit):
             self._drop_asides(book, change, spans)
         counters = book.counters
         setattr(counters, kind, getattr(counters, kind) + count)
-        if kind == "succeeded":
-            counters.delivered_bytes += len(body.results.payload)
+        counters.delivered_bytes += result_bytes
         change.counters = counters
-        self._keep(job, book, change, key, body)
         self._batch.drop_blocks(job, gone)
         self._changed()
 
@@ -235,14 +233,33 @@ class Journal(GroupCommit):
             change.marks_anew = book.all_marks()
             book.mark_rows = left
 
-    def tell(self, job: int, body: pb.Body) -> None:
-        """The client must hear this of the job as a whole."""
-        self._keep(job, self._books[job], self._batch.job(job), WHOLE_JOB, body)
+    def outcome(self, job: int, key: int, body: pb.Body) -> None:
+        """What the client must hear of the job, until it is `delivered`; or, if it is a `driver_key`, what its driver
+        keeps until it is dropped.
+        """
+        self._books[job].outcomes.add(key)
+        self._batch.job(job).outcomes[key] = body
         self._changed()
 
-    def _keep(self, job: int, book: _Book, change: JobChange, key: int, body: pb.Body) -> None:
-        book.outcomes.add(key)
-        change.outcomes[key] = body
+    def drop(self, job: int, keys: Iterable[int]) -> None:
+        """The driver of the job does not need these any more."""
+        book = self._books[job]
+        for key in keys:
+            book.outcomes.discard(key)
+            self._batch.drop_outcome(job, key)
+        self._changed()
+
+    def concluded(self, job: int, succeeded: int, failed: int, cancelled: int) -> None:
+        """A job with a driver has come to these outcomes; nothing of its tasks is of use any more."""
+        book = self._books[job]
+        counters = book.counters
+        counters.total = succeeded + failed + cancelled
+        counters.succeeded, counters.failed, counters.cancelled = succeeded, failed, cancelled
+        book.outcomes = {key for key in book.outcomes if key >= WHOLE_JOB}
+        change = self._batch.job(job)
+        change.counters = counters
+        change.is_concluded = True
+        self._changed()
 
     def delivered(self, receipts: Iterable[object]) -> None:
         """The client has what was kept under these: (job, key) each."""
@@ -262,7 +279,10 @@ class Journal(GroupCommit):
 
     def tried(self, job: int, task: int, attempts: int, failures: int, crashes: Sequence[bytes], delay: float) -> None:
         """A task failed and will be tried again in `delay` seconds."""
-        self._books[job].tries.add(task, task + 1)
+        book = self._books.get(job)
+        if book is None:
+            return  # a driver's task: after a restart the driver will have it run anew
+        book.tries.add(task, task + 1)
         self._batch.job(job).tries[task] = Tries(attempts, failures, tuple(crashes), self._store.wall() + delay, delay)
         self._changed()
 

@@ -88,6 +88,8 @@ class JobChange:
     marks_anew: list[tuple[Mark, Span]] | None = None
     inbox: dict[int, Message] = field(default_factory=dict)
     dead_inbox: list[int] = field(default_factory=list)
+    #: Only what its client is to hear of it counts from now on.
+    is_concluded: bool = False
     #: The job is to be forgotten.
     closed: bool = False
 

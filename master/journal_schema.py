@@ -55,7 +55,13 @@ _COUNTERS = (
     "unlimited = ?, finished = ?, total = ?, finished_at = ? WHERE job = ?"
 )
 
+_OF_TASKS = ("blocks", "done", "tries", "states", "marks", "inbox")
 _OF_A_JOB = ("jobs", "blocks", "done", "outcomes", "tries", "states", "marks", "needs", "inbox")
+
+
+def driver_key(key: int) -> int:
+    """Under which key, among a job's outcomes, there is what its driver keeps under `key`; and the inverse."""
+    return -2 - key
 
 
 def create(db: sqlite3.Connection, identity: bytes) -> None:
@@ -157,6 +163,10 @@ def _job_statements(number: int, change: JobChange) -> Iterator[Statement]:
         [(number, position, body.SerializeToString()) for position, body in change.inbox.items()],
     )
     yield "DELETE FROM inbox WHERE job = ? AND position = ?", [(number, position) for position in change.dead_inbox]
+    if change.is_concluded:
+        for table in _OF_TASKS:
+            yield f"DELETE FROM {table} WHERE job = ?", [(number,)]  # noqa: S608 - our own names
+        yield "DELETE FROM outcomes WHERE job = ? AND key <= ?", [(number, driver_key(0))]
 
 
 def write(db: sqlite3.Connection, batches: list[Batch]) -> None:
@@ -299,7 +309,8 @@ def _read_jobs(db: sqlite3.Connection) -> list[KeptJob]:
     for job, key, body in db.execute("SELECT job, key, body FROM outcomes ORDER BY job, key"):
         kept = jobs[job]
         # A detached job's are read where they are, by those who ask for them.
-        kept.outcomes[key] = pb.Body.FromString(body) if kept.opening.session else None
+        is_needed = kept.opening.session or key <= driver_key(0)
+        kept.outcomes[key] = pb.Body.FromString(body) if is_needed else None
     for job, hash in db.execute("SELECT job, hash FROM needs"):
         jobs[job].needs.append(hash)
     for job, task, attempts, failures, crashes, due, delay in db.execute(

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from manyhands.master.definitions import Definition
+from manyhands.master.drivers.face import Face
 from manyhands.master.peers import Peer
 from manyhands.protos import manyhands_pb2 as pb
 
@@ -22,6 +23,8 @@ class JobRecord:
     #: With the journal's number for it, if it was noted there.
     inbox: deque[tuple[pb.Body, int]] = field(default_factory=deque)
     held: tuple[Definition, ...] = ()
+    #: What its tasks come to is for a driver: the face's own leaves, or its driver's tasks.
+    face: Face | None = None
     #: Of the OpenJob.
     keep_bytes: int = 0
     share_bytes: int = 0

@@ -84,9 +84,19 @@ def _open_job(message: pb.OpenJob) -> None:
         raise ProtocolError(f"retry.backoff is a finite factor, not {retry.backoff}")
     if retry.retry_on:
         _hashes("retry.retry_on", (retry.retry_on,))
+    if message.HasField("reduction"):
+        _reduction(message)
     if message.context:
         _hashes("open_job.context", (message.context,))
     _hashes("open_job.definitions", message.definitions)
+
+
+def _reduction(message: pb.OpenJob) -> None:
+    if message.reduction.kind != pb.Reduction.KIND_TREE:
+        raise ProtocolError(f"open_job.reduction.kind is unknown: {message.reduction.kind}")
+    if message.metered:
+        raise ProtocolError("a reduction has no results that pile up: it is not metered")
+    _hashes("reduction.functions", (message.reduction.functions,))
 
 
 def _block(message: pb.Block) -> None:

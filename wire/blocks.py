@@ -163,4 +163,5 @@ def block_of(message: pb.Block) -> Block:
     )
 
 
-_CALLS = frozenset((pb.CALL_ITEM, pb.CALL_STAR, pb.CALL_FULL, pb.CALL_APPLY))  # what a client's own blocks may say
+#: What a client's blocks may say; the others are the master's own.
+_CALLS = frozenset((pb.CALL_ITEM, pb.CALL_STAR, pb.CALL_FULL, pb.CALL_APPLY, pb.CALL_FOLD))

@@ -8,6 +8,9 @@ COUNT_MAX = (1 << 63) - 1
 #: Seconds, 31 years: far beyond any task, and small enough for every sum that is made of them.
 SECONDS_MAX = 1e9
 
+#: No item is longer when pickled: a message carries 2 GiB at most, with what is around the item.
+ITEM_BYTES_MAX = (1 << 31) - (1 << 20)
+
 #: Characters of a name that people give to a job, a worker or a host.
 NAME_LENGTH_MAX = 1000
 

@@ -13,6 +13,7 @@ rests on, has been set by another since.
 
 from __future__ import annotations
 
+import io
 import pickle
 import threading
 from collections import OrderedDict
@@ -122,6 +123,11 @@ class LoadedDefinitions:
     def loads(self, data: Buffer) -> Any:
         """Unpickle one item. Raises UnknownDefinition, RemoteModuleError or DecodeError."""
         return self._run(pickle.loads, data)
+
+    def load_at(self, file: io.BytesIO, position: int) -> Any:
+        """Unpickle what begins there. Raises as `loads` does."""
+        file.seek(position)
+        return self._run(pickle.load, file)
 
     def load(self, hash: bytes) -> Any:
         """The function or class of this definition. Raises as `loads` does."""

@@ -16,6 +16,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from manyhands.wire import definitions
+from manyhands.wire.bounds import ITEM_BYTES_MAX
 from manyhands.wire.culprit import explain
 from manyhands.wire.definitions import Name
 from manyhands.wire.errors import EncodeError, ResultEncodeError
@@ -26,8 +27,6 @@ from manyhands.wire.sizes import shown
 _ATOMS = frozenset((int, float, str, bytes, bool, type(None)))
 #: Smaller arrays are not worth being shared.
 SHARED_BYTES = 64 << 10
-#: No item is longer when pickled: a message carries 2 GiB at most, with what is around the item.
-ITEM_BYTES_MAX = (1 << 31) - (1 << 20)
 
 
 class _TooLong(Exception):

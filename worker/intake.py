@@ -19,6 +19,9 @@ from manyhands.worker.revokes import returned_body
 from manyhands.worker.roster import Roster
 from manyhands.worker.slot_state import Slot
 
+#: What slots can do.
+_CALLS = frozenset((pb.CALL_ITEM, pb.CALL_STAR, pb.CALL_FULL, pb.CALL_APPLY, pb.CALL_FOLD, pb.CALL_COMBINE))
+
 #: Any task of any lease.
 EVERYTHING = SpanSet([(0, 1 << 64)])
 
@@ -214,7 +217,7 @@ class Intake:
 
 def _fault(piece: Piece) -> str | None:
     """Why a piece cannot be run at all, if so."""
-    if piece.call not in (pb.CALL_ITEM, pb.CALL_STAR, pb.CALL_FULL, pb.CALL_APPLY):
+    if piece.call not in _CALLS:
         return f"this worker knows no way to call {piece.call}"
     if piece.call != pb.CALL_APPLY and not piece.function:
         return "the task names no function"

@@ -7,6 +7,7 @@ import pickle
 import sys
 from collections.abc import Callable
 from functools import partial
+from io import BytesIO
 from time import monotonic
 from typing import Any
 
@@ -17,6 +18,7 @@ from manyhands.worker import slot_frames as frames
 from manyhands.worker.page import BUSY, LIMIT, SETTING_UP, SINCE, STARTED, Page
 from manyhands.worker.slot_calls import COROUTINE, AsyncRunner, caller, caller_with
 from manyhands.worker.slot_codec import ATOMS, TEXT_MAX, SlotCodec
+from manyhands.worker.slot_folds import SEQUENCES, folder
 from manyhands.worker.slot_frames import unpack_offsets
 from manyhands.worker.slot_interrupts import Interrupts
 from manyhands.worker.slot_pipes import AgentGone, Inbox, Outbox
@@ -112,10 +114,19 @@ class SlotLoop:
             self._fail_chunk(chunk, error)
             return
         if not chunk.context:
-            self._run_tasks(chunk, caller(chunk.call, function))
+            self._run_tasks(chunk, self._caller(chunk.call, function))
         elif (left := self._set_up(chunk)) is not None:
             context = self._set_ups[chunk.context, chunk.function]
-            self._run_tasks(left, caller_with(context, chunk.call, function))
+            self._run_tasks(left, self._caller_with(context, chunk.call, function))
+
+    def _caller(self, call: int, function: Any) -> Callable[[Any], Any]:
+        return folder(call, function, self._load_next) if call in SEQUENCES else caller(call, function)
+
+    def _caller_with(self, context: Any, call: int, function: Any) -> Callable[[Any], Any]:
+        if call in SEQUENCES:
+            map_fn, reduce_fn = function
+            return self._caller(call, (partial(map_fn, context=context), reduce_fn))
+        return caller_with(context, call, function)
 
     def _set_up(self, chunk: frames.Chunk) -> frames.Chunk | None:
         """What is left of the chunk once its context is there; None: nothing.
@@ -160,7 +171,7 @@ class SlotLoop:
         there an exception out of nowhere ends this task and nothing else.
         """
         words, times = self._words, self._times
-        clock, loads = monotonic, pickle.loads
+        clock, loads = monotonic, _as_it_is if chunk.call in SEQUENCES else pickle.loads
         encode, dump, coroutine = self._codec.encode, self._codec.dump_atom, COROUTINE
         if chunk.keep_bytes or chunk.keep_as:
             encode = partial(self._keep, chunk)
@@ -238,6 +249,14 @@ class SlotLoop:
         """An item that did not decode: with the definitions it lacks, or with the error the user should see."""
         return self._with_definitions(lambda: self._definitions.loads(data))
 
+    def _load_next(self, file: BytesIO) -> Any:
+        """One of several pickles."""
+        at = file.tell()
+        try:
+            return pickle.load(file)
+        except Exception:  # noqa: BLE001 - says the same again, in words for the user
+            return self._with_definitions(lambda: self._definitions.load_at(file, at))
+
     def _with_definitions(self, load: Callable[[], Any]) -> Any:
         """Call `load`, fetching the definitions that it finds missing."""
         while True:
@@ -307,3 +326,7 @@ class SlotLoop:
         except Exception as broken:  # noqa: BLE001 - the user's classes; the user must see it
             error.add_note(f"(not retried: retry_on could not be loaded: {type(broken).__name__}: {broken})")
             return False
+
+
+def _as_it_is(data: frames.Buffer) -> Any:
+    return data

@@ -197,7 +197,9 @@ class JournalMachine(RuleBasedStateMachine):
             job.failed += 1
             body = pb.Body(failure=pb.Failure(job=number, index=lo))
         job.outcomes[lo] = body.SerializeToString()
-        self.journal.ended(number, [(lo, hi)], "succeeded" if good else "failed", lo, body, gone)
+        size = len(body.results.payload)
+        self.journal.ended(number, [(lo, hi)], "succeeded" if good else "failed", gone, size)
+        self.journal.outcome(number, lo, body)
 
     @rule(which=picks, where=picks)
     def deliver(self, which, where):
@@ -369,7 +371,8 @@ def test_work_that_is_quick_never_reaches_the_disk():
         journal.opened(1, SESSIONS[0], 1, pb.OpenJob())
         journal.block(1, pb.Block(first=0, ends=bytes(8), payload=b"xx"))
         body = pb.Body(results=make_results(1, 0, 0, [b"r", b"r"], 0.0))
-        journal.ended(1, [(0, 2)], "succeeded", 0, body, [0])
+        journal.ended(1, [(0, 2)], "succeeded", [0])
+        journal.outcome(1, 0, body)
         journal.delivered([(1, 0)])
         (batch,) = [journal._batch]
         (change,) = batch.jobs.values()
@@ -391,7 +394,8 @@ def test_done_spans_are_joined_before_there_are_many():
         rows = []
         for index in range(3000):
             body = pb.Body(failure=pb.Failure(index=index))
-            journal.ended(1, [(index, index + 1)], "failed", index, body, [])
+            journal.ended(1, [(index, index + 1)], "failed", [])
+            journal.outcome(1, index, body)
             journal.delivered([(1, index)])
             if index % 10 == 0:
                 await journal.synced()
@@ -424,7 +428,8 @@ def test_what_is_noted_of_tasks_ends_with_them():
             journal.mark(1, "dispatched", [(lo + 10, lo + 15)])
             journal._commit()
             if lo > 100:  # so that there is always one that is asked for and has not ended
-                journal.ended(1, [(lo - 100, lo - 80)], "succeeded", lo, pb.Body(), [lo - 100])
+                journal.ended(1, [(lo - 100, lo - 80)], "succeeded", [lo - 100])
+                journal.outcome(1, lo, pb.Body())
                 journal.delivered([(1, lo)])
             journal._commit()
             rows.append(

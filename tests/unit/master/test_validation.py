@@ -96,7 +96,7 @@ WRONG: list[tuple[str, str, list[Any]]] = [
     ("block", "ends", ENDINGS),
     ("block", "payload", [b"", PAYLOAD[:-1], PAYLOAD + b"x"]),
     ("block", "function", HASHES),
-    ("block", "call", [pb.CALL_UNSPECIFIED, pb.CALL_APPLY, 5, -1, (1 << 31) - 1]),  # APPLY with a function
+    ("block", "call", [pb.CALL_UNSPECIFIED, pb.CALL_APPLY, 6, -1, (1 << 31) - 1]),  # APPLY with a function
     ("block", "definitions", [[each] for each in HASHES]),
     ("seal_job", "total", BEYOND),
     ("cancel", "ranges", ORDERS),

@@ -1,0 +1,102 @@
+"""The leaves of a reduction: cuts items as `wire.leaves` says, and encodes each leaf as the item of one task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+from manyhands.client.encoding import EncodedCall, Encoding
+from manyhands.client.gathering import OpenBlock, Target
+from manyhands.wire.blocks import BLOCK_BYTES
+from manyhands.wire.errors import EncodeError
+from manyhands.wire.leaves import LEAF_BYTES, RUN_BYTES, leaf_length, run_length
+from manyhands.wire.pickling import Share
+
+#: A block is sent when this many seconds went into it, so that slow items do not keep the workers waiting.
+BLOCK_SECONDS = 0.005
+
+
+class Leaves:
+    """Of one call; for one thread. `initial`: what to begin with, in a tuple, or ()."""
+
+    def __init__(
+        self, encoding: Encoding, target: Target, items: Iterable[Any], initial: tuple[Any, ...], share: Share | None
+    ) -> None:
+        self._encoding = encoding
+        self._target = target
+        self._iterator = iter(items)
+        self._has_ended = False
+        self._initial = initial
+        self._share = share
+        #: Items taken from the iterator that did not fit.
+        self._pending: list[Any] = []
+        #: Items in leaves so far.
+        self.position = 0
+        #: Of the last run of items: how many, and their bytes.
+        self._last = 1, RUN_BYTES
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether no more leaves will come."""
+        return self._has_ended and not self._pending
+
+    def block(self, first: int) -> OpenBlock:
+        """The next leaves, `first` the number of the first; none if there are no more items, and nothing initial.
+
+        Raises EncodeError for an item that cannot be pickled, and whatever the items' iterator raises.
+        """
+        block = OpenBlock(self._target, first)
+        deadline = time.monotonic() + BLOCK_SECONDS
+        while not self.is_exhausted and block.size < BLOCK_BYTES and time.monotonic() < deadline:
+            parts = self._leaf()
+            if parts:
+                blobs = [blob for part in parts for blob in part.blobs]
+                handles = [handle for part in parts for handle in part.handles]
+                block.add(b"".join([part.item for part in parts]), blobs, handles)
+        return block
+
+    def _leaf(self) -> list[EncodedCall]:
+        position = self.position
+        begins_with = self._initial if not position else ()
+        left, size = leaf_length(position), 0
+        runs: list[EncodedCall] = []
+        while left and size < LEAF_BYTES and (items := self._take(run_length(left, *self._last))):
+            runs.append(self._encode(items))
+            left -= self._last[0]
+            size += self._last[1]
+        if not (runs or begins_with):
+            return []
+        head = self._encoding.encode_part((position, *begins_with), self._target, "the initial value", self._share)
+        return [head, *runs]
+
+    def _take(self, count: int) -> list[Any]:
+        items, self._pending = self._pending[:count], self._pending[count:]
+        if not items and not self._has_ended:
+            items = list(islice(self._iterator, count))
+            self._has_ended = len(items) < count
+        return items
+
+    def _encode(self, items: list[Any]) -> EncodedCall:
+        """As a list: as many of them as fit, and at least one."""
+        while (run := self._try_encode(items)) is None:
+            half = len(items) // 2
+            self._pending = items[half:] + self._pending
+            items = items[:half]
+        self.position += len(items)
+        self._last = len(items), len(run.item)
+        return run
+
+    def _try_encode(self, items: list[Any]) -> EncodedCall | None:
+        """None if they are too much to be together."""
+        encode, target, share = self._encoding.encode_part, self._target, self._share
+        if len(items) == 1:
+            return encode(items, target, f"the list of item {self.position}", share)
+        try:
+            run = encode(items, target, "the items", share)
+        except EncodeError:
+            for index, item in enumerate(items, self.position):
+                encode([item], target, f"the list of item {index}", share)
+            return None
+        return run if len(run.item) <= LEAF_BYTES else None

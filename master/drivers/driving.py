@@ -1,0 +1,216 @@
+"""Drivers at work: they are told what became of tasks, and have scheduler, journal and client do what they want."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+
+from manyhands.master import commands as cmd
+from manyhands.master import events as ev
+from manyhands.master.data import Datum
+from manyhands.master.data_keeper import DataKeeper
+from manyhands.master.definitions import Definition, HeldBlock
+from manyhands.master.delivery import Delivery
+from manyhands.master.drivers.driver import Command, Deliver, Driver, Drop, Finish, Keep, Phase, Reject, Run
+from manyhands.master.drivers.face import Face
+from manyhands.master.drivers.heap import Heap
+from manyhands.master.drivers.tree import Tree
+from manyhands.master.journal import WHOLE_JOB, Journal
+from manyhands.master.journal_schema import KeptJob, driver_key
+from manyhands.master.limits import BLOCK_OVERHEAD, Ledger
+from manyhands.master.records import JobRecord
+from manyhands.master.recovery import job_options
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import Block, pack_ends, results_slice
+from manyhands.wire.bounds import ITEM_BYTES_MAX
+from manyhands.wire.sizes import shown
+
+
+def make_driver(reduction: pb.Reduction) -> Driver:
+    """What a client has asked for."""
+    return Heap() if reduction.commutative else Tree()
+
+
+def ledger_key(index: int) -> int:
+    """The driver's tasks among the job's blocks in the ledger, which are known by the leaves they begin with."""
+    return -2 - index
+
+
+class Drivers:
+    """All of one master's. `records` as in Delivery; new_job: another number for the scheduler."""
+
+    def __init__(
+        self,
+        records: dict[int, JobRecord],
+        delivery: Delivery,
+        handle: Callable[[ev.Event], None],
+        journal: Journal | None,
+        ledger: Ledger,
+        data: DataKeeper,
+        new_job: Callable[[], int],
+    ) -> None:
+        self._records = records
+        self._delivery = delivery
+        self._handle = handle
+        self._journal = journal
+        self._ledger = ledger
+        self._data = data
+        self._new_job = new_job
+
+    # ------------------------------------------------------------ what clients send
+
+    def begin(self, job: int, owner: int, opening: pb.OpenJob, held: tuple[Definition, ...]) -> Face:
+        """A client has opened a job that needs a driver."""
+        return Face(job, owner, opening, make_driver(opening.reduction), held)
+
+    def block(self, face: Face, count: int, held: Iterable[Definition]) -> None:
+        """Leaves have come, and what they need."""
+        face.received += count
+        for definition in held:
+            if definition.hash not in face.needs:
+                face.needs[definition.hash] = definition
+                if self._journal is not None:
+                    self._journal.needs(face.job, definition.hash)
+
+    def sealed(self, face: Face, total: int) -> None:
+        """All leaves have."""
+        self._do(face, face.driver.sealed(total))
+
+    # ------------------------------------------------------------ what becomes of tasks
+
+    def succeeded(self, face: Face, command: cmd.DeliverRun, data: Sequence[Datum]) -> None:
+        """Leaves, or tasks of the driver's own, for the first time. `data`: results that stayed with the worker."""
+        face.seconds += command.message.seconds
+        for datum in data:
+            face.data[datum.id] = datum
+        if command.job == face.job:
+            self._ledger.release(face.job, command.gone)
+            if self._journal is not None:
+                self._journal.ended(face.job, command.spans, "succeeded", command.gone)
+            for lo, hi in command.spans:
+                self._do(face, face.driver.leaves(results_slice(command.message, lo, hi)))
+        else:
+            self._ledger.release(face.job, map(ledger_key, command.gone))
+            for lo, hi in command.spans:
+                for index in range(lo, hi):
+                    name = face.names.pop(index)
+                    self._do(face, face.driver.task(name, results_slice(command.message, index, index + 1)))
+
+    def failed(self, face: Face, command: cmd.DeliverFailure) -> None:
+        """A task has, for good: so does the job."""
+        message = command.message
+        message.index, message.end, message.lease = 0, 0, 0
+        message.job = self._records[face.job].number
+        message.seconds = face.seconds + message.seconds
+        self._delivery.tell_outcome(face.job, 0, pb.Body(failure=message))
+        self._conclude(face, failed=1)
+
+    def cancelled(self, face: Face) -> None:
+        """The client wants nothing of some leaves any more, and so of none."""
+        message = pb.Cancelled(job=self._records[face.job].number, ranges=[pb.Range(lo=0, hi=1)])
+        self._delivery.tell_outcome(face.job, 0, pb.Body(cancelled=message))
+        self._conclude(face, cancelled=1)
+
+    def closed(self, face: Face) -> None:
+        """Nobody wants to hear of the job any more: what runs of it is to end."""
+        face.is_over = True
+        self._handle(ev.CancelRequested(face.job, None))
+        if face.inner is not None:
+            self._records.pop(face.inner, None)
+            self._handle(ev.CancelRequested(face.inner, None))
+
+    # ------------------------------------------------------------ after a restart
+
+    def restored(self, face: Face, kept: KeptJob, needs: Iterable[Definition]) -> None:
+        """The scheduler has its leaves again."""
+        face.needs = {definition.hash: definition for definition in needs}
+        face.received = kept.counters.total
+        rows = [(driver_key(key), body.results) for key, body in kept.outcomes.items() if key < WHOLE_JOB and body]
+        self._do(face, face.driver.restored(rows, kept.done.count, kept.sealed_at))
+
+    # ------------------------------------------------------------ looking
+
+    @staticmethod
+    def phases(face: Face) -> Sequence[Phase]:
+        """How far it is."""
+        return face.driver.phases(face.received)
+
+    # ------------------------------------------------------------ what drivers want
+
+    def _do(self, face: Face, commands: Iterable[Command]) -> None:
+        for command in commands:
+            if face.is_over:
+                return
+            match command:
+                case Run():
+                    self._run(face, command)
+                case Keep():
+                    if self._journal is not None:
+                        self._journal.outcome(face.job, driver_key(command.key), pb.Body(results=command.results))
+                case Drop():
+                    if self._journal is not None:
+                        self._journal.drop(face.job, map(driver_key, command.keys))
+                case Deliver():
+                    self._deliver(face, command)
+                case Finish():
+                    self._conclude(face, succeeded=face.delivered)
+                case Reject():
+                    self._reject(face, command.sentence)
+
+    def _run(self, face: Face, command: Run) -> None:
+        size = len(command.item)
+        if size > ITEM_BYTES_MAX:
+            at_most = shown(ITEM_BYTES_MAX)
+            self._reject(
+                face, f"partial results of {shown(size)} were to be combined, and at most {at_most} can travel"
+            )
+            return
+        if face.inner is None:
+            face.inner = self._open_inner(face)
+        index = face.count
+        face.count += 1
+        face.names[index] = command.name
+        self._ledger.take(face.job, ledger_key(index), size + BLOCK_OVERHEAD, 1)
+        ends = pack_ends(array("I", [size]))
+        functions = face.opening.reduction.functions
+        block = Block(index, 0, ends, command.item, functions, face.driver.call, (), command.data)
+        data = tuple([face.data.pop(need.id) for need in command.data])
+        self._handle(ev.BlockArrived(face.inner, HeldBlock.of(block, (), data)))
+
+    def _open_inner(self, face: Face) -> int:
+        """The driver's tasks run as the client's do, but without a context: that is for the map function."""
+        job = self._new_job()
+        self._records[job] = JobRecord(None, 0, held=face.held, face=face)
+        options = job_options(face.opening)
+        name = f"{options.name} ({pb.Call.Name(face.driver.call).removeprefix('CALL_').lower()})"
+        self._handle(ev.JobOpened(job, face.owner, replace(options, name=name, context=b"")))
+        return job
+
+    def _deliver(self, face: Face, command: Deliver) -> None:
+        record = self._records[face.job]
+        results = command.results
+        message = pb.Results(
+            job=record.number,
+            first=command.index,
+            base=results.base,
+            ends=results.ends,
+            payload=results.payload,
+            seconds=0.0 if face.delivered else face.seconds,
+        )
+        for each in results.stored:
+            message.stored.add(index=command.index, id=each.id, size=each.size)
+            if record.client is not None:
+                self._data.hold(record.client, face.data.pop(each.id))
+        face.delivered += 1
+        self._delivery.tell_outcome(face.job, command.index, pb.Body(results=message))
+
+    def _reject(self, face: Face, sentence: str) -> None:
+        message = pb.Failure(job=self._records[face.job].number, kind=pb.Failure.KIND_REJECTED, text=sentence)
+        self._delivery.tell_outcome(face.job, 0, pb.Body(failure=message))
+        self._conclude(face, failed=1)
+
+    def _conclude(self, face: Face, succeeded: int = 0, failed: int = 0, cancelled: int = 0) -> None:
+        if self._journal is not None:
+            self._journal.concluded(face.job, succeeded, failed, cancelled)
+        self._delivery.close(face.job)

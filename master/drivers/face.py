@@ -1,0 +1,38 @@
+"""A job with a driver, as its client sees it, and what the engine knows of it beside that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from manyhands.master.data import Datum
+from manyhands.master.definitions import Definition
+from manyhands.master.drivers.driver import Driver
+from manyhands.protos import manyhands_pb2 as pb
+
+
+@dataclass(slots=True, eq=False)
+class Face:
+    """The scheduler knows its leaves under the job's own number, and its driver's tasks under another one."""
+
+    job: int
+    #: Whose both are to the scheduler.
+    owner: int
+    opening: pb.OpenJob
+    driver: Driver
+    #: What the functions are made of; and what results of leaves may refer to, by hash.
+    held: tuple[Definition, ...]
+    needs: dict[bytes, Definition] = field(default_factory=dict)
+    #: The number for the driver's tasks, once there was one; how many there were; their names, as long as they run.
+    inner: int | None = None
+    count: int = 0
+    names: dict[int, int] = field(default_factory=dict)
+    #: Partial results that stay where they were computed, by id, until a task of the driver's needs them.
+    data: dict[bytes, Datum] = field(default_factory=dict)
+    #: Leaves that have come.
+    received: int = 0
+    #: Results that the client has been told.
+    delivered: int = 0
+    #: What all tasks took in their slots, together.
+    seconds: float = 0.0
+    #: It is finished, or was cancelled: nothing counts any more.
+    is_over: bool = False
