@@ -116,7 +116,7 @@ class DataSources:
 
     def gone(self, datum: Datum) -> None:
         """Nobody needs it any more."""
-        self._planner.dropped(datum.id)
+        self._do(self._planner.dropped(datum.id))
         if self._pulling is not None:
             self._pulling.end(datum.id)
         for store in datum.stores:
@@ -195,7 +195,9 @@ class DataSources:
         log.warning(
             "%s could not fetch %s from %s: %s", worker, need.id.hex(), message.address or "here", message.reason
         )
-        if worker.store:
+        if worker.store and message.given_up:
+            self._do(self._planner.gave_up(worker.number, need))
+        elif worker.store:
             self._do(self._planner.source_failed(worker.number, need, message.address, self._loop.time()))
 
     def _do(self, commands: Iterable[Command]) -> None:
@@ -222,7 +224,10 @@ class DataSources:
                     if datum is not None:
                         self.bring(datum, self._peers[command.worker])
                 case NobodyHas():
-                    pass  # what is lost was said to be; what is being put, or computed anew, will be stored
+                    datum = self._registry.get(command.id)
+                    if datum is not None and datum.is_kept:
+                        self._keeper.lose(datum, "it is gone from the master's store")
+                    # Otherwise it was said to be lost, or is being put, or computed anew, and will be stored.
         self._look_ahead()
 
     def _send(self, worker: int, body: pb.Body) -> None:

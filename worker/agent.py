@@ -36,13 +36,13 @@ from manyhands.worker.core import AgentCore
 from manyhands.worker.memory_evidence import MemoryEvidence
 from manyhands.worker.memory_meter import MemoryMeter
 from manyhands.worker.output import OutputStream
+from manyhands.worker.peers import Peers
 from manyhands.worker.reaper import Reaper
 from manyhands.worker.reporting import REPORTS
 from manyhands.worker.reports import Report
 from manyhands.worker.slot_state import Sight, SlotFault
 from manyhands.worker.slots import SlotShell
-from manyhands.worker.storage import OpenTransfers, Storage
-from manyhands.worker.transferring import Transferring
+from manyhands.worker.storage import Storage
 
 #: Seconds that a stopping agent gives the master to take its last words, and its terminal its last lines.
 FAREWELL_TIMEOUT = 1.0
@@ -65,7 +65,7 @@ class Agent:
 
     All methods belong to the loop's thread. on_welcome, on_link_lost: for the user's information.
     reaper: kills what tasks have started, should this process be killed. memory_bytes: what each slot may use at
-    most; 0: as much as it takes. open_transfers, store_folder, store_bytes: see Storage.
+    most; 0: as much as it takes. peers, store_folder, store_bytes: see Storage.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Agent:
         name: str,
         slots: int,
         memory_bytes: int = 0,
-        open_transfers: OpenTransfers = Transferring,
+        peers: Peers | None = None,
         store_folder: Path | None = None,
         store_bytes: int | None = None,
         on_welcome: Callable[[pb.Welcome], None] = lambda _: None,
@@ -94,7 +94,7 @@ class Agent:
             REPORTS,
         )
         self._show_welcome = on_welcome
-        self._storage = Storage(self, self._uplink.send, open_transfers, store_folder, store_bytes)
+        self._storage = Storage(self, self._uplink.send, peers, store_folder, store_bytes)
         self._core = AgentCore(slots, self._look, self._storage.has, name=name, memory_bytes=memory_bytes)
         self._evidence = MemoryEvidence()
         self._meter = MemoryMeter()
@@ -185,10 +185,7 @@ class Agent:
             self._storage.join(welcome.cluster)
 
     def _on_bodies(self, bodies: Sequence[pb.Body]) -> None:
-        for body in bodies:
-            if body.HasField("part"):
-                self._storage.on_part(body.part)
-                bodies = [other for other in bodies if not other.HasField("part")]
+        bodies = [body for body in bodies if not self._storage.takes(body)]
         self._do(self._core.received(bodies, time.monotonic()))  # what it raises ends the session's run
 
     def _on_session_lost(self, reason: str, known: bool) -> None:

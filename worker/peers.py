@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from manyhands.protos import manyhands_pb2 as pb
@@ -38,7 +37,6 @@ class Peers:
     def __init__(
         self,
         way: MasterWay,
-        complain: Callable[[str], None],
         *,
         serves: bool = True,
         host: str = "",
@@ -49,7 +47,6 @@ class Peers:
         port: 0 means any. serves: whether it serves others at all.
         """
         self._way = way
-        self._complain = complain
         self._serves = serves
         self._host = host
         self._port = port
@@ -59,19 +56,18 @@ class Peers:
         self.certificate = b""
 
     async def start(self, store: Readable) -> None:
-        """Serve what is in the store, if others can come: a worker beside its master leaves that to it."""
+        """Serve what is in the store, if others can come: a worker beside its master leaves that to it. Raises OSError.
+
+        Nothing if it does already.
+        """
         if not self._serves or not self._way.is_network or self._server is not None:
             return
         from manyhands.worker.peer_server import PeerServer
 
         server = PeerServer(store)
-        try:
-            host = self._host or await asyncio.to_thread(host_toward, self._way.address)
-            listen_host = _EVERYWHERE if self._host else host
-            await server.start(host, self._port, is_secret=self._way.is_secret, listen_host=listen_host)
-        except OSError as error:
-            self._complain(f"other workers get data of this one through the master: {error}")
-            return
+        host = self._host or await asyncio.to_thread(host_toward, self._way.address)
+        listen_host = _EVERYWHERE if self._host else host
+        await server.start(host, self._port, is_secret=self._way.is_secret, listen_host=listen_host)
         self._server = server
         self.address, self.certificate = server.address, server.certificate
 

@@ -15,9 +15,12 @@ from typing import Any, Protocol, assert_never
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.host_store import HostStore
 from manyhands.wire.needs import Need
+from manyhands.wire.pull import serve
 from manyhands.worker import slot_frames as frames
 from manyhands.worker.commands import DropData, DropUnreported, Transfer
+from manyhands.worker.peers import Peers
 from manyhands.worker.slot_frames import PREFIX_BYTES, Buffer
+from manyhands.worker.transferring import Transferring
 
 
 class StorageEvents(Protocol):
@@ -48,53 +51,24 @@ class StorageEvents(Protocol):
         ...
 
 
-class Transfers(Protocol):
-    """Brings data from elsewhere to the store, tells the master of each how that ended, and the events' owner."""
-
-    def begin(self, source: pb.Source) -> None:
-        """Get it from there."""
-        ...
-
-    def on_part(self, part: pb.Part) -> None:
-        """The master has answered a Fetch."""
-        ...
-
-    def forget(self, ids: Iterable[bytes]) -> None:
-        """Nobody needs these any more."""
-        ...
-
-    def restart(self) -> None:
-        """The session is another: the master knows nothing of what it had told."""
-        ...
-
-    async def close(self) -> None:
-        """End them all."""
-        ...
-
-
-#: For a store that has been joined; how to send to the master, and the last two: `on_here` and `on_lost`.
-OpenTransfers = Callable[
-    [HostStore, Callable[[pb.Body], None], Callable[[Need], None], Callable[[Need, str], None]], Transfers
-]
-
-
 class Storage:
     """What may wait for a disk is done in a thread of its own, in order.
 
-    send: to the master. folder: where on disk lies what does not fit into memory; limit_bytes: how much does.
+    send: to the master. peers: the other workers; None: they are not reached, and do not reach this one. folder: where
+    on disk lies what does not fit into memory; limit_bytes: how much does.
     """
 
     def __init__(
         self,
         events: StorageEvents,
         send: Callable[[pb.Body], None],
-        open_transfers: OpenTransfers,
+        peers: Peers | None,
         folder: Path | None,
         limit_bytes: int | None,
     ) -> None:
         self._events = events
         self._send = send
-        self._open_transfers = open_transfers
+        self._peers = peers
         self._folder = folder
         self._limit_bytes = limit_bytes
         self._thread = ThreadPoolExecutor(1, "manyhands-store")
@@ -103,7 +77,7 @@ class Storage:
         self._sessions_lost = 0
         self._cluster = b""
         self._store: HostStore | None = None
-        self._transfers: Transfers | None = None
+        self._transfers: Transferring | None = None
         self._prefixes: dict[int, bytes] = {}
 
     # ------------------------------------------------------------ the store
@@ -124,6 +98,7 @@ class Storage:
                     await self._enter(cluster)
                 if self._store is not None:
                     message = pb.JoinStore(store=self._store.identity, ids=await self._in_thread(self._store.ids))
+                    await self._meet_peers(self._store, message)
             except OSError as error:
                 self._events.complain(f"tasks that refer to data will fail: {error}")
             if session == self._sessions_lost:
@@ -134,13 +109,25 @@ class Storage:
         self._store = await self._in_thread(join)
         self._cluster = cluster
         events = self._events
-        self._transfers = self._open_transfers(self._store, self._send, events.on_here, events.on_lost)
+        open_peer = self._peers.open if self._peers is not None else None
+        self._transfers = Transferring(self._store, self._send, events.on_here, events.on_lost, open_peer)
+
+    async def _meet_peers(self, store: HostStore, message: pb.JoinStore) -> None:
+        if self._peers is None:
+            return
+        try:
+            await self._peers.start(store)
+        except OSError as error:
+            self._events.complain(f"other workers get data of this one through the master: {error}")
+        message.address, message.certificate = self._peers.address, self._peers.certificate
 
     async def _leave(self) -> None:
         transfers, self._transfers = self._transfers, None
         store, self._store = self._store, None
         if transfers is not None:
             await transfers.close()
+        if self._peers is not None:
+            await self._peers.stop()
         if store is not None:
             await self._in_thread(store.close)
 
@@ -177,10 +164,27 @@ class Storage:
             return False
         return need.id in self._store if need.is_whole else self._store.has(*need)
 
-    def on_part(self, part: pb.Part) -> None:
-        """See Transfers."""
-        if self._transfers is not None:
-            self._transfers.on_part(part)
+    def takes(self, body: pb.Body) -> bool:
+        """Whether what the master says is for the store alone, and has been dealt with."""
+        match body.WhichOneof("kind"):
+            case "part":
+                if self._transfers is not None:
+                    self._transfers.on_part(body.part)
+            case "fetch":
+                self._watch(asyncio.ensure_future(self._serve(body.fetch)))
+            case "admit":
+                if self._peers is not None:
+                    self._peers.admit(body.admit)
+            case _:
+                return False
+        return True
+
+    async def _serve(self, fetch: pb.Fetch) -> None:
+        """The master wants what only this host has."""
+        part = pb.Part(id=fetch.id, offset=fetch.offset, missing=True)
+        if self._store is not None:
+            part = await self._in_thread(serve, fetch, self._store)
+        self._send(pb.Body(part=part))
 
     def do(self, command: Transfer | DropData | DropUnreported) -> None:
         """Begin to carry it out."""

@@ -146,10 +146,14 @@ def _worker(arguments: argparse.Namespace) -> int:
     keys = _joining_keys(arguments)
     with Reaper() as reaper:  # before the rest is imported: it is a fork of what is here
         from manyhands.daemons import run_daemon, serve_worker
+        from manyhands.wire.joining import Way
+        from manyhands.worker.peers import Peers
 
         _log(arguments.verbose)
+        way = Way(address, "worker", keys)
+        peers = Peers(way, serves=arguments.peers, host=arguments.data_host, port=arguments.data_port)
         size = arguments.slots, arguments.memory
-        return run_daemon(serve_worker(address, keys, arguments.name, *size, arguments.drain_timeout, reaper))
+        return run_daemon(serve_worker(way, peers, arguments.name, *size, arguments.drain_timeout, reaper))
 
 
 def _local(arguments: argparse.Namespace) -> int:

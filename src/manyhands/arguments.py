@@ -60,6 +60,18 @@ def command_parser() -> argparse.ArgumentParser:
     worker.add_argument("address", metavar="HOST:PORT", help="where the master serves")
     _add_slots(worker)
     worker.add_argument("--name", default="", help="what others call it (default: host name and process id)")
+    worker.add_argument(
+        "--data-port", type=_port, default=0, metavar="PORT",
+        help="where other workers get data of this one (default: any free port)",
+    )  # fmt: skip
+    worker.add_argument(
+        "--data-host", default="", metavar="HOST",
+        help="by which name or address they reach it (default: the address from which it reaches the master)",
+    )  # fmt: skip
+    worker.add_argument(
+        "--no-peers", dest="peers", action="store_false",
+        help="listen nowhere: other workers get data of this one through the master",
+    )  # fmt: skip
     _add_token(worker)
     _add_drain(worker)
     _add_verbose(worker)

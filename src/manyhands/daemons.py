@@ -25,9 +25,10 @@ from manyhands.wire.access_file import AccessRecord
 from manyhands.wire.dialer import Dialer
 from manyhands.wire.endpoints import host_port
 from manyhands.wire.eventloop import loop_factory
-from manyhands.wire.joining import Keys, Way
+from manyhands.wire.joining import Way
 from manyhands.wire.local import LocalUplink
 from manyhands.worker.agent import Agent
+from manyhands.worker.peers import Peers
 from manyhands.worker.reaper import Reaper
 
 #: Seconds that an orderly end may take before the process leaves regardless.
@@ -182,17 +183,17 @@ async def serve_master(
 
 
 async def serve_worker(
-    address: str, keys: Keys, name: str, slots: int, memory_bytes: int, drain_timeout: float, reaper: Reaper
+    way: Way, peers: Peers, name: str, slots: int, memory_bytes: int, drain_timeout: float, reaper: Reaper
 ) -> int:
     """`manyhands worker`."""
     stop = _Stop()
-    notices = WorkerNotices(address, slots, memory_bytes)
-    way = Way(address, "worker", keys)
+    notices = WorkerNotices(way.address, slots, memory_bytes)
     agent = Agent(
         partial(Dialer, way.open_link, credential=way.credential),
         name=name,
         slots=slots,
         memory_bytes=memory_bytes,
+        peers=peers,
         on_welcome=notices.on_welcome,
         on_link_lost=notices.on_link_lost,
         reaper=reaper,
