@@ -71,6 +71,8 @@ class FakeMaster:
         self.blocks: list[Block] = []
         self.received: list[pb.Body] = []
         self.definitions: dict[bytes, bytes] = {}
+        #: What was put and came with its message, while it is held.
+        self.data: dict[bytes, bytes] = {}
         self.loaded = LoadedDefinitions("the fake worker")
         self.accepting = True
         #: Cleared: nothing new is started.
@@ -184,6 +186,22 @@ class FakeMaster:
                     metered.unlimited |= body.consumed.unlimited
             elif kind == "cancel":
                 self._on_cancel(body.cancel)
+            else:
+                self._on_data(kind, body)
+
+    def _on_data(self, kind: str | None, body: pb.Body) -> None:
+        if kind == "put_data":
+            self.data[body.put_data.id] = body.put_data.content
+        elif kind == "release_data":
+            for id in body.release_data.ids:
+                del self.data[id]
+        elif kind == "await_data":
+            for id in body.await_data.ids:
+                self._send(pb.Body(data_state=pb.DataState(id=id, size=len(self.data[id]), is_kept=True)))
+        elif kind == "fetch":
+            asked = body.fetch
+            content = self.data[asked.id][asked.offset : asked.offset + asked.length]
+            self._send(pb.Body(part=pb.Part(id=asked.id, offset=asked.offset, data=content)))
 
     def _work_off(self, job: _FakeJob) -> None:
         """Blocks and seal, in order, as far as their definitions are here; asks for what is not."""

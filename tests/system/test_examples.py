@@ -196,3 +196,12 @@ def test_score_without_its_model(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "No such file or directory" in done.stderr
     assert "(raised by the set-up that with_options(context=) names, before the task itself)" in done.stderr
+
+
+def test_montecarlo_gives_the_same_to_the_last_bit_and_about_what_others_do(tmp_path: Path) -> None:
+    one, two = (run_example("montecarlo", "--batches", "10", cwd=tmp_path) for _ in range(2))
+    assert one.stdout == two.stdout, one.stderr + two.stderr
+    found = re.fullmatch(r"20,000 paths: the option is worth (\S+), give or take (\S+) \(0x.*\)\n", one.stdout)
+    assert found
+    assert float(found[2]) < 0.05
+    assert float(found[1]) == pytest.approx(3.156, abs=4 * float(found[2])), "a million paths give that"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import operator
 import os
 import time
 from collections.abc import Callable
@@ -77,6 +78,12 @@ def test_however_it_is_called(client: Client, tmp_path: Path) -> None:
     assert view.submit(partial(use_too, y=7), 8).result(20)[:2] == (8, 7)
     assert [item[:2] for item in view.map(partial(use_too, y=9), [1])] == [(1, 9)]
     assert list(view.map(use_later, range(20))) == list(range(20))
+
+
+def test_in_a_reduction_it_is_for_the_map_function(client: Client, worker: RunningWorker, tmp_path: Path) -> None:
+    view = client.with_options(context=partial(load_model, tmp_path))
+    assert view.map_reduce(use, range(300), operator.add) == sum(range(300))
+    assert len(made(tmp_path)) <= len(worker.slot_pids()), "and combining needs none"
 
 
 def test_an_async_set_up_shares_the_loop_of_async_tasks(client: Client, tmp_path: Path) -> None:

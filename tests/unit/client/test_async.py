@@ -71,9 +71,12 @@ def test_data(master: FakeMaster) -> None:
             await client.get(3)  # type: ignore[arg-type]
         with pytest.raises(EncodeError):
             await client.put(threading.Lock())
+        assert len(master.data) == 6
+        del ref
+        refs.clear()
+        await asyncio.to_thread(wait_until, lambda: not master.data, 5, "nobody holds any of it")
 
     run(master, body)
-    assert sum(message.HasField("put_data") for message in master.received) == 6
 
 
 def test_cancel(master: FakeMaster) -> None:
