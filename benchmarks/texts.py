@@ -6,9 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-#: Files of the generated text, each of them about this large.
-FILE_BYTES = 10_000_000
-WORDS_PER_FILE = 1_930_000
+#: They make a file of the generated text about 10 MB large.
+WORDS_PER_FILE = 2_250_000
 WORDS_PER_LINE = 20
 #: Distinct words; how often one occurs goes down with its rank, as in a language (Zipf's law).
 VOCABULARY = 50_000
