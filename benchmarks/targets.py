@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from benchmarks.readings import Reading, Unit
-from benchmarks.systems import JUDGED, TITLES
+from benchmarks.systems import DATA, JUDGED, TITLES
 
 #: Every figure of a run: (system, reading key) -> its best reading.
 Figures = Mapping[tuple[str, str], Reading]
 
 EMBEDDED, SEPARATE = JUDGED
+TWO_WORKERS = DATA[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,10 @@ class Target:
     @property
     def unit(self) -> Unit:
         """The unit of its figure, known also when there is no figure."""
-        units: dict[str, Unit] = {"map": "1/s", "submit": "1/s", "generator": "MB", "idle": "%"}
+        if ".memory" in self.key:
+            return "MB"
+        rates = ("map", "submit", "shared-argument", "word-count", "sum-of-squares")
+        units: dict[str, Unit] = {"idle": "%", **dict.fromkeys(rates, "1/s")}
         return units.get(self.key.partition(".")[0], "s")
 
 
@@ -65,7 +69,7 @@ class Verdict:
 
 
 def judge(figures: Figures) -> list[Verdict]:
-    return [_judge(target, figures) for target in _targets()]
+    return [_judge(target, figures) for target in (*_targets(), *_data_targets())]
 
 
 def _judge(target: Target, figures: Figures) -> Verdict:
@@ -85,7 +89,7 @@ def _met(reading: Reading | None, bound: float | None) -> bool | None:
 
 
 def _targets() -> Iterator[Target]:
-    """The table "What it must reach", a line for each condition."""
+    """What the scheduler, the journal and the transports must reach, a line for each condition."""
     for system in JUDGED:
         million = Bound(1_000_000)
         yield Target("`map` of no-op ints", system, "map", Bound(100, "ray", "map"), million)
@@ -128,3 +132,30 @@ def _targets() -> Iterator[Target]:
     yield Target("kill -9 of the master, 100 000 tasks queued: first result", SEPARATE, "recovery.master", Bound(5))
     yield Target("kill -9 of a worker: its task starts again", SEPARATE, "recovery.worker", Bound(2))
     yield Target("idle cluster", EMBEDDED, "idle", Bound(2), Bound(0.5))
+
+
+def _data_targets() -> Iterator[Target]:
+    """What shared data and reductions must reach."""
+    for key, what in (
+        ("broadcast", "100 MB array to 4 tasks on 2 workers"),
+        ("broadcast.read", "the same, all of it read"),
+    ):
+        yield Target(what, TWO_WORKERS, key, Bound(2, "ray", key), Bound(1, "ray", key))
+    yield Target("the same: one copy a host", TWO_WORKERS, "broadcast.memory", Bound(150))
+    shared = "shared-argument"
+    yield Target("`submit()`s that share a 10 MB array", TWO_WORKERS, shared, Bound(20, "dask", shared))
+    yield Target("the same: one upload", TWO_WORKERS, f"{shared}.memory", Bound(30))
+    for key, what in (("library", "words of the standard library"), ("text", "words of 1 GB of text")):
+        name = f"word-count.{key}"
+        yield Target(what, TWO_WORKERS, name, Bound(3, "dask", name))
+        # Where the user's own code does nearly all, there is little left to be faster in.
+        name = f"word-count.{key}.counters"
+        yield Target(
+            f"{what}, a Counter for each file", TWO_WORKERS, name, Bound(1, "dask", name), Bound(3, "dask", name)
+        )
+    yield Target("the same: largest process", TWO_WORKERS, "word-count.memory", Bound(1000))
+    squares = "sum-of-squares"
+    yield Target("sum of squares by `map_reduce`", TWO_WORKERS, squares, Bound(3, TWO_WORKERS, f"{squares}.map"))
+    arrays = "gather-arrays"
+    times = [Bound(factor, "ray", arrays) for factor in (1.5, 1)]
+    yield Target("1 GB of results at the client", TWO_WORKERS, arrays, *times)

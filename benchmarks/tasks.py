@@ -2,6 +2,13 @@
 
 import os
 import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+#: What `array_of` returns.
+ARRAY_BYTES = 10_000_000
 
 
 def noop(item: object) -> object:
@@ -36,3 +43,20 @@ def trace_and_sleep(path: str, duration: float) -> None:
     with open(path, "a") as file:  # noqa: PTH123 -- pathlib is a slow import
         file.write(f"{time.monotonic_ns()} {os.getppid()}\n")
     time.sleep(duration)
+
+
+def ends_of(array: "np.ndarray[Any, Any]") -> float:
+    """Touches two pages of it: what this takes is the array's way here."""
+    return float(array[0] + array[-1])
+
+
+def sum_of(array: "np.ndarray[Any, Any]") -> float:
+    """Reads all of it."""
+    return float(array.sum())
+
+
+def array_of(number: int) -> "np.ndarray[Any, Any]":
+    """An array of `ARRAY_BYTES`, full of this number."""
+    import numpy as np
+
+    return np.full(ARRAY_BYTES // 8, number, dtype=np.float64)

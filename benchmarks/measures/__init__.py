@@ -5,15 +5,20 @@ from typing import Protocol, cast
 
 from benchmarks.measures import (
     bare_stream,
+    broadcast,
     first_task,
+    gather_arrays,
     generator_memory,
     idle,
     idle_workers,
     map_rate,
     recovery,
     round_trip,
+    shared_argument,
     shortest_task,
     submit_rate,
+    sum_of_squares,
+    word_count,
 )
 from benchmarks.readings import Reading, Scale
 
@@ -46,6 +51,11 @@ MEASURES: dict[str, Measure] = {
             idle,
             idle_workers,
             recovery,
+            broadcast,
+            shared_argument,
+            word_count,
+            sum_of_squares,
+            gather_arrays,
         ),
     )
 }

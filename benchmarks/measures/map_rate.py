@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.readings import Reading, Scale
-from benchmarks.systems import JUDGED, OURS, PEERS, running
+from benchmarks.systems import JUDGED, OURS_ON_TASKS, PEERS, running
 from benchmarks.systems.protocol import Function, System
 from benchmarks.tasks import noop
 
 NAME = "map"
-SYSTEMS = (*OURS, *PEERS)
+SYSTEMS = (*OURS_ON_TASKS, *PEERS)
 TIMEOUT = 120.0
 REPETITIONS = 3
 

@@ -1,7 +1,9 @@
 """Owns what measures ask about the process tree of a system: who is in it, its memory, its CPU time."""
 
+import contextlib
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -47,6 +49,33 @@ def cpu_seconds(processes: Sequence[psutil.Process]) -> float:
             continue
         total += times.user + times.system
     return total
+
+
+def memory_in_use(processes: Sequence[psutil.Process]) -> int:
+    """Bytes of memory that these hold for themselves, and that this host's processes share, each page counted once.
+
+    Shared memory is the whole host's: what nobody has mapped at the moment is in use as well.
+    """
+    total = _kilobytes(Path("/proc/meminfo"), "Shmem:")
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            total += _kilobytes(Path(f"/proc/{process.pid}/smaps_rollup"), "Pss_Anon:")
+    return 1024 * total
+
+
+def reset_peak(process: psutil.Process) -> None:
+    """`peak_bytes` counts from here."""
+    Path(f"/proc/{process.pid}/clear_refs").write_text("5")
+
+
+def peak_bytes(process: psutil.Process) -> int:
+    """The most memory that it had resident, what it shares included."""
+    return 1024 * _kilobytes(Path(f"/proc/{process.pid}/status"), "VmHWM:")
+
+
+def _kilobytes(path: Path, label: str) -> int:
+    [line] = [line for line in path.read_text().splitlines() if line.startswith(label)]
+    return int(line.split()[1])
 
 
 class MemoryWatch:

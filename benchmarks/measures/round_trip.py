@@ -3,11 +3,11 @@
 import time
 
 from benchmarks.readings import Reading, Scale
-from benchmarks.systems import OURS, PEERS, running
+from benchmarks.systems import OURS_ON_TASKS, PEERS, running
 from benchmarks.tasks import noop
 
 NAME = "round-trip"
-SYSTEMS = (*OURS, *PEERS)
+SYSTEMS = (*OURS_ON_TASKS, *PEERS)
 TIMEOUT = 60.0
 REPETITIONS = 3
 

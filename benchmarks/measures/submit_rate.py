@@ -3,12 +3,12 @@
 import time
 
 from benchmarks.readings import Reading, Scale
-from benchmarks.systems import OURS, PEERS, running
+from benchmarks.systems import OURS_ON_TASKS, PEERS, running
 from benchmarks.systems.protocol import System
 from benchmarks.tasks import noop
 
 NAME = "submit"
-SYSTEMS = (*OURS, *PEERS)
+SYSTEMS = (*OURS_ON_TASKS, *PEERS)
 TIMEOUT = 90.0
 REPETITIONS = 3
 

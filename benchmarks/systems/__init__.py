@@ -9,6 +9,7 @@ from benchmarks.systems.manyhands_cluster import (
     ManyhandsPlain,
     ManyhandsSeparate,
     ManyhandsTcp,
+    ManyhandsTwoWorkers,
     ManyhandsWithoutJournal,
 )
 from benchmarks.systems.multiprocessing_pool import MultiprocessingPool
@@ -19,8 +20,12 @@ from benchmarks.systems.ray_tasks import RayTasks
 
 #: The two that the targets speak of.
 JUDGED = (ManyhandsEmbedded.name, ManyhandsSeparate.name)
-OURS = (*JUDGED, ManyhandsTcp.name, ManyhandsPlain.name, ManyhandsWithoutJournal.name)
+#: Those that every measure of tasks takes.
+OURS_ON_TASKS = (*JUDGED, ManyhandsTcp.name, ManyhandsPlain.name, ManyhandsWithoutJournal.name)
+OURS = (*OURS_ON_TASKS, ManyhandsTwoWorkers.name)
 PEERS = (ProcessPool.name, MultiprocessingPool.name, RayTasks.name, DaskDistributed.name, ParslHtex.name)
+#: Those that keep data for their tasks.
+DATA = (ManyhandsTwoWorkers.name, RayTasks.name, DaskDistributed.name)
 #: Not a task system: the bare stream, over each transport.
 STREAMS = ("grpc-tcp", "grpc-unix")
 
@@ -30,6 +35,7 @@ TITLES = {
     "manyhands-tcp": "manyhands separate daemons, gRPC with TLS and token",
     "manyhands-plain": "manyhands separate daemons, gRPC without TLS and token",
     "manyhands-no-journal": "manyhands separate daemons, no journal",
+    "manyhands-two-workers": "manyhands embedded, 2 workers of 1 slot",
     "ppe": "ProcessPoolExecutor",
     "pool": "multiprocessing.Pool",
     "ray": "Ray",
@@ -45,6 +51,7 @@ _FACTORIES: dict[str, Callable[[], System]] = {
     ManyhandsSeparate.name: ManyhandsSeparate,
     ManyhandsTcp.name: ManyhandsTcp,
     ManyhandsPlain.name: ManyhandsPlain,
+    ManyhandsTwoWorkers.name: ManyhandsTwoWorkers,
     ManyhandsWithoutJournal.name: ManyhandsWithoutJournal,
     ProcessPool.name: ProcessPool,
     MultiprocessingPool.name: MultiprocessingPool,

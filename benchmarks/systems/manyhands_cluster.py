@@ -2,6 +2,7 @@
 one machine (over a Unix socket) and as they talk between hosts (gRPC).
 """
 
+import operator
 import os
 import socket
 import ssl
@@ -9,13 +10,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from benchmarks.readings import SLOTS
 from benchmarks.systems.protocol import Function
+from benchmarks.texts import counts_of, pairs_of
 
 if TYPE_CHECKING:
     from manyhands import Client
@@ -54,6 +56,27 @@ class ManyhandsEmbedded(_Manyhands):
 
     def stop(self) -> None:
         self._client.shutdown(wait=True, cancel_futures=True)
+
+
+class ManyhandsTwoWorkers(ManyhandsEmbedded):
+    """As many slots, in two workers: what they share is not within one."""
+
+    name = "manyhands-two-workers"
+
+    def start(self) -> None:
+        from manyhands import Client
+
+        self._client = Client(workers=SLOTS, slots=1)
+        self._client.wait_for_workers(SLOTS, timeout=DAEMON_TIMEOUT)
+
+    def share(self, value: object) -> object:
+        return self._client.put(value)
+
+    def count_words(self, paths: Sequence[str]) -> Mapping[str, int]:
+        return self._client.map_reduce_by_key(pairs_of, paths, operator.add)
+
+    def count_words_by_counters(self, paths: Sequence[str]) -> Mapping[str, int]:
+        return self._client.map_reduce_by_key(counts_of, paths, operator.add)
 
 
 class ManyhandsSeparate(_Manyhands):

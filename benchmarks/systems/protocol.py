@@ -1,6 +1,6 @@
 """Owns the one shape that every measured system takes, so that each measure is written once."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 Function = Callable[..., object]
@@ -26,3 +26,19 @@ class System(Protocol):
         ...
 
     def stop(self) -> None: ...
+
+
+class DataSystem(System, Protocol):
+    """One that keeps data for its tasks."""
+
+    def share(self, value: object) -> object:
+        """A handle that `submit` takes as an argument in place of the value; the data go with it."""
+        ...
+
+    def count_words(self, paths: Sequence[str]) -> Mapping[str, int]:
+        """How often each word occurs in these files: the reduction by key that this system's users write."""
+        ...
+
+    def count_words_by_counters(self, paths: Sequence[str]) -> Mapping[str, int]:
+        """The same, the user's function counting the words of a file itself."""
+        ...
