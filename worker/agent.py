@@ -224,7 +224,7 @@ class Agent:
 
     def on_dropped(self, ids: Sequence[bytes]) -> None:
         """See StorageEvents."""
-        self._core.dropped(ids)
+        self._do(self._core.dropped(ids, time.monotonic()))
 
     def on_broken(self, error: BaseException) -> None:
         """See StorageEvents."""

@@ -239,9 +239,11 @@ class AgentCore:
         self._intake.lost(id, sentence, out)
         return out
 
-    def dropped(self, ids: Iterable[bytes]) -> None:
+    def dropped(self, ids: Iterable[bytes], now: float) -> list[Command]:
         """A DropData has been carried out."""
-        self._data.dropped(ids)
+        out: list[Command] = []
+        self._data.dropped(ids, out)
+        return out
 
     def _source(self, source: pb.Source, out: list[Command]) -> None:
         if source.lost:

@@ -70,15 +70,16 @@ class DataNeeds:
         ids = tuple(ids)
         free = tuple(id for id in ids if id not in self._pins)
         if free:
-            self._dropping.update(free)  # until they are `dropped`: whoever needs them asks anew
+            self._dropping.update(free)  # until they are `dropped`
             out.append(DropData(free))
         here = [need for id in ids for need in self._pins.get(id, ()) if not self.is_missing(need)]
         if here:
             out.append(Send(pb.Body(data_here=pb.DataHere(needs=[need.message() for need in here]))))
 
-    def dropped(self, ids: Iterable[bytes]) -> None:
+    def dropped(self, ids: Iterable[bytes], out: list[Command]) -> None:
         """These have been removed."""
         self._dropping.difference_update(ids)
+        self.ask(out)
 
     def left(self) -> None:
         """The session is lost: whoever was asked has forgotten it, and which store this is."""
@@ -91,9 +92,14 @@ class DataNeeds:
 
     def ask(self, out: list[Command]) -> None:
         """Ask for what is missing."""
-        if self._is_joined and self._unasked:
-            out.append(Send(pb.Body(locate=pb.Locate(needs=[need.message() for need in self._unasked]))))
-            self._unasked.clear()
+        if not self._is_joined or not self._unasked:
+            return
+        # What is being dropped would be dropped as soon as it came.
+        asked = [need for need in self._unasked if need.id not in self._dropping]
+        for need in asked:
+            del self._unasked[need]
+        if asked:
+            out.append(Send(pb.Body(locate=pb.Locate(needs=[need.message() for need in asked]))))
 
     def check_invariants(self) -> None:
         """Assert that counts and indices agree."""
@@ -103,4 +109,5 @@ class DataNeeds:
         assert all(count > 0 for pins in self._pins.values() for count in pins.values())
         assert set(missing) <= {need for pins in self._pins.values() for need in pins}
         assert set(self._unasked) <= set(missing)
-        assert not (self._is_joined and self._unasked), "something is missing that nobody was asked for"
+        is_asked = not self._is_joined or all(need.id in self._dropping for need in self._unasked)
+        assert is_asked, "something is missing that nobody was asked for"

@@ -164,13 +164,14 @@ class AgentModel:
             self.do(self.core.arrived(need, self.now))
 
     def forget(self, *ids: bytes) -> None:
+        """Nobody needs these, as far as the master knows: it may have been told just now who does."""
         self.receive(pb.Body(forget=pb.Forget(ids=ids)))
 
     def finish_drops(self) -> None:
         drops, self.store.dropping = self.store.dropping, []
         for ids in drops:
             self.store.remove(ids)
-            self.core.dropped(ids)
+            self.do(self.core.dropped(ids, self.now))
 
     def revoke(self, number: int, lease: int, ranges: Iterable[tuple[int, int]], *, stop: bool = False) -> None:
         self.revokes[number] = lease
@@ -420,9 +421,9 @@ class AgentModel:
             self.answer_wants()
             if not self.store.is_joined:
                 self.join_store()
+            self.finish_drops()
             self.answer_locates()
             self.transfer()
-            self.finish_drops()
             self.interrupt()
             self.measure()
             self.reap()
@@ -433,7 +434,7 @@ class AgentModel:
             if due is not None:
                 times.append(due)
             times = [time for time in times if time > self.now]
-            if not times and due is None:
+            if not times and due is None and not self.store.is_busy:
                 break
             assert self.now < until, f"not quiet after {limit} s: {self.story()}"
             self.advance(max(1e-6, min(times, default=self.now) - self.now))

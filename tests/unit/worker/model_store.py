@@ -31,6 +31,11 @@ class ModelStore:
     def has(self, need: Need) -> bool:
         return need in self.here or Need(need.id) in self.here
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the core waits for anything here."""
+        return bool(self.located or self.coming or self.dropping)
+
     # ------------------------------------------------------------ slots
 
     def spawned(self, slot: int) -> bytes:
@@ -51,9 +56,8 @@ class ModelStore:
     def locate(self, message: pb.Locate) -> None:
         assert self.is_joined, "asked before the master knows which store this is"
         for need in map(Need.of, message.needs):
-            assert need not in self.located, "asked twice"
-            assert need not in self.coming, "asked for what is on its way"
-            self.located.append(need)
+            if need not in self.located and need not in self.coming:  # or nobody needed it for a while
+                self.located.append(need)
 
     def transfer(self, source: pb.Source) -> None:
         self.coming.append(Need.of(source.need))
@@ -62,6 +66,8 @@ class ModelStore:
         """Data are dropped by and by; what a dead process left at once, as nobody else can know of it."""
         if isinstance(command, DropData):
             self.dropping.append(command.ids)
+            self.coming = [need for need in self.coming if need.id not in command.ids]
+            self.located = [need for need in self.located if need.id not in command.ids]
             return
         prefix = self._prefixes[command.slot]
         first = int.from_bytes(command.last[8:], "big") + 1 if command.last.startswith(prefix) else 0
