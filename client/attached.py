@@ -238,6 +238,16 @@ def begin_hand_over(
     session: Session, options: Options, function: Callable[..., Any], iterables: tuple[Iterable[Any], ...]
 ) -> tuple[HandOver, Feeding]:
     """A job that is to be detached: feed it, `hand_over`, wait until it is `handed_over`; or else `abandon` it."""
+    job = HandOver(session.connection, name_to_detach(options))
+    reader = begin_map(
+        session, options, function, iterables,
+        star=False, ordered=True, buffersize=None, eager=False, stand_in=None, job=job, detach=True,
+    )  # fmt: skip
+    return job, reader.feeder
+
+
+def name_to_detach(options: Options) -> str:
+    """The name of a job with these options that is to outlive its client. Raises ValueError if it cannot."""
     if not options.name:
         raise ValueError("a detached job is found by its name: give it one, with name=")
     if options.keep_results:
@@ -246,9 +256,4 @@ def begin_hand_over(
         )
     if options.checkpoint is not None:
         raise ValueError("the master keeps a detached job's results: call it without checkpoint=")
-    job = HandOver(session.connection, options.name)
-    reader = begin_map(
-        session, options, function, iterables,
-        star=False, ordered=True, buffersize=None, eager=False, stand_in=None, job=job, detach=True,
-    )  # fmt: skip
-    return job, reader.feeder
+    return options.name

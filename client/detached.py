@@ -16,14 +16,27 @@ from manyhands.protos import manyhands_pb2 as pb
 REPORT_TIMEOUT = 30.0
 
 
-class JobProgress(NamedTuple):
-    """How a job fares, in tasks."""
+class Phase(NamedTuple):
+    """Part of a reduction's work, in tasks; `total` may grow until all items have been sent."""
 
+    name: str
+    done: int
+    total: int
+
+
+class _Counts(NamedTuple):
     total: int
     succeeded: int
     failed: int
     #: Whether every task has its outcome.
     finished: bool
+
+
+class JobProgress(_Counts):
+    """How a job fares, in tasks; with a reduction, in results."""
+
+    #: Of a reduction that goes on.
+    phases: tuple[Phase, ...] = ()
 
     @property
     def done(self) -> int:
@@ -33,7 +46,14 @@ class JobProgress(NamedTuple):
     @classmethod
     def of(cls, report: pb.JobReport) -> JobProgress:
         """As the master says."""
-        return cls(report.total, report.succeeded, report.failed, report.finished)
+        progress = cls(report.total, report.succeeded, report.failed, report.finished)
+        progress.phases = phases_of(report)
+        return progress
+
+
+def phases_of(report: pb.JobReport) -> tuple[Phase, ...]:
+    """What a report says of a reduction's phases."""
+    return tuple([Phase(each.name, each.done, each.total) for each in report.phases])
 
 
 class DetachedJob:
@@ -63,6 +83,18 @@ class DetachedJob:
         deadline = None if timeout is None else time.monotonic() + timeout
         return results_of(self._session, reader, deadline, None)
 
+    def result(self, timeout: float | None = None) -> Any:
+        """That of a reduction, or of any job that has a single one; as often as one likes.
+
+        Raises what it raised, ValueError if the job has several results, UnknownJob, and TimeoutError after `timeout`
+        seconds.
+        """
+        check_single(self.name, self.progress())
+        try:
+            return next(self.results(timeout))
+        except TimeoutError:
+            raise overdue(self.name, timeout) from None
+
     def cancel(self) -> None:
         """End it: what has not finished is cancelled, its results are dropped, its name is free. Raises UnknownJob."""
         with inquiring(self._session, self.name, until=lambda report: True) as inquiry:
@@ -88,6 +120,12 @@ class DetachedJob:
 
     def __reduce__(self) -> Any:
         raise TypeError(self.__manyhands_unsendable__)
+
+
+def check_single(name: str, progress: JobProgress) -> None:
+    """Raises ValueError for a job that has no single result."""
+    if progress.total != 1:
+        raise ValueError(f"the job {name!r} has {progress.total} results: read them with results()")
 
 
 def overdue(name: str, timeout: float | None) -> TimeoutError:

@@ -22,7 +22,8 @@ class Progress:
         self._started_at = self._line_at = clock()
         self._bar: Any = None
         if sys.stderr is not None and sys.stderr.isatty():
-            self._bar = self._make_bar()
+            self._bar = make_bar()
+            self._line = self._bar.add_task(label, total=total)
 
     @classmethod
     def of(cls, function: Callable[..., Any], iterables: Iterable[Any]) -> Progress:
@@ -30,23 +31,6 @@ class Progress:
         lengths = [len(each) if isinstance(each, Sized) else None for each in iterables]
         known = [length for length in lengths if length is not None]
         return cls(getattr(function, "__name__", "map"), min(known) if len(known) == len(lengths) else None)
-
-    def _make_bar(self) -> Any:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-        from rich.progress import Progress as Bar
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        bar = Bar(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
-        self._line = bar.add_task(self._label, total=self._total)
-        bar.start()
-        return bar
 
     def add(self, count: int) -> None:
         """`count` further results were taken."""
@@ -68,3 +52,21 @@ class Progress:
         of_total = "" if self._total is None else f" of {self._total}"
         elapsed = self._clock() - self._started_at
         print(f"{self._label}: {self._done}{of_total} done, {elapsed:.1f} s", file=sys.stderr)  # noqa: T201
+
+
+def make_bar() -> Any:
+    """Bars that are shown from now on until it is stopped: none yet."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    bar = Bar(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True))
+    bar.start()
+    return bar

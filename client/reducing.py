@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import concurrent.futures
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from manyhands.client.attached import promise
+from manyhands.client.attached import HandOver, name_to_detach, promise
 from manyhands.client.connection import Connection
+from manyhands.client.detached import DetachedJob, Phase, phases_of
 from manyhands.client.encoding import items_of
 from manyhands.client.futures import Outcome
 from manyhands.client.jobs import open_job
 from manyhands.client.leaves import Leaves
 from manyhands.client.map_job import MapJob, OrderedMapJob
 from manyhands.client.options import Options
-from manyhands.client.refs import Ref
+from manyhands.client.phase_progress import PhaseProgress
 from manyhands.client.session import Session
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.spans import Span
+
+#: Seconds between two looks at how it fares, for who wants to see that.
+SHOW_INTERVAL = 0.2
 
 
 class Reduction(NamedTuple):
@@ -29,6 +33,11 @@ class Reduction(NamedTuple):
     items: Iterable[Any]
     initial: tuple[Any, ...]
     commutative: bool
+
+    @property
+    def name(self) -> str:
+        """What people see, if it has been given none."""
+        return getattr(self.map_fn, "__qualname__", None) or type(self.map_fn).__qualname__
 
     def check(self, options: Options) -> None:
         """Raises TypeError or ValueError for what cannot be."""
@@ -48,29 +57,43 @@ class ReductionJob(OrderedMapJob):
 
     def __init__(self, connection: Connection) -> None:
         super().__init__(connection)
-        #: What it came to, and what keeps that, should it be in a store; fails if nothing will come.
-        self.outcome: concurrent.futures.Future[tuple[Outcome, Ref[Any] | None]] = promise()
+        #: What it came to; fails if nothing will come.
+        self.outcome: concurrent.futures.Future[Outcome] = promise()
+        #: How it fares, if it is watched.
+        self.phases: tuple[Phase, ...] = ()
+        self._is_watched = False
+
+    def watch(self) -> None:
+        """On the loop's thread: have the master say how it fares."""
+        self._is_watched = True
+        self._connection.send(self, pb.Body(watch=pb.Watch(job=self.number)))
+
+    def on_report(self, message: pb.JobReport) -> None:
+        """See Job."""
+        self.phases = phases_of(message)
+
+    def on_new_master(self) -> None:
+        """See Job."""
+        if self._is_watched:
+            self.watch()
 
     def on_results(self, message: pb.Results) -> None:
         """See Job."""
-        ref = None
-        if message.stored and self._connection.data is not None:
-            ref = self._connection.data.adopt(message, self.blobs)[message.first]
-        self._conclude(items_of(message)[0], ref, seconds=message.seconds)
+        self._conclude(items_of(message)[0], message.seconds)
 
     def on_failure(self, message: pb.Failure) -> None:
         """See Job."""
-        self._conclude(message, None, seconds=message.seconds)
+        self._conclude(message, message.seconds)
 
     def on_cancelled(self, spans: Sequence[Span]) -> None:
         """See Job."""
-        self._conclude(concurrent.futures.CancelledError(), None)
+        self._conclude(concurrent.futures.CancelledError())
 
-    def _conclude(self, outcome: Outcome, ref: Ref[Any] | None, seconds: float = 0.0) -> None:
+    def _conclude(self, outcome: Outcome, seconds: float = 0.0) -> None:
         if not self.outcome.done():  # a restarted master may tell it again
             completed = not isinstance(outcome, BaseException)
             self._connection.count_ended(self, self.opened - self.ended, seconds=seconds, completed=completed)
-            self.outcome.set_result((outcome, ref))
+            self.outcome.set_result(outcome)
 
     def stop_intake(self) -> None:
         """See Job. The result of half the items is none: whoever feeds them is refused, and abandons it."""
@@ -101,22 +124,23 @@ def begin(session: Session, options: Options, asked: Reduction, job: MapJob, *, 
     target = encoding.pair(asked.map_fn, asked.reduce_fn, pb.CALL_FOLD)
     definitions = encoding.encode_options(options)
     leaves = Leaves(encoding, target, asked.items, asked.initial, connection.share)
-    name = getattr(asked.map_fn, "__qualname__", None) or type(asked.map_fn).__qualname__
-    opening = open_job(job.number, options, name, definitions, metered=False, detach=detach)
-    opening.open_job.reduction.kind = pb.Reduction.KIND_TREE
-    opening.open_job.reduction.functions = target.function
-    opening.open_job.reduction.commutative = asked.commutative
-    opening.open_job.definitions.extend(hash for hash, _ in target.blobs if hash != target.function)
+    opening = open_job(job.number, options, asked.name, definitions, metered=False, detach=detach)
+    message = opening.open_job
+    message.reduction.kind = pb.Reduction.KIND_TREE
+    message.reduction.functions = target.function
+    message.reduction.commutative = asked.commutative
+    message.definitions.extend(hash for hash, _ in target.blobs if hash != target.function)
+    message.keep_bytes = message.share_bytes = 0  # what is combined next is better not lost with a worker
     connection.post_job(job, opening, (*definitions.blobs, *target.blobs))
     return leaves
 
 
-def feed(connection: Connection, job: MapJob, leaves: Leaves, is_over: Callable[[], bool]) -> None:
-    """Send all leaves, unless it is over before. Raises what the items' iterator raises, EncodeError, and TypeError if
+def feed(connection: Connection, job: MapJob, leaves: Leaves) -> Iterator[None]:
+    """Send all leaves, a block at each step. Raises what the items' iterator raises, EncodeError, and TypeError if
     there is nothing to reduce.
     """
-    while not leaves.is_exhausted and not is_over():
-        connection.wait_for_room()
+    while not leaves.is_exhausted:
+        yield
         block = leaves.block(job.posted)
         if block.count:
             job.post_block(block)
@@ -124,20 +148,52 @@ def feed(connection: Connection, job: MapJob, leaves: Leaves, is_over: Callable[
             raise TypeError("map_reduce() of empty iterable with no initial value")
 
 
-def reduce_items(session: Session, options: Options, asked: Reduction) -> Any:
+def run(session: Session, options: Options, asked: Reduction, job: ReductionJob, bar: PhaseProgress | None) -> Any:
     """The result. Raises what a function, or the items' iterator, raises; whatever ends it early cancels the rest."""
-    job = ReductionJob(session.connection)
+    connection = session.connection
     leaves = begin(session, options, asked, job)
     try:
-        feed(session.connection, job, leaves, job.outcome.done)
-        if leaves.is_exhausted:
+        if bar is not None:
+            connection.background.post(job.watch)
+        for _ in feed(connection, job, leaves):
+            connection.wait_for_room()
+            if job.outcome.done():
+                break
+            if bar is not None:
+                bar.show(job.phases)
+        else:
             job.seal()
-        outcome, ref = job.outcome.result()
-        result, error = session.encoding.decode_outcome(outcome)
-        del ref
+        while bar is not None and not job.outcome.done():
+            concurrent.futures.wait((job.outcome,), SHOW_INTERVAL)
+            bar.show(job.phases)
+        result, error = session.encoding.decode_outcome(job.outcome.result())
         if error is not None:
             raise error
     except BaseException:
         job.abandon(cancel=True)
         raise
-    return result
+    finally:
+        if bar is not None:
+            bar.close()
+    return session.data.put(result) if options.keep_results else result
+
+
+def detach(session: Session, options: Options, asked: Reduction) -> DetachedJob:
+    """Send all items to the master, and return once it has them. Raises JobNameTaken, and as `run` does: there is no
+    job then.
+    """
+    connection = session.connection
+    job = HandOver(connection, name_to_detach(options))
+    leaves = begin(session, options, asked, job, detach=True)
+    try:
+        for _ in feed(connection, job, leaves):
+            connection.wait_for_room()
+            if job.handed_over.done():
+                break
+        else:
+            job.hand_over()
+        job.handed_over.result()
+    except BaseException:
+        job.abandon(cancel=True)
+        raise
+    return DetachedJob(session, job.name)

@@ -211,6 +211,17 @@ class DataKeeper:
                 self._held.setdefault(client.number, {})[id] = datum
                 if self._store is not None and id in self._store:
                     self.in_store(datum)
+
+    def known(self, id: bytes, size: int) -> Datum:
+        """One that a driver kept in an earlier life: whoever has it will say so."""
+        datum = self.registry.add(id, size)
+        self.sources.known(datum)
+        if self._store is not None and id in self._store:
+            self.in_store(datum)
+        return datum
+
+    def restored(self) -> None:
+        """Whatever is of use still has been told."""
         if self._store is not None:
             self._store.keep_only([datum.id for datum in self.registry.all()])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
@@ -66,6 +66,8 @@ class Detached:
         #: (peer's number, its number for the job) -> the job, and its reader if it wants results.
         self._attached: dict[tuple[int, int], tuple[_Entry, Peer, _Reader | None]] = {}
         journal.on_commit = self._committed
+        #: How a job with a driver fares, as long as it is open.
+        self.report: Callable[[int], pb.JobReport | None] = lambda _: None
         self._loop = asyncio.get_running_loop()
         self._expire()
 
@@ -195,15 +197,17 @@ class Detached:
             found[2].news.set()
 
     def _report(self, entry: _Entry, peer: Peer, number: int) -> None:
-        counters = self._journal.counters(entry.job)
-        report = pb.JobReport(
-            job=number,
-            total=counters.total,
-            succeeded=counters.succeeded,
-            failed=counters.failed,
-            cancelled=counters.cancelled,
-            finished=counters.finished,
-        )
+        report = self.report(entry.job)
+        if report is None:
+            counters = self._journal.counters(entry.job)
+            report = pb.JobReport(
+                total=counters.total,
+                succeeded=counters.succeeded,
+                failed=counters.failed,
+                cancelled=counters.cancelled,
+                finished=counters.finished,
+            )
+        report.job = number
         peer.send(pb.Body(job_report=report), number)
 
     # ------------------------------------------------------------ results

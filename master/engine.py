@@ -64,8 +64,10 @@ class Engine:
         delivery = self._delivery = Delivery(self.peers, self.records, journal, detached, self.ledger, data)
         numbers = itertools.count(first_number)
         drivers = delivery.drivers = Drivers(
-            self.records, delivery, self._handle, journal, self.ledger, data, partial(next, numbers)
+            self.records, delivery, self._handle, journal, self.ledger, data, partial(next, numbers), self._loop.time
         )
+        if detached is not None:
+            detached.report = drivers.report
         intake = self._intake = Intake(
             self.records, self._definitions, delivery, self._handle, journal, detached, self.ledger, data, drivers,
             numbers,
@@ -333,6 +335,7 @@ class Engine:
         self._reattaching = self._loop.call_later(patience, self._all_back)
         self.data.restore(kept.data, clients)
         self._intake.restore(kept, clients)
+        self.data.restored()
 
     def _all_back(self) -> None:
         if self._reattaching is not None:

@@ -290,8 +290,11 @@ class Intake:
     def watch(self, peer: Peer, body: pb.Body) -> None:
         job = peer.jobs.get(body.watch.job)
         peer.asked()
-        if job is not None:
+        record = self._records.get(job) if job is not None else None
+        if job is not None and (record is None or record.face is None):
             self._handle(ev.WatchRequested(job))
+        elif record is not None and record.face is not None:
+            self._drivers.watch(record.face)
 
     # ------------------------------------------------------------ after a restart
 

@@ -12,7 +12,7 @@ from manyhands.master.data import Datum
 from manyhands.master.data_keeper import DataKeeper
 from manyhands.master.definitions import Definition, HeldBlock
 from manyhands.master.delivery import Delivery
-from manyhands.master.drivers.driver import Command, Deliver, Driver, Drop, Finish, Keep, Phase, Reject, Run
+from manyhands.master.drivers.driver import Command, Deliver, Driver, Drop, Finish, Keep, Reject, Run
 from manyhands.master.drivers.face import Face
 from manyhands.master.drivers.heap import Heap
 from manyhands.master.drivers.tree import Tree
@@ -25,6 +25,9 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import Block, pack_ends, results_slice
 from manyhands.wire.bounds import ITEM_BYTES_MAX
 from manyhands.wire.sizes import shown
+
+#: Seconds between reports to a client that watches, at least.
+REPORT_INTERVAL = 0.2
 
 
 def make_driver(reduction: pb.Reduction) -> Driver:
@@ -49,6 +52,7 @@ class Drivers:
         ledger: Ledger,
         data: DataKeeper,
         new_job: Callable[[], int],
+        clock: Callable[[], float],
     ) -> None:
         self._records = records
         self._delivery = delivery
@@ -57,6 +61,7 @@ class Drivers:
         self._ledger = ledger
         self._data = data
         self._new_job = new_job
+        self._clock = clock
 
     # ------------------------------------------------------------ what clients send
 
@@ -96,6 +101,7 @@ class Drivers:
                 for index in range(lo, hi):
                     name = face.names.pop(index)
                     self._do(face, face.driver.task(name, results_slice(command.message, index, index + 1)))
+        self._report_if_due(face)
 
     def failed(self, face: Face, command: cmd.DeliverFailure) -> None:
         """A task has, for good: so does the job."""
@@ -127,14 +133,38 @@ class Drivers:
         face.needs = {definition.hash: definition for definition in needs}
         face.received = kept.counters.total
         rows = [(driver_key(key), body.results) for key, body in kept.outcomes.items() if key < WHOLE_JOB and body]
+        for _, results in rows:
+            for each in results.stored:
+                face.data[each.id] = self._data.known(each.id, each.size)
         self._do(face, face.driver.restored(rows, kept.done.count, kept.sealed_at))
 
     # ------------------------------------------------------------ looking
 
-    @staticmethod
-    def phases(face: Face) -> Sequence[Phase]:
-        """How far it is."""
-        return face.driver.phases(face.received)
+    def report(self, job: int) -> pb.JobReport | None:
+        """How a job fares; None if it is not open, or has no driver."""
+        record = self._records.get(job)
+        if record is None or record.face is None:
+            return None
+        face = record.face
+        report = pb.JobReport(job=record.number, total=face.driver.results, succeeded=face.delivered)
+        for phase in face.driver.phases(face.received):
+            report.phases.add(name=phase.name, done=phase.done, total=phase.total)
+        return report
+
+    def watch(self, face: Face) -> None:
+        """Its client wants to hear how it fares: at once, and now and then."""
+        face.reported_at = -REPORT_INTERVAL
+        self._report_if_due(face)
+
+    def _report_if_due(self, face: Face) -> None:
+        if face.reported_at is None or face.is_over:
+            return
+        now = self._clock()
+        client = self._records[face.job].client
+        report = self.report(face.job)
+        if now - face.reported_at >= REPORT_INTERVAL and client is not None and report is not None:
+            face.reported_at = now
+            client.send(pb.Body(job_report=report))
 
     # ------------------------------------------------------------ what drivers want
 

@@ -34,5 +34,7 @@ class Face:
     delivered: int = 0
     #: What all tasks took in their slots, together.
     seconds: float = 0.0
+    #: When its client, who watches, was last told how it fares; None: nobody watches.
+    reported_at: float | None = None
     #: It is finished, or was cancelled: nothing counts any more.
     is_over: bool = False
