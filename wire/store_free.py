@@ -15,9 +15,9 @@ from manyhands.wire.store_files import is_used
 
 #: Less than this is written in no time.
 MIN_BYTES = 1 << 20
-MAX_FILES = 64
+MAX_FILES = 128
 #: Of the limit of what is in memory, which these files count for, too.
-MAX_SHARE = 0.125
+MAX_SHARE = 0.25
 
 
 class FreeFile(NamedTuple):
