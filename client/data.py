@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import logging
+import mmap
 import os
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
-from weakref import WeakSet
 
 from manyhands.client.bringing import Bringing, Content
 from manyhands.client.recognition import Recognition
@@ -218,13 +219,23 @@ class Data:
         self, id: bytes, coming: memoryview | Content, deadline: float | None, *, copy_on_write: bool
     ) -> memoryview:
         if isinstance(coming, memoryview):
-            return coming
+            return self._held_by(coming, id)
         content = coming.result(None if deadline is None else max(0.0, deadline - time.monotonic()))
         if content is not None:
             return memoryview(content) if copy_on_write else memoryview(content).toreadonly()
         view = self._mapped(id, copy_on_write=copy_on_write)
         assert view is not None, "it was there a moment ago, and this client holds it"
+        return self._held_by(view, id)
+
+    def _held_by(self, view: memoryview, id: bytes) -> memoryview:
+        """Hold a datum for as long as it is mapped, Ref or no Ref: its memory is in use, and cannot be used again."""
+        if isinstance(view.obj, mmap.mmap):
+            self._connection.background.post(partial(self._hold_mapped, id))
+            weakref.finalize(view.obj, self.release, id).atexit = False
         return view
+
+    def _hold_mapped(self, id: bytes) -> None:
+        self._held[id] += 1
 
     def _mapped(self, id: bytes, *, copy_on_write: bool) -> memoryview | None:
         if self._store is None:
@@ -284,5 +295,5 @@ class _Clients:
         raise DataMissing(id)
 
 
-_all: WeakSet[Data] = WeakSet()
+_all: weakref.WeakSet[Data] = weakref.WeakSet()
 stored.use(_Clients())

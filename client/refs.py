@@ -19,7 +19,8 @@ class Ref(Generic[T_co]):
     """A datum of the cluster: an object that was `put`, or a result that has stayed where it was computed.
 
     As an argument of a task, or anywhere inside one, it stands for its value; `Client.get` brings that here. The datum
-    is kept for as long as there is a Ref to it, or a task that needs it, and no longer than the client's session.
+    is kept for as long as there is a Ref to it, a task that needs it, or a value here that is mapped from it, and no
+    longer than the client's session.
     """
 
     __slots__ = ("__weakref__", "_data", "_inner", "blobs", "id", "is_copied", "size_bytes")

@@ -162,8 +162,9 @@ class StoreRoom:
         """None if there is no room."""
         with self._counting() as count:
             if free := self._free.take(size):
-                made = files.reuse(free.path, self.memory, size)
-                count.used -= free.size - size
+                path, had = free
+                made = files.reuse(path, self.memory, size)
+                count.used -= had - size
             elif count.used + size <= count.limit:
                 made = files.make_unfinished(self.memory, size)
                 count.used += size

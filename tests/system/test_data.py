@@ -74,6 +74,23 @@ def test_the_last_ref_takes_it_along(client: Client) -> None:
     wait_until(lambda: not data_in(client))
 
 
+def test_values_hold_what_they_are_mapped_from(client: Client) -> None:
+    wait_until(lambda: gc.collect() * 0 or not data_in(client))
+    values = [client.get(client.put(large(1.0))), client.submit(large, 2.0).result()]
+    put, result = data_in(client)
+    last = client.put(large(3.0))
+    assert len(data_in(client)) == 3
+    del last
+    wait_until(lambda: len(data_in(client)) < 3)  # so have those, if they ever will
+    assert sorted(data_in(client)) == sorted([put, result])
+    part = values[0][5:7]
+    del values
+    wait_until(lambda: len(data_in(client)) == 1)
+    assert list(part) == [1.0, 1.0]
+    del part
+    wait_until(lambda: not data_in(client))
+
+
 def test_a_task_holds_what_it_needs(client: Client) -> None:
     held = [client.submit(os.getpid) for _ in range(2)]
     as_completed(held)
