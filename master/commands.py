@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from manyhands.master.events import JobOptions
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import Block
 from manyhands.wire.spans import Span
@@ -61,6 +62,17 @@ class DeliverRun:
     spans: tuple[Span, ...]
     #: First indices of blocks that have no open task any more; likewise below.
     gone: tuple[int, ...]
+    options: JobOptions
+    #: If some of the results stay with the worker: what computed them.
+    blocks: tuple[Block, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DropResults:
+    """All of these came too late, and `worker` still has some of them in its store."""
+
+    worker: int
+    message: pb.Results
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +159,7 @@ Command = (
     Dispatch
     | Revoke
     | DeliverRun
+    | DropResults
     | DeliverFailure
     | DeliverCancelled
     | DeliverDispatched

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
+
+if TYPE_CHECKING:
+    from manyhands.master.recipes import Recipe
 
 
 class Datum:
     """One datum. Whoever needs it holds it: clients' sessions, open blocks. It goes with the last holder."""
 
-    __slots__ = ("__weakref__", "id", "is_kept", "lost", "on_gone", "size", "stores")
+    __slots__ = ("__weakref__", "id", "is_kept", "lost", "on_gone", "recipe", "size", "stores")
 
     def __init__(self, id: bytes, size: int) -> None:
         self.id = id
@@ -21,6 +25,8 @@ class Datum:
         self.stores: set[str] = set()
         #: Why it is gone for good, if it is.
         self.lost = ""
+        #: How it was computed, if it was, and there was room to remember that.
+        self.recipe: Recipe | None = None
         #: Told when it goes.
         self.on_gone: Callable[[Datum], None] | None = None
 

@@ -10,9 +10,14 @@ from functools import partial
 
 from manyhands.master.data import DataRegistry, Datum
 from manyhands.master.data_sources import DataSources
+from manyhands.master.definitions import Definition
+from manyhands.master.events import JobOptions
 from manyhands.master.journal import Journal
 from manyhands.master.peers import Peer
+from manyhands.master.recipes import Recipe, RecipeRoom, note
+from manyhands.master.recomputing import Recomputing
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import Block
 from manyhands.wire.data_flow import DATA_FLOW
 from manyhands.wire.host_store import HostStore
 from manyhands.wire.session import ProtocolError
@@ -23,11 +28,16 @@ log = logging.getLogger("manyhands.master")
 class DataKeeper:
     """`peers` by number. All methods belong to the loop's thread.
 
-    on_available: told of each datum that tasks may have waited for: it can be had, or is lost.
+    tell_waiting: told of each datum that tasks may have waited for: it can be had, or is lost.
     """
 
-    def __init__(self, peers: Mapping[int, Peer], store: HostStore | None, journal: Journal | None) -> None:
-        """With a journal, `store` has a folder that outlives it. Without a store nothing can be put."""
+    def __init__(
+        self, peers: Mapping[int, Peer], store: HostStore | None, journal: Journal | None, recipe_bytes: int
+    ) -> None:
+        """recipe_bytes: the memory that recipes may take.
+
+        With a journal, `store` has a folder that outlives it. Without a store nothing can be put.
+        """
         self._peers = peers
         self._store = store
         self._journal = journal
@@ -35,7 +45,10 @@ class DataKeeper:
         self._loop = asyncio.get_running_loop()
         self.registry = DataRegistry(self._on_gone)
         self.sources = DataSources(peers, store, self.registry, self)
-        self.on_available: Callable[[bytes], None] = lambda _: None
+        self.tell_waiting: Callable[[bytes], None] = lambda _: None
+        #: Set once.
+        self.recomputing: Recomputing
+        self._recipe_room = RecipeRoom(recipe_bytes)
         #: What each client holds, by id; which clients wait to fetch what.
         self._held: dict[int, dict[bytes, Datum]] = {}
         self._awaited: dict[bytes, set[int]] = {}
@@ -96,6 +109,7 @@ class DataKeeper:
 
     def _on_gone(self, datum: Datum) -> None:
         """Nobody holds it."""
+        self.recomputing.gone(datum.id)
         self.sources.gone(datum)
         if self._store is not None:
             self._disk.submit(self._store.drop, datum.id)  # after what is being written of it
@@ -127,10 +141,22 @@ class DataKeeper:
             data.append(datum)
         return data
 
-    @staticmethod
-    def forget(worker: Peer, stored: Iterable[pb.Stored]) -> None:
-        """Results that came too late."""
-        ids = [each.id for each in stored]
+    def note_recipe(
+        self, datum: Datum, block: Block, index: int, options: JobOptions, held: tuple[Definition, ...]
+    ) -> None:
+        """The task at `index` of the block has computed it, for a job with these options and what they are made of."""
+        note(datum, block, index, options, held, self._recipe_room)
+
+    def revive(self, recipe: Recipe) -> Datum:
+        """The datum of a recipe: somebody needs it (again)."""
+        datum = self.registry.add(recipe.id, recipe.size)
+        datum.recipe = recipe
+        self.sources.known(datum)
+        return datum
+
+    def forget(self, worker: Peer, stored: Iterable[pb.Stored]) -> None:
+        """Results that came too late. What was computed twice under one name may be needed."""
+        ids = [each.id for each in stored if self.registry.get(each.id) is None]
         if ids:
             worker.send(pb.Body(forget=pb.Forget(ids=ids)), DATA_FLOW)
 
@@ -166,13 +192,27 @@ class DataKeeper:
             self._tell(self._peers[number], datum)
 
     def lose(self, datum: Datum, reason: str) -> None:
-        """It is gone for good, and whoever waits for it is told."""
-        if not datum.lost:
-            datum.lost = reason
-            log.warning("the datum %s is lost: %s", datum.id.hex(), reason)
-            self.sources.lost(datum)
-            self._tell_waiting(datum)
-            self.on_available(datum.id)
+        """Nobody has it any more; unless it can be computed again, it is gone for good."""
+        if datum.lost:
+            return
+        if datum.is_available or not self.recomputing.begin(datum, reason):
+            self.lose_for_good(datum, reason)
+
+    def lose_for_good(self, datum: Datum, reason: str) -> None:
+        """Whoever waits for it is told."""
+        datum.lost = reason
+        log.warning("the datum %s is lost: %s", datum.id.hex(), reason)
+        self.sources.lost(datum)
+        self._tell_waiting(datum)
+        self.on_available(datum.id)
+
+    def on_available(self, id: bytes) -> None:
+        """Tasks and clients may have waited for it: it can be had, or is lost."""
+        datum = self.registry.get(id)
+        if datum is not None and id in self._awaited and not self.sources.is_here(datum):
+            self.sources.bring_from_anywhere(datum)
+        self.recomputing.changed(id)
+        self.tell_waiting(id)
 
     # ------------------------------------------------------------ handing out
 

@@ -89,6 +89,10 @@ class DataSources:
             for datum in self._registry.all():
                 self._no_more_in(datum, peer.store, f"it was with {peer} alone, which is gone")
 
+    def is_here(self, datum: Datum) -> bool:
+        """Whether it is in our own store."""
+        return any(map(self._is_ours, datum.stores))
+
     def _is_ours(self, store: str) -> bool:
         return self._store is not None and store == self._store.identity
 

@@ -15,6 +15,7 @@ from manyhands.master.detached import Detached
 from manyhands.master.journal import WHOLE_JOB, Journal
 from manyhands.master.limits import Ledger
 from manyhands.master.peers import Peer
+from manyhands.master.recompute_jobs import RecomputeJobs
 from manyhands.master.records import JobRecord
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import results_slice
@@ -47,6 +48,7 @@ class Delivery:
         self._ledger = ledger
         #: Set once: those who are told instead of clients.
         self.drivers: Drivers
+        self.recompute_jobs: RecomputeJobs
 
     def execute(self, commands: Sequence[cmd.Command]) -> None:
         """Carry out commands, in order."""
@@ -56,6 +58,8 @@ class Delivery:
                     self._dispatch(command)
                 case cmd.DeliverRun():
                     self._deliver_run(command)
+                case cmd.DropResults():
+                    self._data.forget(self._peers[command.worker], command.message.stored)
                 case cmd.Revoke():
                     ranges = [pb.Range(lo=lo, hi=hi) for lo, hi in command.spans]
                     revoke = pb.Revoke(revoke=command.revoke, lease=command.lease, ranges=ranges, stop=command.stop)
@@ -69,15 +73,15 @@ class Delivery:
                 case cmd.KeepState() | cmd.KeepTries() | cmd.KeepDispatched() | cmd.RefuseState():
                     self._keep(command, self._journal)
                 case cmd.CloseJob():
-                    record = self._records.get(command.job)
-                    if record is not None and record.face is None:  # otherwise it is its driver who ends it
-                        self.close(command.job)
+                    self._close_job(command)
                 case cmd.RejectJob():
                     self._reject(command)
 
     def _deliver_failure(self, command: cmd.DeliverFailure) -> None:
         record = self._records.get(command.job)
-        if record is not None and record.face is not None:
+        if record is not None and record.recomputes:
+            self.recompute_jobs.failed(command.job, record.recomputes, command.message)
+        elif record is not None and record.face is not None:
             self.drivers.failed(record.face, command)
         elif record is not None:
             message = command.message
@@ -146,6 +150,11 @@ class Delivery:
             self._journal.outcome(job, key, body)
         if record.client is not None and not record.detached:
             record.client.send(body, receipt=receipt)
+
+    def _close_job(self, command: cmd.CloseJob) -> None:
+        record = self._records.get(command.job)
+        if record is not None and record.face is None:  # otherwise it is its driver who ends it
+            self.close(command.job)
 
     def _reject(self, command: cmd.RejectJob) -> None:
         self.reject(command.job, command.sentence)
@@ -233,6 +242,7 @@ class Delivery:
                 definitions=block.definitions,
                 state=piece.state,
                 data=block.needs,
+                keep_as=record.recomputes,
             )
         peer.send(pb.Body(dispatch=message), command.job)
 
@@ -247,13 +257,20 @@ class Delivery:
             is_first = any(lo <= each.index < hi for lo, hi in command.spans)
             (first_time if is_first else late).append(each)
         self._data.forget(worker, late)
-        return self._data.left_behind(worker, record.client if record.face is None else None, first_time)
+        data = self._data.left_behind(worker, record.client if record.face is None else None, first_time)
+        for each, datum in zip(first_time, data, strict=True):
+            block = next(block for block in command.blocks if block.first <= each.index < block.end)
+            self._data.note_recipe(datum, block, each.index, command.options, record.held)
+        return data
 
     def _deliver_run(self, command: cmd.DeliverRun) -> None:
         record = self._records.get(command.job)
         if record is None:
             return
         message = command.message
+        if record.recomputes:
+            self.recompute_jobs.succeeded(command.job, record.recomputes, self._peers[command.worker], message)
+            return
         message.job = record.number
         message.lease = 0
         data = self._left_behind(command, record) if message.stored else []

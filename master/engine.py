@@ -23,6 +23,7 @@ from manyhands.master.journal import Journal
 from manyhands.master.journal_schema import Kept
 from manyhands.master.limits import Ledger, QueueLimits
 from manyhands.master.peers import Peer
+from manyhands.master.recompute_jobs import RecomputeJobs
 from manyhands.master.records import JobRecord
 from manyhands.master.scheduler import Scheduler
 from manyhands.master.validation import check
@@ -60,7 +61,7 @@ class Engine:
         detached = self._detached = None if journal is None else Detached(journal, config.result_timeout)
         limits = QueueLimits.of_machine(memory, config.client_bytes, config.client_tasks, config.client_jobs)
         self.ledger = Ledger(limits, self._on_room)
-        data = self.data = DataKeeper(self.peers, store, journal)
+        data = self.data = DataKeeper(self.peers, store, journal, memory // 32)
         delivery = self._delivery = Delivery(self.peers, self.records, journal, detached, self.ledger, data)
         numbers = itertools.count(first_number)
         drivers = delivery.drivers = Drivers(
@@ -68,6 +69,7 @@ class Engine:
         )
         if detached is not None:
             detached.report = drivers.report
+        delivery.recompute_jobs = RecomputeJobs(self.records, self._handle, data, numbers)
         intake = self._intake = Intake(
             self.records, self._definitions, delivery, self._handle, journal, detached, self.ledger, data, drivers,
             numbers,

@@ -52,7 +52,7 @@ class Intake:
         self._detached = detached
         self._ledger = ledger
         self._data = data
-        data.on_available = self._data_available
+        data.tell_waiting = self._data_available
         #: Jobs with a block that waits for a datum, by the datum's id.
         self._waiting: dict[bytes, set[int]] = {}
         self._numbers = numbers

@@ -25,6 +25,8 @@ class JobRecord:
     held: tuple[Definition, ...] = ()
     #: What its tasks come to is for a driver: the face's own leaves, or its driver's tasks.
     face: Face | None = None
+    #: Its only task's result is to be this datum once more; empty: it is a client's job, or a driver's.
+    recomputes: bytes = b""
     #: Of the OpenJob.
     keep_bytes: int = 0
     share_bytes: int = 0

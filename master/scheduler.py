@@ -18,6 +18,7 @@ from manyhands.master.commands import (
     DeliverDispatched,
     DeliverFailure,
     DeliverRun,
+    DropResults,
     KeepState,
     KeepTries,
     RefuseState,
@@ -395,29 +396,34 @@ class Scheduler:
     def _on_run_succeeded(self, event: ev.RunSucceeded, now: float) -> list[Command]:
         lo, hi = event.first, event.first + event.count
         job = self._pool.jobs.get(event.job)
+        message = event.message
+        stale: list[Command] = [DropResults(event.worker, message)] if message.stored else []
         if job is not None and hi > job.count:
             self.stale += event.count
-            return []
-        message = event.message
+            return stale
         size = len(message.payload)
         fenced = self._reported(event.worker, event.lease, event.job, lo, hi, event.seconds, now, size)
         if job is None:
             self.stale += event.count
-            return []
+            return stale
         parts = job.done.missing(lo, hi)
         new = sum(b - a for a, b in parts)
         self.stale += event.count - new
         if not parts:
             self._pool.refresh(job)
-            return []
+            return stale
         if fenced != event.count or job.doubled:
             self._pool.withdraw(job, parts)
+        blocks = tuple([block for a, b in parts for block, _, _ in job.blocks.pieces(a, b)]) if message.stored else ()
         gone: list[int] = []
         for a, b in parts:
             gone += job.finish(a, b)
         job.succeeded += new
         job.delivered_bytes += size if new == event.count else sum(results_size(message, a, b) for a, b in parts)
-        out: list[Command] = [DeliverRun(event.worker, job.number, job.client, message, tuple(parts), tuple(gone))]
+        spans = tuple(parts)
+        out: list[Command] = [
+            DeliverRun(event.worker, job.number, job.client, message, spans, tuple(gone), job.options, blocks)
+        ]
         self._pool.refresh(job)
         self._pool.close_if_finished(job, out)
         if job.doubled:

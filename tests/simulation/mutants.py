@@ -275,8 +275,8 @@ MUTANTS = (
     Mutant(
         "a partly late run is delivered as a whole",
         "manyhands.master.scheduler",
-        "DeliverRun(event.worker, job.number, job.client, message, tuple(parts), tuple(gone))",
-        "DeliverRun(event.worker, job.number, job.client, message, ((lo, hi),), tuple(gone))",
+        "DeliverRun(event.worker, job.number, job.client, message, spans, tuple(gone), job.options, blocks)",
+        "DeliverRun(event.worker, job.number, job.client, message, ((lo, hi),), tuple(gone), job.options, blocks)",
         "late:4",
     ),
     Mutant(
