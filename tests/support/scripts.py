@@ -14,6 +14,11 @@ def scratch(folder: Path) -> Path:
     return path
 
 
+def left_over(folder: Path) -> list[Path]:
+    """What processes have left there, but for the folder, made once, of all data that memory has no room for."""
+    return [path for path in scratch(folder).rglob("*") if not (path.is_dir() and path.name.endswith("-spill"))]
+
+
 def start(folder: Path, text: str) -> subprocess.Popen[str]:
     path = folder / "script.py"
     path.write_text(textwrap.dedent(text))

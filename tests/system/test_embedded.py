@@ -7,7 +7,7 @@ from pathlib import Path
 import psutil
 from tests.support.daemons import wait_until
 from tests.support.processes import is_alive
-from tests.support.scripts import run, scratch, start
+from tests.support.scripts import left_over, run, start
 
 UNGUARDED = """
     from dataclasses import dataclass
@@ -37,13 +37,13 @@ def test_unguarded_script_works_and_its_tasks_print_here(tmp_path: Path) -> None
     printed = [line for line in done.stdout.splitlines() if "doubling" in line]
     assert sorted(line.split("doubling ")[1] for line in printed) == list("01234")
     assert all(line.startswith("[") for line in printed)
-    assert list(scratch(tmp_path).iterdir()) == []
+    assert left_over(tmp_path) == []
 
 
 def test_script_that_never_shuts_down_ends_and_leaves_nothing(tmp_path: Path) -> None:
     done = run(tmp_path, "from manyhands import Client\nprint(Client(slots=1).submit(pow, 2, 10).result())\n")
     assert (done.returncode, done.stdout) == (0, "1024\n"), done.stderr
-    wait_until(lambda: not list(scratch(tmp_path).iterdir()))
+    wait_until(lambda: not left_over(tmp_path))
 
 
 LONG = """
@@ -73,7 +73,7 @@ def test_killed_interpreter_leaves_no_process_and_no_file(tmp_path: Path) -> Non
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=20)
     wait_until(lambda: not any(is_alive(member) for member in family), 10, "the cluster's processes are gone")
-    wait_until(lambda: not list(scratch(tmp_path).iterdir()), 10, "the socket's directory is gone")
+    wait_until(lambda: not left_over(tmp_path), 10, "the socket's directory is gone")
 
 
 DETACHING = """
@@ -116,7 +116,7 @@ def test_with_a_journal_detached_jobs_outlive_the_cluster(tmp_path: Path) -> Non
     assert "stop that one, or name another folder" in in_use.stderr
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=20)
-    wait_until(lambda: not list(scratch(tmp_path).iterdir()), 10, "the first cluster is gone")
+    wait_until(lambda: not left_over(tmp_path), 10, "the first cluster is gone")
     # Nobody waits for the map of the first any more: it would take 100 s.
     done = run(tmp_path, COMING_BACK, timeout=20)
     assert (done.returncode, done.stdout) == (0, f"{sum(x * x for x in range(20))}\n"), done.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.support.daemons import wait_until
-from tests.support.scripts import run, scratch, start
+from tests.support.scripts import left_over, run, start
 
 FORKS = """
     import concurrent.futures, multiprocessing, os, sys, time
@@ -61,7 +61,7 @@ def test_a_forked_child_is_told_and_the_parent_goes_on(tmp_path: Path) -> None:
     done = run(tmp_path, FORKS)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [str([True] * 11), "32", "0 7", "4 9999 None", "done"], done.stderr
-    assert list(scratch(tmp_path).iterdir()) == []
+    assert left_over(tmp_path) == []
 
 
 INTERRUPTED = """
@@ -110,7 +110,7 @@ def test_ctrl_c_leaves_a_client_that_works(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=30)
     assert (len(lines), line, process.returncode) == (7, "done\n", 0)
     assert not err or (presses == 8 and err.startswith("Exception ignored")), err
-    assert list(scratch(tmp_path).iterdir()) == []
+    assert left_over(tmp_path) == []
 
 
 @pytest.mark.parametrize("times", [1, 2])
@@ -138,7 +138,7 @@ def test_ctrl_c_that_nobody_catches_ends_the_script(tmp_path: Path, times: int) 
     assert time.monotonic() - began < 10
     assert process.returncode != 0
     assert "KeyboardInterrupt" in err
-    wait_until(lambda: not list(scratch(tmp_path).iterdir()), 10, "the cluster has tidied up")
+    wait_until(lambda: not left_over(tmp_path), 10, "the cluster has tidied up")
 
 
 FORGOTTEN = """
@@ -172,7 +172,7 @@ FORGOTTEN = """
 def test_a_client_that_was_forgotten_takes_its_cluster_along(tmp_path: Path) -> None:
     done = run(tmp_path, FORGOTTEN)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
-    assert list(scratch(tmp_path).iterdir()) == []
+    assert left_over(tmp_path) == []
 
 
 LEAVING = """
@@ -208,4 +208,4 @@ def test_the_interpreters_end(tmp_path: Path) -> None:
     done = run(tmp_path, LEAVING)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == ["called back"] + 2 * ["cannot schedule new futures after interpreter shutdown"]
-    assert list(scratch(tmp_path).iterdir()) == []
+    assert left_over(tmp_path) == []

@@ -14,7 +14,7 @@ import pytest
 from tests.support.clients import forsaken
 from tests.support.daemons import Daemon, start_master, wait_until
 from tests.support.processes import is_alive
-from tests.support.scripts import scratch, start
+from tests.support.scripts import left_over, start
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="parent-death signals and /proc are Linux's")
 
@@ -106,7 +106,7 @@ def test_of_an_embedded_cluster(killed: str, tmp_path: Path, notes: Path) -> Non
     script.kill()
     script.communicate(timeout=20)
     if killed == "client":
-        wait_until(lambda: not list(scratch(tmp_path).iterdir()), GONE, "its folder is gone")
+        wait_until(lambda: not left_over(tmp_path), GONE, "its folder is gone")
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
