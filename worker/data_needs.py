@@ -68,7 +68,7 @@ class DataNeeds:
         that they are here.
         """
         ids = tuple(ids)
-        free = tuple(id for id in ids if id not in self._pins)
+        free = tuple(id for id in ids if id not in self._pins and id not in self._dropping)
         if free:
             self._dropping.update(free)  # until they are `dropped`
             out.append(DropData(free))

@@ -218,4 +218,4 @@ class AgentMachine(RuleBasedStateMachine):
 
 
 TestAgentMachine = AgentMachine.TestCase
-TestAgentMachine.settings = settings(max_examples=1500, stateful_step_count=50, deadline=None, phases=[Phase.generate])
+TestAgentMachine.settings = settings(max_examples=100, stateful_step_count=50, deadline=None, phases=[Phase.generate])
