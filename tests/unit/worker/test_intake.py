@@ -8,7 +8,7 @@ from tests.unit.worker.worker_builders import FUNCTION, dispatch, piece_message,
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.needs import Need
-from manyhands.worker.commands import Command, Send, SendDefinition
+from manyhands.worker.commands import Command, DropData, Send, SendDefinition
 from manyhands.worker.data_needs import DataNeeds
 from manyhands.worker.definition_store import OVERHEAD_BYTES, DefinitionStore
 from manyhands.worker.held import Held
@@ -178,3 +178,150 @@ def test_small_definitions_count_with_what_they_cost() -> None:
     dropped = [each for number in range(100) for each in store.put(b"%d" % number, b"blob")]
     assert dropped == [b"%d" % number for number in range(91)]
     store.check_invariants()
+
+
+def with_data(message: pb.Piece, *needs: Need) -> pb.Piece:
+    message.data.extend(need.message() for need in needs)
+    return message
+
+
+def located(out: list[Command]) -> list[Need]:
+    return [Need.of(need) for each in out if isinstance(each, Send) for need in each.body.locate.needs]
+
+
+def lost(out: list[Command]) -> list[pb.Failure]:
+    return [each.body.failure for each in out if isinstance(each, Send) and each.body.HasField("failure")]
+
+
+class DataStage(Stage):
+    def __init__(self, *, is_joined: bool = True) -> None:
+        super().__init__()
+        self.define(FUNCTION)
+        if is_joined:
+            self.joined()
+
+    def joined(self) -> list[Command]:
+        out: list[Command] = []
+        self.intake.joined(pb.JoinStore(store="s"), out)
+        self.check()
+        return out
+
+    def arrive(self, need: Need) -> None:
+        self.here.add(need)
+        self.intake.arrived(need)
+        self.check()
+
+    def lose(self, id: bytes) -> list[Command]:
+        out: list[Command] = []
+        self.intake.lost(id, "its host is gone", out)
+        self.check()
+        return out
+
+    def forget(self, *ids: bytes) -> list[Command]:
+        out: list[Command] = []
+        self.data.forget(ids, out)
+        self.check()
+        return out
+
+
+D, E, P = Need(hashed("d")), Need(hashed("e")), hashed("p")
+
+
+def test_tasks_wait_for_all_their_data_and_each_is_asked_for_once() -> None:
+    stage = DataStage()
+    stage.here.add(D)
+    out = stage.dispatch(dispatch(1, [with_data(piece_message(5), D, E, Need(P, 0, 10))]))
+    assert located(out) == [E, Need(P, 0, 10)]
+    assert located(stage.dispatch(dispatch(2, [with_data(piece_message(3), E)]))) == []
+    assert stage.held.count == 0
+    stage.arrive(E)
+    assert stage.held.count == 3
+    stage.arrive(Need(P, 10, 10))
+    assert stage.held.count == 3
+    stage.arrive(Need(P, 0, 10))
+    assert stage.held.count == 8
+
+
+def test_who_has_a_datum_has_every_range_of_it() -> None:
+    stage = DataStage()
+    stage.dispatch(dispatch(1, [with_data(piece_message(1), Need(P, 0, 10)), with_data(piece_message(1), Need(P))]))
+    stage.arrive(Need(P))
+    assert stage.held.count == 2
+
+
+def test_nothing_is_asked_for_before_the_master_knows_the_store() -> None:
+    stage = DataStage(is_joined=False)
+    assert located(stage.dispatch(dispatch(1, [with_data(piece_message(1), D)]))) == []
+    out = stage.joined()
+    assert [each.body.WhichOneof("kind") for each in out if isinstance(each, Send)] == ["join_store", "locate"]
+    again: list[Command] = []
+    stage.intake.ask_again(again)  # the session is lost
+    assert located(again) == []
+    assert located(stage.joined()) == [D]
+
+
+def test_what_is_lost_fails_those_that_wait_for_it_and_no_others() -> None:
+    stage = DataStage()
+    stage.here.add(Need(P, 0, 5))
+    has, lacks = Need(P, 0, 5), Need(P, 5, 5)
+    stage.dispatch(dispatch(1, [with_data(piece_message(2), D, lacks)]))
+    stage.dispatch(dispatch(2, [with_data(piece_message(3), has), with_data(piece_message(4, first=7), D)]))
+    out = stage.lose(P)
+    assert [(each.lease, each.index, each.kind, each.data) for each in lost(out)] == [
+        (1, 0, pb.Failure.KIND_DATA_LOST, P),
+        (1, 1, pb.Failure.KIND_DATA_LOST, P),
+    ]
+    assert lost(out)[0].text == "its host is gone"
+    assert stage.held.count == 3
+    assert list(stage.intake.leases) == [2]
+    assert located(stage.dispatch(dispatch(3, [with_data(piece_message(1), lacks)]))) == [lacks]  # asked anew
+
+
+def test_what_the_master_forgets_is_dropped_unless_it_is_needed() -> None:
+    stage = DataStage()
+    stage.here.update((D, E))
+    stage.dispatch(dispatch(1, [with_data(piece_message(1), D)]))
+    out = stage.forget(D.id, E.id)
+    assert out[0] == DropData((E.id,))
+    (here,) = (each.body.data_here.needs for each in out[1:] if isinstance(each, Send))
+    assert [Need.of(need) for need in here] == [D]
+    assert stage.forget(E.id) == []  # it is being dropped
+
+
+def test_what_is_being_dropped_is_not_here_and_not_asked_for_before_it_is_gone() -> None:
+    stage = DataStage()
+    stage.here.add(D)
+    stage.forget(D.id)
+    assert located(stage.dispatch(dispatch(1, [with_data(piece_message(1), D)]))) == []
+    assert stage.held.count == 0
+    stage.here.clear()
+    out: list[Command] = []
+    stage.data.dropped([D.id], out)
+    assert located(out) == [D]
+
+
+def test_data_that_nobody_waits_for_any_more_hold_nothing() -> None:
+    stage = DataStage()
+    stage.dispatch(dispatch(1, [with_data(piece_message(5), D)]))
+    out: list[Command] = []
+    stage.intake.give_back_all(out)
+    stage.check()
+    assert stage.held._waiting == {}  # nor the payload
+    assert stage.data._pins == {}
+
+
+@pytest.mark.parametrize(
+    ("needs", "keep_as", "count", "reason"),
+    [
+        ([Need(b"short")], b"", 1, "datum's id"),
+        ([], b"short", 1, "datum's id"),
+        ([], hashed("k"), 2, "several results"),
+    ],
+)
+def test_data_that_cannot_be(needs: list[Need], keep_as: bytes, count: int, reason: str) -> None:
+    stage = DataStage()
+    message = with_data(piece_message(count), *needs)
+    message.keep_as = keep_as
+    failures = lost(stage.dispatch(dispatch(1, [message])))
+    assert [each.kind for each in failures] == [pb.Failure.KIND_REJECTED] * count
+    assert reason in failures[0].text

@@ -13,6 +13,7 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.worker.pieces import Lease
 from manyhands.worker.reports import Done
 from manyhands.worker.results import BODY_BYTES, REBASE_COUNT, ResultBuffer
+from manyhands.worker.slot_state import Kept
 
 LEASE = Lease(3, 7)
 OTHER = Lease(4, 7)
@@ -69,6 +70,31 @@ def test_what_is_not_joined() -> None:
         (4, 3, 1),
         (4, 4, REBASE_COUNT + 1),
     ]
+
+
+def test_what_is_stored_is_told_with_the_run_that_has_it() -> None:
+    buffer = ResultBuffer()
+    buffer.add(LEASE, 7, done([b"c"]), [Kept(7, b"2" * 16, 20, is_new=True)])
+    buffer.add(
+        LEASE, 5, done([b"a", b"b"]), [Kept(5, b"0" * 16, 10, is_new=True), Kept(6, b"1" * 16, 15, is_new=False)]
+    )
+    buffer.add(LEASE, 9, done([b"e"]), [Kept(9, b"4" * 16, 40, is_new=True)])
+    one, other = (body.results for body in buffer.take())
+    assert [(each.index, each.id[:1], each.size) for each in one.stored] == [
+        (5, b"0", 10),
+        (6, b"1", 15),
+        (7, b"2", 20),
+    ]
+    assert [(each.index, each.id[:1], each.size) for each in other.stored] == [(9, b"4", 40)]
+
+
+def test_what_is_stored_of_results_that_are_dropped() -> None:
+    buffer = ResultBuffer()
+    kept = [Kept(5, b"0" * 16, 10, is_new=True)]
+    buffer.add(LEASE, 5, done([b"a"]), kept)
+    buffer.add(LEASE, 6, done([b"b"]))
+    assert buffer.clear() == kept
+    assert buffer.clear() == []
 
 
 def test_bodies_stay_small_but_for_single_reports() -> None:
