@@ -52,6 +52,8 @@ class DataKeeper:
         #: What each client holds, by id; which clients wait to fetch what.
         self._held: dict[int, dict[bytes, Datum]] = {}
         self._awaited: dict[bytes, set[int]] = {}
+        self._until_back: asyncio.TimerHandle | None = None
+        self._is_closed = False
 
     def left(self, peer: Peer) -> None:
         """A worker or client is gone: what it alone had, or needed, is, too."""
@@ -109,6 +111,8 @@ class DataKeeper:
 
     def _on_gone(self, datum: Datum) -> None:
         """Nobody holds it."""
+        if self._is_closed:
+            return
         self.recomputing.gone(datum.id)
         self.sources.gone(datum)
         if self._store is not None:
@@ -227,6 +231,9 @@ class DataKeeper:
                 client.send(pb.Body(data_state=pb.DataState(id=id, lost=lost)), DATA_FLOW)
             elif datum.is_kept or datum.lost:
                 self._tell(client, datum)
+            elif self._store is None:
+                lost = "this master has no place to which it could be brought: see its log"
+                client.send(pb.Body(data_state=pb.DataState(id=id, lost=lost)), DATA_FLOW)
             else:
                 self._awaited.setdefault(id, set()).add(client.number)
                 self.sources.bring_from_anywhere(datum)
@@ -260,13 +267,29 @@ class DataKeeper:
             self.in_store(datum)
         return datum
 
-    def restored(self) -> None:
-        """Whatever is of use still has been told."""
+    def restored(self, patience: float) -> None:
+        """Whatever is of use still has been told; in so many seconds all who have any of it will have said so."""
         if self._store is not None:
             self._store.keep_only([datum.id for datum in self.registry.all()])
+        self._until_back = self._loop.call_later(patience, self._all_back)
+
+    def _all_back(self) -> None:
+        """What nobody has, a client may have put, whose master ended before it had all of it."""
+        for datum in self.registry.all():
+            holders = [self._peers[number] for number, held in self._held.items() if datum.id in held]
+            holder = next((peer for peer in holders if peer.store), None)
+            if datum.is_available:
+                continue
+            if self._store is not None and holder is not None:
+                self.sources.bring(datum, holder)
+            else:
+                self.lose(datum, "whoever had it has not come back since the master was restarted")
 
     def close(self) -> None:
         """Nothing more will be kept or handed out."""
+        self._is_closed = True
+        if self._until_back is not None:
+            self._until_back.cancel()
         self._disk.shutdown()
         if self._store is not None:
             self._store.close()

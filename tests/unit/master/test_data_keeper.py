@@ -1,0 +1,359 @@
+"""The master's part in data: who holds what, what tasks wait for, what is dropped, lost and computed again."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from tests.support.daemons import wait_until
+
+from manyhands.master.config import MasterConfig
+from manyhands.master.engine import Engine
+from manyhands.master.peers import Peer
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import pack_ends
+from manyhands.wire.host_store import HostStore
+from manyhands.wire.session import ProtocolError
+
+JOB = 7
+A, B, C = bytes([1]) * 16, bytes([2]) * 16, bytes([3]) * 16
+
+
+class SomePeer(Peer):
+    """Connected; it keeps what it is sent."""
+
+    def __init__(self, number: int, role: pb.Role, slots: int = 0) -> None:
+        super().__init__(number, pb.Hello(role=role, name=f"p{number}", session=bytes([number]) * 16, slots=slots))
+        self.sent: list[pb.Body] = []
+
+    def send(self, body: pb.Body, flow: object = None, receipt: object = None) -> None:
+        self.sent.append(body)
+
+
+class Cluster:
+    """An engine with a store of its own, a client (1), and workers as they join."""
+
+    def __init__(self, store: HostStore | None) -> None:
+        self.engine = Engine(MasterConfig(), Random(0), store=store)
+        self.client = self.join(1, pb.ROLE_CLIENT)
+        self.tasks = 0
+
+    def join(self, number: int, role: pb.Role = pb.ROLE_WORKER, store: str = "") -> SomePeer:
+        peer = SomePeer(number, role, 1 if role == pb.ROLE_WORKER else 0)
+        self.engine.joined(peer)
+        if store:
+            self.say(peer, join_store=pb.JoinStore(store=store))
+        return peer
+
+    def say(self, peer: Peer, **body: Any) -> None:
+        self.engine.received(peer, [pb.Body(**body)])
+
+    def leave(self, peer: Peer) -> None:
+        self.engine.left(peer, "test")
+
+    def submit(self, *needs: bytes, keep: bool = True, payload: bytes = b"call") -> None:
+        """A task of its own job; results of any size stay if `keep`."""
+        self.tasks += 1
+        job = JOB + self.tasks
+        self.say(self.client, open_job=pb.OpenJob(job=job, name=f"job{self.tasks}", keep_bytes=1 if keep else 0))
+        data = [pb.DataNeed(id=id) for id in needs]
+        ends = pack_ends(array("I", [2, 2 + len(payload)]))
+        block = pb.Block(job=job, ends=ends, payload=b"no" + payload, call=pb.CALL_APPLY, data=data)
+        self.say(self.client, block=block)
+
+    def answer(self, worker: SomePeer, dispatch: pb.Dispatch, *stored: tuple[bytes, int]) -> None:
+        """All tasks of a dispatch return; `stored`: id and size of each result, all of them large."""
+        for piece in dispatch.pieces:
+            count = len(piece.ends) // 4
+            message = pb.Results(
+                job=dispatch.job,
+                lease=dispatch.lease,
+                first=piece.first,
+                ends=pack_ends(array("I", range(1, count + 1))),
+                payload=b"." * count,
+                stored=[
+                    pb.Stored(index=piece.first + at, id=id, size=size) for at, (id, size) in enumerate(stored[:count])
+                ],
+            )
+            stored = stored[count:]
+            self.say(worker, results=message)
+
+
+def of_kind(peer: SomePeer, kind: str) -> list[Any]:
+    """What it was sent of that kind since it was last asked."""
+    found = [getattr(body, kind) for body in peer.sent if body.WhichOneof("kind") == kind]
+    peer.sent = [body for body in peer.sent if body.WhichOneof("kind") != kind]
+    return found
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> HostStore:
+    (tmp_path / "disk").mkdir()
+    return HostStore.join(bytes(16), folder=tmp_path, disk=tmp_path / "disk")  # the engine's, which closes it
+
+
+Story = Callable[[Cluster], Coroutine[Any, Any, None]]
+
+
+@pytest.fixture
+def tell(store: HostStore) -> Callable[[Story], None]:
+    """Has a story happen, on a loop."""
+
+    async def whole(story: Story) -> None:
+        cluster = Cluster(store)
+        await story(cluster)
+        cluster.engine.scheduler.check_invariants()
+        cluster.engine.data.recomputing.check_invariants()
+        cluster.engine.data.close()
+
+    return lambda story: asyncio.run(whole(story))
+
+
+async def settle() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def compute(cluster: Cluster, worker: SomePeer, *results: bytes, needs: tuple[bytes, ...] = ()) -> None:
+    """A job of two tasks, whose results stay at the worker."""
+    cluster.submit(*needs)
+    await settle()
+    ids = list(results)
+    while ids:
+        (dispatch,) = of_kind(worker, "dispatch")
+        cluster.answer(worker, dispatch, (ids.pop(0), 100))
+        await settle()
+
+
+def test_a_task_waits_until_its_datum_can_be_had(tell: Callable[[Story], None]) -> None:
+    async def story(cluster: Cluster) -> None:
+        worker = cluster.join(2, store="w")
+        cluster.submit(A)
+        await settle()
+        assert not of_kind(worker, "dispatch")
+        cluster.say(cluster.client, put_data=pb.PutData(id=A, size=3, content=b"abc"))
+        await settle()
+        (dispatch,) = of_kind(worker, "dispatch")
+        assert [need.id for piece in dispatch.pieces for need in piece.data] == [A]
+
+    tell(story)
+
+
+def test_the_last_holder_takes_it_along(tell: Callable[[Story], None], store: HostStore) -> None:
+    async def story(cluster: Cluster) -> None:
+        worker = cluster.join(2, store="w")
+        cluster.say(cluster.client, put_data=pb.PutData(id=A, size=3, content=b"abc"))
+        cluster.submit(A, keep=False)
+        await settle()
+        cluster.say(worker, data_here=pb.DataHere(needs=[pb.DataNeed(id=A)]))
+        cluster.say(cluster.client, release_data=pb.ReleaseData(ids=[A]))
+        assert cluster.engine.data.registry.get(A) is not None, "the tasks need it"
+        assert A in store
+        for _ in range(2):
+            (dispatch,) = of_kind(worker, "dispatch")
+            cluster.answer(worker, dispatch)
+            await settle()
+        assert cluster.engine.data.registry.get(A) is None
+        assert [list(each.ids) for each in of_kind(worker, "forget")] == [[A]]
+        await asyncio.to_thread(wait_until, lambda: A not in store)
+
+    tell(story)
+
+
+def test_who_leaves_holds_nothing(tell: Callable[[Story], None]) -> None:
+    async def story(cluster: Cluster) -> None:
+        worker = cluster.join(2, store="w")
+        cluster.say(cluster.client, put_data=pb.PutData(id=A, size=3, content=b"abc"))
+        await compute(cluster, worker, B, C)
+        assert {datum.id for datum in cluster.engine.data.registry.all()} == {A, B, C}
+        cluster.leave(cluster.client)
+        await settle()
+        assert not cluster.engine.data.registry.all()
+        assert {id for each in of_kind(worker, "forget") for id in each.ids} == {B, C}
+
+    tell(story)
+
+
+@pytest.mark.parametrize("is_joined", [False, True])
+def test_what_was_put_and_is_not_there(is_joined: bool, tell: Callable[[Story], None], store: HostStore) -> None:
+    async def story(cluster: Cluster) -> None:
+        put = pb.PutData(id=A, size=1 << 20)
+        if not is_joined:
+            with pytest.raises(ProtocolError, match="joined no store"):
+                cluster.say(cluster.client, put_data=put)
+            return
+        cluster.say(cluster.client, join_store=pb.JoinStore(store=store.identity))
+        cluster.say(cluster.client, put_data=put)
+        cluster.submit(A)
+        cluster.say(cluster.client, await_data=pb.AwaitData(ids=[A]))
+        assert "not in the store of this host" in of_kind(cluster.client, "data_state")[0].lost
+        (failure,) = of_kind(cluster.client, "failure")
+        assert (failure.kind, failure.data, failure.end) == (pb.Failure.KIND_DATA_LOST, A, 2)
+
+    tell(story)
+
+
+def test_a_name_is_one_datum_s(tell: Callable[[Story], None]) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.say(cluster.client, put_data=pb.PutData(id=A, size=3, content=b"abc"))
+        with pytest.raises(ProtocolError, match="has 3 bytes, not 4"):
+            cluster.say(cluster.client, put_data=pb.PutData(id=A, size=4, content=b"abcd"))
+
+    tell(story)
+
+
+def test_it_is_nobody_else_s_to_fetch(tell: Callable[[Story], None]) -> None:
+    async def story(cluster: Cluster) -> None:
+        cluster.say(cluster.client, put_data=pb.PutData(id=A, size=3, content=b"abc"))
+        other = cluster.join(9, pb.ROLE_CLIENT)
+        cluster.say(other, await_data=pb.AwaitData(ids=[A]))
+        cluster.say(other, fetch=pb.Fetch(id=A, offset=0, length=3))
+        assert of_kind(other, "data_state")[0].lost
+        assert of_kind(other, "part")[0].missing
+        cluster.say(cluster.client, fetch=pb.Fetch(id=A, offset=1, length=2))
+        assert of_kind(cluster.client, "part")[0].data == b"bc"
+
+    tell(story)
+
+
+def test_a_client_elsewhere_gets_a_result_through_the_master(tell: Callable[[Story], None]) -> None:
+    async def story(cluster: Cluster) -> None:
+        worker = cluster.join(2, store="w")
+        await compute(cluster, worker, A, B)
+        cluster.say(cluster.client, await_data=pb.AwaitData(ids=[A]))
+        (fetch,) = of_kind(worker, "fetch")
+        assert not of_kind(cluster.client, "data_state")
+        cluster.say(worker, part=pb.Part(id=A, offset=0, data=bytes(range(100))))
+        await settle()
+        (state,) = of_kind(cluster.client, "data_state")
+        assert (fetch.id, state.is_kept, state.size) == (A, True, 100)
+        cluster.leave(worker)
+        assert cluster.engine.data.registry.get(A).is_available  # type: ignore[union-attr]
+
+    tell(story)
+
+
+def test_results_that_come_too_late_are_dropped(tell: Callable[[Story], None]) -> None:
+    async def story(cluster: Cluster) -> None:
+        worker = cluster.join(2, store="w")
+        cluster.submit()
+        await settle()
+        (dispatch,) = of_kind(worker, "dispatch")
+        cluster.say(cluster.client, cancel=pb.Cancel(job=JOB + 1))
+        cluster.answer(worker, dispatch, (A, 100))
+        assert [list(each.ids) for each in of_kind(worker, "forget")] == [[A]]
+        assert cluster.engine.data.registry.get(A) is None
+
+    tell(story)
+
+
+# ---------------------------------------------------------------- computed again
+
+
+def test_what_is_lost_with_its_worker_is_computed_again(tell: Callable[[Story], None]) -> None:
+    async def story(cluster: Cluster) -> None:
+        first = cluster.join(2, store="w")
+        await compute(cluster, first, A, B)
+        await compute(cluster, first, C, bytes([4]) * 16, needs=(B,))
+        cluster.say(cluster.client, release_data=pb.ReleaseData(ids=[A, B]))
+        await settle()
+        cluster.submit(C, keep=False)
+        cluster.say(cluster.client, await_data=pb.AwaitData(ids=[C]))
+        cluster.leave(first)
+        second = cluster.join(3, store="x")
+        await settle()
+        runs = []
+        for _ in range(6):
+            for dispatch in of_kind(second, "dispatch"):
+                runs += [(piece.first, piece.payload, piece.keep_as) for piece in dispatch.pieces]
+                if dispatch.pieces[0].keep_as:
+                    cluster.answer(second, dispatch, (dispatch.pieces[0].keep_as, 100))
+            await settle()
+        kept_as = [keep_as for _, _, keep_as in runs if keep_as]
+        assert kept_as.index(B) < kept_as.index(C), "what it takes comes first"
+        assert sorted(kept_as) == [B, C, bytes([4]) * 16]
+        assert (1, b"call", B) in runs, "the task has the index that it had"
+        assert (0, b"no", C) in runs
+        assert (0, b"no", b"") in runs, "what waited for it has been sent out"
+        assert of_kind(second, "fetch")[0].id == C
+        assert cluster.engine.data.registry.get(B) is None, "it was needed for a moment only"
+        assert all(record.recomputes == b"" for record in cluster.engine.records.values())
+
+    tell(story)
+
+
+def test_another_size_is_another_datum(tell: Callable[[Story], None]) -> None:
+    async def story(cluster: Cluster) -> None:
+        first = cluster.join(2, store="w")
+        await compute(cluster, first, A, B)
+        cluster.say(cluster.client, release_data=pb.ReleaseData(ids=[B]))
+        cluster.leave(first)
+        second = cluster.join(3, store="x")
+        await settle()
+        (dispatch,) = of_kind(second, "dispatch")
+        cluster.answer(second, dispatch, (A, 101))
+        cluster.say(cluster.client, await_data=pb.AwaitData(ids=[A]))
+        assert "101 bytes this time, not 100" in of_kind(cluster.client, "data_state")[0].lost
+
+    tell(story)
+
+
+def test_released_while_it_is_computed_again(tell: Callable[[Story], None]) -> None:
+    async def story(cluster: Cluster) -> None:
+        first = cluster.join(2, store="w")
+        await compute(cluster, first, A, B)
+        cluster.leave(first)
+        second = cluster.join(3, store="x")
+        await settle()
+        dispatch, other = of_kind(second, "dispatch")
+        cluster.say(cluster.client, release_data=pb.ReleaseData(ids=[A, B]))
+        await settle()
+        assert [each.lease for each in of_kind(second, "revoke")] == [dispatch.lease, other.lease]
+        cluster.answer(second, dispatch, (dispatch.pieces[0].keep_as, 100))
+        assert [list(each.ids) for each in of_kind(second, "forget")] == [[dispatch.pieces[0].keep_as]]
+        assert not [record for record in cluster.engine.records.values() if record.recomputes]
+
+    tell(story)
+
+
+def test_no_store_no_data(tmp_path: Path) -> None:
+    async def story() -> None:
+        cluster = Cluster(None)
+        worker = cluster.join(2, store="w")
+        cluster.say(cluster.client, put_data=pb.PutData(id=C, size=3, content=b"abc"))
+        await compute(cluster, worker, A, B)
+        cluster.say(cluster.client, await_data=pb.AwaitData(ids=[A, C]))
+        assert all("no place" in state.lost for state in of_kind(cluster.client, "data_state"))
+        cluster.engine.data.close()
+
+    asyncio.run(story())
+
+
+# ---------------------------------------------------------------- after a restart
+
+
+def test_what_nobody_brings_back_is_asked_of_its_client_or_lost(tell: Callable[[Story], None]) -> None:
+    async def story(cluster: Cluster) -> None:
+        data, session = cluster.engine.data, cluster.client.hello.session
+        other = cluster.join(9, pb.ROLE_CLIENT)
+        kept = [(session, A, 3), (session, B, 3), (other.hello.session, C, 3)]
+        data.restore(kept, {session: cluster.client, other.hello.session: other})
+        data.restored(0.01)
+        cluster.say(cluster.client, join_store=pb.JoinStore(store="c"))
+        worker = cluster.join(3)
+        cluster.say(worker, join_store=pb.JoinStore(store="w", ids=[B]))
+        cluster.say(other, await_data=pb.AwaitData(ids=[C]))
+        await asyncio.sleep(0.02)
+        assert [fetch.id for fetch in of_kind(cluster.client, "fetch")] == [A], "it may have been put"
+        assert "has not come back" in of_kind(other, "data_state")[0].lost
+        assert data.registry.get(B).is_available  # type: ignore[union-attr]
+        cluster.say(cluster.client, part=pb.Part(id=A, missing=True))
+        cluster.say(cluster.client, await_data=pb.AwaitData(ids=[A]))
+        assert of_kind(cluster.client, "data_state")[0].lost
+
+    tell(story)
