@@ -22,7 +22,7 @@ from manyhands.master.saved_states import StateRoom
 from manyhands.master.tuning import SchedulerConfig
 from manyhands.master.workers import Lease, Worker
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire.blocks import Block
+from manyhands.wire.blocks import Block, measured_as
 from manyhands.wire.spans import Span, SpanSet
 
 
@@ -242,7 +242,7 @@ class Pool:
     def profile_of(self, job: Job, block: Block) -> Profile:
         """The duration profile of a block's tasks."""
         # Callables that travel as data have no name to learn by; their job stands for them.
-        return self._profiles.get(block.function or b"job %d" % job.number)
+        return self._profiles.get(measured_as(block.function, block.call) or b"job %d" % job.number)
 
     def cost_factor(self, job: Job) -> int:
         """What the job's work costs it beside its duration: clients share equally, and their jobs within that."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from manyhands.protos import manyhands_pb2 as pb
-from manyhands.wire.blocks import HASH_BYTES
+from manyhands.wire.blocks import HASH_BYTES, measured_as
 from manyhands.wire.data_id import ID_BYTES
 from manyhands.wire.needs import Need
 from manyhands.wire.spans import SpanSet
@@ -51,7 +51,7 @@ class Intake:
         retry_on, context, limits = message.retry_on, message.context, self._limits(message)
         unknown: list[bytes] = []
         for part in message.pieces:
-            pace = self._durations.of(part.function or message.job)
+            pace = self._durations.of(measured_as(part.function, part.call) or message.job)
             piece = Piece(lease, rank, retry_on, context, message.keep_bytes, limits, pace, part)
             if fault := _fault(piece):
                 out += [Send(body) for body in _rejections(piece, fault)]
