@@ -12,6 +12,7 @@ from typing import Any, Literal, ParamSpec, Self, TypeVar, overload
 
 from manyhands.client import lifecycle
 from manyhands.client.aio_detached import AsyncDetachedJob, detach_map
+from manyhands.client.aio_reducing import AsyncReductions
 from manyhands.client.aio_results import AsyncResultIterator
 from manyhands.client.bridge import Bridge
 from manyhands.client.client import Client
@@ -26,7 +27,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class AsyncClient:
+class AsyncClient(AsyncReductions):
     """`Client` for asyncio; the same arguments. Connects when entered: `async with AsyncClient("host:7077") as client`.
 
     Belongs to the event loop in which it was entered.

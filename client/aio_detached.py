@@ -10,7 +10,7 @@ from typing import Any
 from manyhands.client.aio_results import AsyncResultIterator
 from manyhands.client.attached import Inquiry, begin_cancel, begin_hand_over, begin_results, inquiring
 from manyhands.client.bridge import Bridge
-from manyhands.client.detached import REPORT_TIMEOUT, JobProgress, overdue, unconfirmed
+from manyhands.client.detached import REPORT_TIMEOUT, JobProgress, check_single, overdue, unconfirmed
 from manyhands.client.options import Options
 from manyhands.client.session import Session
 from manyhands.protos import manyhands_pb2 as pb
@@ -43,6 +43,14 @@ class AsyncDetachedJob:
         reader = begin_results(self._session, self.name, return_exceptions=return_exceptions)
         deadline = None if timeout is None else time.monotonic() + timeout
         return AsyncResultIterator(self._session, self._bridge, reader, deadline, None)
+
+    async def result(self, timeout: float | None = None) -> Any:
+        """See `DetachedJob.result`."""
+        check_single(self.name, await self.progress())
+        try:
+            return await anext(self.results(timeout))
+        except TimeoutError:
+            raise overdue(self.name, timeout) from None
 
     async def cancel(self) -> None:
         """End it: what has not finished is cancelled, its results are dropped, its name is free. Raises UnknownJob."""
