@@ -40,7 +40,7 @@ def test_the_example_of_failures(tmp_path: Path) -> None:
 
 def test_the_example_of_a_context(tmp_path: Path) -> None:
     done = run_script(f"from manyhands import Client\n{SNIPPETS[2]}", tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "999000.0\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1998.0\n999999000000.0\n", "")
 
 
 def test_the_example_for_several_machines(tmp_path: Path) -> None:
