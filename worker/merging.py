@@ -8,12 +8,29 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from manyhands.wire.pair_chunks import Buffer, read_chunks, write_pairs
+from manyhands.wire.pair_chunks import Buffer, Pairs, read_chunks, write_pairs
 from manyhands.wire.stable_hash import BITS, stable_hash
 from manyhands.worker.key_table import LIMIT_BYTES, Encode, KeyTable
+from manyhands.worker.spill_file import SpillFile
 
 #: A partition that does not fit into memory is cut into so many, by digits of the hash that nobody has cut by before.
 FAN_OUT = 16
+#: What is gathered of a result in memory.
+GATHERED_BYTES = 4 << 20
+
+
+def gather(chunks: Iterator[bytes], *, memory_bytes: int = GATHERED_BYTES, folder: Path | None = None) -> Pairs:
+    """All the chunks as one; what is longer than that lies on disk, mapped. folder: see SpillFile."""
+    held: list[bytes] = []
+    size = 0
+    for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        if size > memory_bytes:
+            file = SpillFile(folder, 1)
+            file.write(0, chain(held, chunks))
+            return Pairs(file.read()[0][0])
+    return Pairs(b"".join(held))
 
 
 def merge(

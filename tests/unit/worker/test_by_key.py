@@ -16,7 +16,7 @@ from manyhands.wire.pair_chunks import AIM_BYTES, CHUNK_BYTES_MAX, ChunkError, r
 from manyhands.wire.stable_hash import stable_hash
 from manyhands.worker import merging
 from manyhands.worker.grouping import group
-from manyhands.worker.merging import merge
+from manyhands.worker.merging import gather, merge
 
 dumps = functools.partial(pickle.dumps, protocol=5)
 
@@ -144,6 +144,20 @@ def test_memory_stays_within_its_limit(map_fn):
         peak, count = peak_bytes(read)
         assert peak < 3 * limit_bytes
         assert count == 40_000
+
+
+def test_what_is_gathered_beyond_memory_is_mapped(tmp_path):
+    chunks = [bytes([number]) * 100 for number in range(10)]
+    for memory_bytes, kind in ((1000, bytes), (999, memoryview), (0, memoryview)):
+        pairs = gather(iter(chunks), memory_bytes=memory_bytes, folder=tmp_path)
+        assert isinstance(pairs.chunks, kind)
+        assert pairs.chunks == b"".join(chunks)
+    buffers = []
+    pickled = pickle.dumps(pairs, protocol=5, buffer_callback=buffers.append)
+    assert len(pickled) < 100
+    (buffer,) = buffers
+    assert pickle.loads(pickled, buffers=[buffer.raw()]).chunks == b"".join(chunks)
+    assert pickle.loads(pickle.dumps(pairs, protocol=5)).chunks == b"".join(chunks)
 
 
 # ---------------------------------------------------------------- chunks
