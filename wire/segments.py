@@ -13,15 +13,15 @@ from typing import NamedTuple
 
 from manyhands.wire.bounds import COUNT_MAX
 
-_ID_BYTES = 16
+ID_BYTES = 16
 _LENGTH = Struct("<Q")
 _PARTITIONS = Struct("<I")
-_SEGMENT = Struct(f"<{_ID_BYTES}sQQ")
+_SEGMENT = Struct(f"<{ID_BYTES}sQQ")
 
 #: Each is a task, and a column of what the master keeps of every leaf.
 PARTITIONS_MAX = 1024
 
-Buffer = bytes | memoryview
+Buffer = bytes | bytearray | memoryview
 
 
 class SegmentsError(ValueError):
@@ -54,12 +54,12 @@ class Grouped(NamedTuple):
     @classmethod
     def read(cls, data: Buffer, partitions: int) -> Grouped:
         """The inverse of `pack`. Raises SegmentsError."""
-        if len(data) != _ID_BYTES + partitions * _LENGTH.size:
+        if len(data) != ID_BYTES + partitions * _LENGTH.size:
             raise SegmentsError(f"{len(data)} bytes do not tell of the segments of {partitions} partitions")
-        lengths = tuple(length for (length,) in _LENGTH.iter_unpack(data[_ID_BYTES:]))
+        lengths = tuple(length for (length,) in _LENGTH.iter_unpack(data[ID_BYTES:]))
         if sum(lengths) > COUNT_MAX:
             raise SegmentsError(f"no datum is {sum(lengths)} bytes long")
-        return cls(bytes(data[:_ID_BYTES]), lengths)
+        return cls(bytes(data[:ID_BYTES]), lengths)
 
 
 def pack_merge(partitions: int, segments: Iterable[Segment]) -> bytes:
