@@ -52,6 +52,8 @@ class DataKeeper:
         #: What each client holds, by id; which clients wait to fetch what.
         self._held: dict[int, dict[bytes, Datum]] = {}
         self._awaited: dict[bytes, set[int]] = {}
+        #: What drivers kept in an earlier life, until it is clear who has it.
+        self._expected: list[Datum] = []
 
     def left(self, peer: Peer) -> None:
         """A worker or client is gone: what it alone had, or needed, is, too."""
@@ -258,12 +260,20 @@ class DataKeeper:
         self.sources.known(datum)
         if self._store is not None and id in self._store:
             self.in_store(datum)
+        self._expected.append(datum)
         return datum
 
     def restored(self) -> None:
         """Whatever is of use still has been told."""
         if self._store is not None:
             self._store.keep_only([datum.id for datum in self.registry.all()])
+
+    def all_back(self) -> None:
+        """The workers of the earlier life are back, those that ever will be."""
+        expected, self._expected = self._expected, []
+        for datum in expected:
+            if not datum.is_available:
+                self.lose(datum, "it was with a worker that has not come back since the master was restarted")
 
     def close(self) -> None:
         """Nothing more will be kept or handed out."""

@@ -343,6 +343,7 @@ class Engine:
         if self._reattaching is not None:
             self._reattaching.cancel()
             self._reattaching = None
+            self.data.all_back()
             for event in self._until_back:
                 self._handle(event)
             self._until_back.clear()

@@ -19,7 +19,7 @@ CHUNK_BYTES_MAX = 1 << 20
 _LENGTH = Struct("<I")
 _FIRST_COUNT = 64
 
-Buffer = bytes | bytearray | memoryview
+Buffer = bytes | memoryview
 
 
 class Pairs:

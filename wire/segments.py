@@ -21,7 +21,7 @@ _SEGMENT = Struct(f"<{ID_BYTES}sQQ")
 #: Each is a task, and a column of what the master keeps of every leaf.
 PARTITIONS_MAX = 1024
 
-Buffer = bytes | bytearray | memoryview
+Buffer = bytes | memoryview
 
 
 class SegmentsError(ValueError):

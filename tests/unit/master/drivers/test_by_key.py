@@ -1,92 +1,146 @@
-"""The by-key driver: in any order of reports and losses each partition is merged from what was there of every leaf."""
+"""The by-key driver: whatever is lost, and when, each partition is merged once, from what was there."""
 
-import pytest
+from array import array
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manyhands.master.drivers.by_key import LOSSES_MAX, ByKey, GiveUp, Group, Merge
-from manyhands.wire.segments import Grouped, Segment, SegmentsError, read_merge
+from manyhands.master.drivers.by_key import LOSSES_MAX, ByKey
+from manyhands.master.drivers.driver import Again, Deliver, Drop, Finish, Keep, Phase, Reject, Run
+from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.blocks import pack_ends
+from manyhands.wire.segments import Grouped, Segment, pack_merge
 
 
-class Workers:
-    """What they run and hold. A leaf's datum has another id and other lengths each time."""
+def run_of(first, *payloads):
+    ends = array("I")
+    for payload in payloads:
+        ends.append((ends[-1] if ends else 0) + len(payload))
+    return pb.Results(first=first, ends=pack_ends(ends), payload=b"".join(payloads))
+
+
+class World:
+    """A job, and what the workers run and hold. A leaf's datum has another id and other lengths each time."""
 
     def __init__(self, leaves, partitions):
         self.driver = ByKey(partitions)
         self.partitions = partitions
         self.versions = [0] * leaves
-        self.grouping = set(range(leaves))
-        self.here = set()
+        self.running = set(range(leaves))
+        self.here = {}
         self.reported = {}
+        self.done = set()
+        self.rows = {}
         self.merging = {}
-        self.merged = set()
-        self.is_sealed = False
-
-    def datum(self, leaf):
-        version = self.versions[leaf]
-        lengths = tuple((leaf + 2 * partition + version) % 4 for partition in range(self.partitions))
-        return Grouped(bytes([leaf, version]).ljust(16, b"\0"), lengths)
+        self.delivered = set()
+        self.total = None
+        self.is_finished = False
+        self.restarts = 0
 
     def choices(self):
-        yield from (("group", leaf) for leaf in self.grouping)
+        yield from (("group", leaf) for leaf in self.running)
         yield from (("lose", leaf) for leaf in self.here if self.versions[leaf] < 3)
-        yield from (("merge", partition) for partition in self.merging)
-        if not self.is_sealed:
+        yield from (("merge", name) for name in self.merging)
+        if self.total is None:
             yield "seal", 0
+        if self.restarts < 3:
+            yield "restart", 0
 
-    def take(self, steps):
-        for step in steps:
-            match step:
-                case Group(leaf):
-                    assert leaf not in self.grouping | self.here
-                    self.grouping.add(leaf)
-                case Merge(partition, item, needs):
-                    assert partition not in self.merging.keys() | self.merged
-                    assert self.is_sealed
-                    assert not self.grouping
-                    told, segments = read_merge(item)
-                    assert (told, tuple(segments)) == (self.partitions, needs)
-                    parts = [self.reported[leaf].segments()[partition] for leaf in range(len(self.versions))]
-                    assert needs == tuple(part for part in parts if part.length)
-                    self.merging[partition] = needs
-                case GiveUp():
-                    raise AssertionError(step.reason)
+    def take(self, commands):
+        assert not self.is_finished
+        for command in commands:
+            match command:
+                case Keep(key, results):
+                    self.rows[key] = results
+                case Again(leaf):
+                    assert leaf in self.done
+                    assert leaf not in self.running
+                    self.running.add(leaf)
+                case Run(name, item, data):
+                    assert self.total is not None
+                    assert name not in self.merging
+                    needs = [Segment(need.id, need.offset, need.length) for need in data]
+                    assert item == pack_merge(self.partitions, needs)
+                    parts = [self.reported[leaf].segments()[name % self.partitions] for leaf in range(self.total)]
+                    assert needs == [part for part in parts if part.length]
+                    self.merging[name] = needs
+                case Deliver(index, results):
+                    assert index not in self.delivered
+                    assert results.payload == b"partition %d" % index
+                    self.delivered.add(index)
+                case Finish():
+                    assert self.delivered == set(range(self.partitions))
+                    self.is_finished = True
+                case Reject() | Drop():
+                    raise AssertionError(command)
 
     def seal(self, _):
-        self.is_sealed = True
-        self.take(self.driver.sealed(len(self.versions)))
+        self.total = len(self.versions)
+        self.take(self.driver.sealed(self.total))
 
     def group(self, leaf):
-        self.grouping.remove(leaf)
-        self.here.add(leaf)
-        self.reported[leaf] = self.datum(leaf)
-        self.take(self.driver.grouped(leaf, self.reported[leaf].pack()))
+        self.running.remove(leaf)
+        self.done.add(leaf)
+        version = self.versions[leaf]
+        lengths = tuple((leaf + 2 * partition + version) % 4 for partition in range(self.partitions))
+        datum = self.here[leaf] = self.reported[leaf] = Grouped(bytes([leaf, version]).ljust(16, b"\0"), lengths)
+        self.take(self.driver.leaves(run_of(leaf, datum.pack())))
 
     def lose(self, leaf):
-        self.here.remove(leaf)
+        del self.here[leaf]
         self.versions[leaf] += 1
 
-    def merge(self, partition):
-        needs = self.merging.pop(partition)
-        gone = [need.id for need in needs if need.id not in {self.reported[leaf].id for leaf in self.here}]
+    def merge(self, name):
+        needs = self.merging.pop(name)
+        ids = {datum.id for datum in self.here.values()}
+        gone = [need.id for need in needs if need.id not in ids]
         if gone:
-            self.take(self.driver.lost(partition, gone[-1]))
+            self.take(self.driver.lost(name, gone[-1]))
             return
-        self.merged.add(partition)
-        self.driver.merged_one(partition)
+        self.take(self.driver.task(name, run_of(0, b"partition %d" % (name % self.partitions))))
+
+    def restart(self, _):
+        """What ran is run anew, and so are leaves that were to be run again but are not: somebody will miss them."""
+        self.restarts += 1
+        self.driver = ByKey(self.partitions)
+        self.merging.clear()
+        self.running = set(range(len(self.versions))) - self.done
+        self.take(self.driver.restored(list(self.rows.items()), len(self.done), self.total))
 
 
 @given(st.data(), st.integers(0, 4), st.integers(1, 4))
 def test_each_partition_is_merged_once_from_what_is_there_of_every_leaf(data, leaves, partitions):
-    workers = Workers(leaves, partitions)
-    driver = workers.driver
-    while not driver.is_finished:
-        kind, number = data.draw(st.sampled_from(list(workers.choices())))
-        getattr(workers, kind)(number)
-        driver.check_invariants()
-        assert driver.merged == len(workers.merged)
-    assert workers.merged == set(range(partitions))
-    assert not workers.merging
+    world = World(leaves, partitions)
+    while not world.is_finished:
+        kind, number = data.draw(st.sampled_from(list(world.choices())))
+        getattr(world, kind)(number)
+        world.driver.check_invariants()
+        grouped, merged = world.driver.phases(leaves)
+        assert merged == Phase("reduce", len(world.delivered), partitions)
+        assert grouped.name == "map"
+        assert len(world.here) <= grouped.done <= grouped.total == leaves
+    assert not world.merging
+
+
+def test_leaves_are_reported_in_runs_and_kept_one_by_one():
+    data = [Grouped(bytes([leaf]) * 16, (leaf, 1)) for leaf in range(3)]
+    driver = ByKey(2)
+    assert driver.leaves(run_of(1, data[1].pack(), data[2].pack())) == [
+        Keep(leaf, run_of_slice(leaf, data[leaf])) for leaf in (1, 2)
+    ]
+    assert driver.phases(3)[0] == Phase("map", 2, 3)
+
+
+def run_of_slice(leaf, datum):
+    base = (leaf - 1) * len(datum.pack())
+    return pb.Results(
+        first=leaf, base=base, ends=pack_ends(array("I", [base + len(datum.pack())])), payload=datum.pack()
+    )
+
+
+def test_a_job_without_items_merges_nothing_into_empty_partitions():
+    driver = ByKey(2)
+    assert driver.sealed(0) == [Run(0, pack_merge(2, [])), Run(1, pack_merge(2, []))]
 
 
 def test_a_leaf_that_is_lost_again_and_again_ends_the_job():
@@ -94,13 +148,12 @@ def test_a_leaf_that_is_lost_again_and_again_ends_the_job():
     driver.sealed(1)
     for time in range(LOSSES_MAX + 1):
         id = bytes([time]) * 16
-        assert driver.grouped(0, Grouped(id, (5,)).pack()) == [
-            Merge(0, b"\x01\0\0\0" + id + bytes(8) + b"\x05".ljust(8, b"\0"), (Segment(id, 0, 5),))
-        ]
-        (step,) = driver.lost(0, id)
-        assert step == Group(0) if time < LOSSES_MAX else isinstance(step, GiveUp)
+        _, run = driver.leaves(run_of(0, Grouped(id, (5,)).pack()))
+        (command,) = driver.lost(run.name, id)
+        assert command == Again(0) if time < LOSSES_MAX else isinstance(command, Reject)
 
 
-def test_a_report_that_is_none_is_refused():
-    with pytest.raises(SegmentsError):
-        ByKey(2).grouped(0, bytes(16 + 8))
+def test_a_report_that_is_none_ends_the_job():
+    (command,) = ByKey(2).leaves(run_of(7, bytes(16 + 8)))
+    assert isinstance(command, Reject)
+    assert command.sentence.startswith("leaf 7: ")
