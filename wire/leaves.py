@@ -5,7 +5,7 @@ from __future__ import annotations
 #: A leaf takes one item more after each so many items, and never more than so many.
 GROWTH, LEAF_ITEMS = 1024, 4096
 #: With a reduction by key they grow faster: each leaves a datum behind, and each partition needs part of all of these.
-GROWTH_BY_KEY = 256
+GROWTH_BY_KEY = 128
 #: It ends early once it has so many bytes, encoded.
 LEAF_BYTES = 1 << 20
 #: Items that are encoded together, at most, and about how many bytes of them.
