@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Generator
 from typing import Any
 
 from manyhands.client.attached import promise
 from manyhands.client.connection import Connection
 from manyhands.client.data import Arrived
-from manyhands.client.encoding import items_of, undecodable
+from manyhands.client.encoding import items_of
 from manyhands.client.futures import Outcome
 from manyhands.client.options import Options
 from manyhands.client.phase_progress import PhaseProgress
@@ -103,24 +102,3 @@ def _partitions(
     finally:
         if bar is not None:
             bar.close()
-
-
-def as_dict(partitions: Iterable[Pairs]) -> dict[Any, Any]:
-    """All of them. Raises DecodeError."""
-    result: dict[Any, Any] = {}
-    for pairs in partitions:
-        try:
-            result.update(pairs)
-        except Exception as error:
-            raise undecodable(error) from error
-    return result
-
-
-def as_stream(partitions: Generator[Pairs, None, None]) -> Iterator[tuple[Any, Any]]:
-    """One after the other. Raises DecodeError."""
-    with closing(partitions):
-        for pairs in partitions:
-            try:
-                yield from pairs
-            except Exception as error:
-                raise undecodable(error) from error

@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, TypeVar, overload
 
-from manyhands.client import by_key, reducing
+from manyhands.client import by_key, pairs, reducing
 from manyhands.client.detached import DetachedJob
 from manyhands.client.options import Options
 from manyhands.client.phase_progress import PhaseProgress
@@ -138,6 +138,6 @@ class Reductions:
             raise ValueError("keep_results keeps a whole result, and stream= makes none")
         merged = by_key.run(session, options, asked, PhaseProgress(asked.name) if progress else None)
         if stream:
-            return by_key.as_stream(merged)
-        result: dict[K, T] = by_key.as_dict(merged)
+            return pairs.as_stream(merged)
+        result: dict[K, T] = pairs.as_dict(merged)
         return session.data.put(result) if options.keep_results else result  # type: ignore[return-value] # asked for
