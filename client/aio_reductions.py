@@ -12,7 +12,7 @@ from manyhands.client.bridge import Bridge
 from manyhands.client.client import Client
 from manyhands.client.options import Options
 from manyhands.client.phase_progress import PhaseProgress
-from manyhands.client.reducing import SHOW_INTERVAL, Reduction, ReductionJob, begin, feed
+from manyhands.client.reducing import SHOW_INTERVAL, Reduction, ReductionJob, begin, check_fed, feed
 from manyhands.client.reductions import NOT_GIVEN
 from manyhands.client.session import Session
 
@@ -65,12 +65,13 @@ async def _run(session: Session, options: Options, asked: Reduction, bar: PhaseP
     try:
         if bar is not None:
             connection.background.post(job.watch)
-        for _ in feed(connection, job, leaves):
+        for _ in feed(job, leaves):
             await connection.room.wait_async()
             await asyncio.sleep(0)
             if job.outcome.done():
                 break
         else:
+            check_fed(asked, job)
             job.seal()
         outcome = asyncio.wrap_future(job.outcome)
         while bar is not None and not outcome.done():
@@ -91,12 +92,13 @@ async def _detach(session: Session, bridge: Bridge, options: Options, asked: Red
     job = HandOver(connection, name_to_detach(options))
     leaves = begin(session, options, asked, job, detach=True)
     try:
-        for _ in feed(connection, job, leaves):
+        for _ in feed(job, leaves):
             await connection.room.wait_async()
             await asyncio.sleep(0)
             if job.handed_over.done():
                 break
         else:
+            check_fed(asked, job)
             job.hand_over()
         await asyncio.wrap_future(job.handed_over)
     except BaseException:

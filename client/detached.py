@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -9,8 +10,10 @@ from typing import Any, NamedTuple
 from manyhands.client.attached import Inquiry, begin_cancel, begin_hand_over, begin_results, inquiring
 from manyhands.client.mapping import ResultIterator, results_of
 from manyhands.client.options import Options
+from manyhands.client.pairs import as_dict
 from manyhands.client.session import Session
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.pair_chunks import Pairs
 
 #: Seconds that the master may take to say how a job fares.
 REPORT_TIMEOUT = 30.0
@@ -89,9 +92,16 @@ class DetachedJob:
         Raises what it raised, ValueError if the job has several results, UnknownJob, and TimeoutError after `timeout`
         seconds.
         """
-        check_single(self.name, self.progress())
+        progress = self.progress()
+        if not (progress.phases or progress.finished):
+            check_single(self.name, progress)
+        results = self.results(timeout)
         try:
-            return next(self.results(timeout))
+            first = next(results, None)
+            if isinstance(first, Pairs):
+                return as_dict(itertools.chain((first,), results))
+            check_single(self.name, progress)
+            return first
         except TimeoutError:
             raise overdue(self.name, timeout) from None
 

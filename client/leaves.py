@@ -11,7 +11,7 @@ from manyhands.client.encoding import EncodedCall, Encoding
 from manyhands.client.gathering import OpenBlock, Target
 from manyhands.wire.blocks import BLOCK_BYTES
 from manyhands.wire.errors import EncodeError
-from manyhands.wire.leaves import LEAF_BYTES, RUN_BYTES, leaf_length, run_length
+from manyhands.wire.leaves import GROWTH, GROWTH_BY_KEY, LEAF_BYTES, RUN_BYTES, leaf_length, run_length
 from manyhands.wire.pickling import Share
 
 #: A block is sent when this many seconds went into it, so that slow items do not keep the workers waiting.
@@ -19,16 +19,26 @@ BLOCK_SECONDS = 0.005
 
 
 class Leaves:
-    """Of one call; for one thread. `initial`: what to begin with, in a tuple, or ()."""
+    """Of one call; for one thread. `initial`: what the first one begins with, in a tuple, or (); `partitions`: with a
+    reduction by key, how many there are, else 0.
+    """
 
     def __init__(
-        self, encoding: Encoding, target: Target, items: Iterable[Any], initial: tuple[Any, ...], share: Share | None
+        self,
+        encoding: Encoding,
+        target: Target,
+        items: Iterable[Any],
+        initial: tuple[Any, ...],
+        partitions: int,
+        share: Share | None,
     ) -> None:
         self._encoding = encoding
         self._target = target
         self._iterator = iter(items)
         self._has_ended = False
         self._initial = initial
+        self._told = (partitions,) if partitions else ()
+        self._growth = GROWTH_BY_KEY if partitions else GROWTH
         self._share = share
         #: Items taken from the iterator that did not fit.
         self._pending: list[Any] = []
@@ -60,7 +70,7 @@ class Leaves:
     def _leaf(self) -> list[EncodedCall]:
         position = self.position
         begins_with = self._initial if not position else ()
-        left, size = leaf_length(position), 0
+        left, size = leaf_length(position, self._growth), 0
         runs: list[EncodedCall] = []
         while left and size < LEAF_BYTES and (items := self._take(run_length(left, *self._last))):
             runs.append(self._encode(items))
@@ -68,7 +78,9 @@ class Leaves:
             size += self._last[1]
         if not (runs or begins_with):
             return []
-        head = self._encoding.encode_part((position, *begins_with), self._target, "the initial value", self._share)
+        head = self._encoding.encode_part(
+            (position, *self._told, *begins_with), self._target, "the initial value", self._share
+        )
         return [head, *runs]
 
     def _take(self, count: int) -> list[Any]:

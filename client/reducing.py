@@ -12,7 +12,7 @@ from manyhands.client.connection import Connection
 from manyhands.client.detached import DetachedJob, Phase, phases_of
 from manyhands.client.encoding import items_of
 from manyhands.client.futures import Outcome
-from manyhands.client.jobs import open_job
+from manyhands.client.jobs import KEEP_BYTES, open_job
 from manyhands.client.leaves import Leaves
 from manyhands.client.map_job import MapJob, OrderedMapJob
 from manyhands.client.options import Options
@@ -26,13 +26,14 @@ SHOW_INTERVAL = 0.2
 
 
 class Reduction(NamedTuple):
-    """What is asked for. `initial`: in a tuple, or ()."""
+    """What is asked for. `initial`: in a tuple, or (); `partitions`: 0 unless it is one by key."""
 
     map_fn: Callable[..., Any]
     reduce_fn: Callable[[Any, Any], Any]
     items: Iterable[Any]
-    initial: tuple[Any, ...]
-    commutative: bool
+    initial: tuple[Any, ...] = ()
+    commutative: bool = False
+    partitions: int = 0
 
     @property
     def name(self) -> str:
@@ -121,51 +122,66 @@ def begin(session: Session, options: Options, asked: Reduction, job: MapJob, *, 
     asked.check(options)
     connection, encoding = session.connection, session.encoding
     connection.check_open()
-    target = encoding.pair(asked.map_fn, asked.reduce_fn, pb.CALL_FOLD)
+    target = encoding.pair(asked.map_fn, asked.reduce_fn, pb.CALL_GROUP if asked.partitions else pb.CALL_FOLD)
     definitions = encoding.encode_options(options)
-    leaves = Leaves(encoding, target, asked.items, asked.initial, connection.share)
+    leaves = Leaves(encoding, target, asked.items, asked.initial, asked.partitions, connection.share)
     opening = open_job(job.number, options, asked.name, definitions, metered=False, detach=detach)
     message = opening.open_job
-    message.reduction.kind = pb.Reduction.KIND_TREE
+    message.reduction.kind = pb.Reduction.KIND_BY_KEY if asked.partitions else pb.Reduction.KIND_TREE
+    message.reduction.partitions = asked.partitions
     message.reduction.functions = target.function
     message.reduction.commutative = asked.commutative
     message.definitions.extend(hash for hash, _ in target.blobs if hash != target.function)
-    message.keep_bytes = message.share_bytes = 0  # what is combined next is better not lost with a worker
+    message.share_bytes = 0
+    # What is combined next is better not lost with a worker; partitions are for the client alone, if it is there.
+    message.keep_bytes = KEEP_BYTES if asked.partitions and not detach else 0
     connection.post_job(job, opening, (*definitions.blobs, *target.blobs))
     return leaves
 
 
-def feed(connection: Connection, job: MapJob, leaves: Leaves) -> Iterator[None]:
-    """Send all leaves, a block at each step. Raises what the items' iterator raises, EncodeError, and TypeError if
-    there is nothing to reduce.
-    """
+def feed(job: MapJob, leaves: Leaves) -> Iterator[None]:
+    """Send all leaves, a block at each step. Raises what the items' iterator raises, and EncodeError."""
     while not leaves.is_exhausted:
         yield
         block = leaves.block(job.posted)
         if block.count:
             job.post_block(block)
-        elif not job.posted and leaves.is_exhausted:
-            raise TypeError("map_reduce() of empty iterable with no initial value")
+
+
+def check_fed(asked: Reduction, job: MapJob) -> None:
+    """Raises TypeError if there is nothing to reduce."""
+    if not (job.posted or asked.partitions):
+        raise TypeError("map_reduce() of empty iterable with no initial value")
+
+
+def send(session: Session, options: Options, asked: Reduction, job: ReductionJob, bar: PhaseProgress | None) -> None:
+    """Send all items, unless it is over before. Raises as `begin`, `feed` and `check_fed` do."""
+    connection = session.connection
+    leaves = begin(session, options, asked, job)
+    if bar is not None:
+        connection.background.post(job.watch)
+    for _ in feed(job, leaves):
+        connection.wait_for_room()
+        if job.outcome.done():
+            return
+        if bar is not None:
+            bar.show(job.phases)
+    check_fed(asked, job)
+    job.seal()
+
+
+def await_shown(awaited: concurrent.futures.Future[Any], job: ReductionJob, bar: PhaseProgress | None) -> None:
+    """Until it is done, if there is a bar to show meanwhile how the job fares."""
+    while bar is not None and not awaited.done():
+        concurrent.futures.wait((awaited,), SHOW_INTERVAL)
+        bar.show(job.phases)
 
 
 def run(session: Session, options: Options, asked: Reduction, job: ReductionJob, bar: PhaseProgress | None) -> Any:
     """The result. Raises what a function, or the items' iterator, raises; whatever ends it early cancels the rest."""
-    connection = session.connection
-    leaves = begin(session, options, asked, job)
     try:
-        if bar is not None:
-            connection.background.post(job.watch)
-        for _ in feed(connection, job, leaves):
-            connection.wait_for_room()
-            if job.outcome.done():
-                break
-            if bar is not None:
-                bar.show(job.phases)
-        else:
-            job.seal()
-        while bar is not None and not job.outcome.done():
-            concurrent.futures.wait((job.outcome,), SHOW_INTERVAL)
-            bar.show(job.phases)
+        send(session, options, asked, job, bar)
+        await_shown(job.outcome, job, bar)
         result, error = session.encoding.decode_outcome(job.outcome.result())
         if error is not None:
             raise error
@@ -186,11 +202,12 @@ def detach(session: Session, options: Options, asked: Reduction) -> DetachedJob:
     job = HandOver(connection, name_to_detach(options))
     leaves = begin(session, options, asked, job, detach=True)
     try:
-        for _ in feed(connection, job, leaves):
+        for _ in feed(job, leaves):
             connection.wait_for_room()
             if job.handed_over.done():
                 break
         else:
+            check_fed(asked, job)
             job.hand_over()
         job.handed_over.result()
     except BaseException:

@@ -271,19 +271,23 @@ class DataKeeper:
         """Whatever is of use still has been told; in so many seconds all who have any of it will have said so."""
         if self._store is not None:
             self._store.keep_only([datum.id for datum in self.registry.all()])
-        self._until_back = self._loop.call_later(patience, self._all_back)
+        self._until_back = self._loop.call_later(patience, self._all_back, patience)
 
-    def _all_back(self) -> None:
-        """What nobody has, a client may have put, whose master ended before it had all of it."""
+    def _all_back(self, patience: float) -> None:
+        """What nobody has a client may have put, whose master ended before it had all of it; it may come back still."""
+        is_missing = False
         for datum in self.registry.all():
+            if datum.is_available or datum.lost:
+                continue
             holders = [self._peers[number] for number, held in self._held.items() if datum.id in held]
             holder = next((peer for peer in holders if peer.store), None)
-            if datum.is_available:
-                continue
             if self._store is not None and holder is not None:
                 self.sources.bring(datum, holder)
+            elif any(peer.pump is None for peer in holders):
+                is_missing = True
             else:
                 self.lose(datum, "whoever had it has not come back since the master was restarted")
+        self._until_back = self._loop.call_later(patience, self._all_back, patience) if is_missing else None
 
     def close(self) -> None:
         """Nothing more will be kept or handed out."""

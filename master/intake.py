@@ -205,9 +205,10 @@ class Intake:
             self._ledger.release(job, (message.first,))
             self._handle(ev.BlockRefused(job, message.first, count, trouble))
         else:
+            block = HeldBlock.of(block_of(message), held, data)
             if record.face is not None:
-                self._drivers.block(record.face, count, held)
-            self._handle(ev.BlockArrived(job, HeldBlock.of(block_of(message), held, data)))
+                self._drivers.block(record.face, block)
+            self._handle(ev.BlockArrived(job, block))
 
     def _data_available(self, id: bytes) -> None:
         """A datum can be had, or never will: jobs that waited for it go on."""
@@ -340,7 +341,7 @@ class Intake:
                 if spared := tuple(job.marks["cancel unless running"]):
                     self._handle(ev.CancelRequested(job.job, spared, spare_running=True))
                 if record.face is not None:
-                    self._drivers.restored(record.face, job, self._held(job.needs))
+                    self._drivers.restored(record.face, job, blocks, self._held(job.needs))
         for key, body in job.outcomes.items():
             if client is not None and body is not None and key >= WHOLE_JOB:
                 client.send(body, receipt=(job.job, key))

@@ -13,6 +13,7 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import HASH_BYTES, BlockError, check_block, check_offsets
 from manyhands.wire.bounds import COUNT_MAX, SECONDS_MAX, name_fault
 from manyhands.wire.data_id import ID_BYTES
+from manyhands.wire.segments import PARTITIONS_MAX
 from manyhands.wire.session import ProtocolError
 
 #: Processes of one worker: what is lost with it is charged task by task.
@@ -92,11 +93,14 @@ def _open_job(message: pb.OpenJob) -> None:
 
 
 def _reduction(message: pb.OpenJob) -> None:
-    if message.reduction.kind != pb.Reduction.KIND_TREE:
-        raise ProtocolError(f"open_job.reduction.kind is unknown: {message.reduction.kind}")
+    reduction = message.reduction
+    if reduction.kind not in (pb.Reduction.KIND_TREE, pb.Reduction.KIND_BY_KEY):
+        raise ProtocolError(f"open_job.reduction.kind is unknown: {reduction.kind}")
+    if reduction.kind == pb.Reduction.KIND_BY_KEY and not 1 <= reduction.partitions <= PARTITIONS_MAX:
+        raise ProtocolError(f"a reduction has from 1 to {PARTITIONS_MAX} partitions, not {reduction.partitions}")
     if message.metered:
         raise ProtocolError("a reduction has no results that pile up: it is not metered")
-    _hashes("reduction.functions", (message.reduction.functions,))
+    _hashes("reduction.functions", (reduction.functions,))
 
 
 def _block(message: pb.Block) -> None:

@@ -169,4 +169,4 @@ def block_of(message: pb.Block) -> Block:
 
 
 #: What a client's blocks may say; the others are the master's own.
-_CALLS = frozenset((pb.CALL_ITEM, pb.CALL_STAR, pb.CALL_FULL, pb.CALL_APPLY, pb.CALL_FOLD))
+_CALLS = frozenset((pb.CALL_ITEM, pb.CALL_STAR, pb.CALL_FULL, pb.CALL_APPLY, pb.CALL_FOLD, pb.CALL_GROUP))

@@ -11,6 +11,7 @@
     │   └── UnknownJob (LookupError)        there is no detached job of that name
     ├── the task's fault: this task failed, the others go on
     │   ├── ResultEncodeError               its result cannot be pickled
+    │   ├── UnstableKey (TypeError)         what it yielded as a key has no hash that is the same in every process
     │   ├── DecodeError                     its function, argument or result cannot be unpickled here
     │   │   └── RemoteModuleError (ModuleNotFoundError)   because a module is missing here
     │   ├── RemoteError                     it raised something that cannot travel; this stands in
@@ -160,6 +161,29 @@ class ResultEncodeError(ManyhandsError, TypeError):
         culprit = f" ({self.culprit})" if self.culprit else ""
         way_out = self.way_out or "return plain data instead"
         return f"{where}{culprit} cannot be sent back: {self.reason}; {way_out}"
+
+
+class UnstableKey(ManyhandsError, TypeError):
+    """A key of map_reduce_by_key cannot be told where to go: its type has a hash of its own, or that of its address.
+
+    culprit: its repr, shortened; type_name: its type; path: where in the key it is, "" if it is the key itself.
+    """
+
+    culprit: str
+    type_name: str
+    path: str = ""
+
+    def within(self, step: str) -> UnstableKey:
+        """The same, for what contains the culprit at `step`: "[0]", ".name"."""
+        return UnstableKey(self.culprit, self.type_name, step + self.path)
+
+    def __str__(self) -> str:
+        where = f"key{self.path}" if self.path else "the key"
+        return (
+            f"{where}, {self.culprit} (of type {self.type_name}), has no hash that is the same in every process; use "
+            "what it is equal by as the key: numbers, texts, dates and tuples of them, members of an Enum, or a frozen "
+            "dataclass without __hash__ and __eq__ of its own"
+        )
 
 
 class DecodeError(ManyhandsError):

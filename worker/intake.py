@@ -20,7 +20,7 @@ from manyhands.worker.roster import Roster
 from manyhands.worker.slot_state import Slot
 
 #: What slots can do.
-_CALLS = frozenset((pb.CALL_ITEM, pb.CALL_STAR, pb.CALL_FULL, pb.CALL_APPLY, pb.CALL_FOLD, pb.CALL_COMBINE))
+_CALLS = frozenset(pb.Call.values()) - {pb.CALL_UNSPECIFIED}
 
 #: Any task of any lease.
 EVERYTHING = SpanSet([(0, 1 << 64)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import pickle
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from io import BytesIO
 from time import monotonic
@@ -16,9 +16,10 @@ from manyhands.wire.definitions import UnknownDefinition
 from manyhands.worker import slot_context
 from manyhands.worker import slot_frames as frames
 from manyhands.worker.page import BUSY, LIMIT, SETTING_UP, SINCE, STARTED, Page
+from manyhands.worker.slot_by_key import GROUP, MERGE, group_leaf, keep, merge_partition
 from manyhands.worker.slot_calls import COROUTINE, AsyncRunner, caller, caller_with
 from manyhands.worker.slot_codec import ATOMS, TEXT_MAX, SlotCodec
-from manyhands.worker.slot_folds import SEQUENCES, folder
+from manyhands.worker.slot_folds import SEQUENCES, folder, pickles
 from manyhands.worker.slot_frames import unpack_offsets
 from manyhands.worker.slot_interrupts import Interrupts
 from manyhands.worker.slot_pipes import AgentGone, Inbox, Outbox
@@ -28,6 +29,9 @@ from manyhands.worker.slot_store import SlotStore
 #: Before it starts a task the slot sends what is finished, if the last time was so many seconds ago.
 #: Behind a slow task waits only what was finished within that time before it; without it, a send a task.
 SEND_INTERVAL = 0.0002
+
+#: Calls that take their items as they are.
+_UNDECODED = SEQUENCES | {GROUP, MERGE}
 
 
 class SlotLoop:
@@ -120,10 +124,15 @@ class SlotLoop:
             self._run_tasks(left, self._caller_with(context, chunk.call, function))
 
     def _caller(self, call: int, function: Any) -> Callable[[Any], Any]:
+        if call == GROUP:
+            map_fn, reduce_fn = function
+            return lambda item: group_leaf(map_fn, reduce_fn, pickles(item, self._load_next), self._codec.encode)
+        if call == MERGE:
+            return lambda item: merge_partition(function[1], item, self._decode, self._codec.encode, self._store.map)
         return folder(call, function, self._load_next) if call in SEQUENCES else caller(call, function)
 
     def _caller_with(self, context: Any, call: int, function: Any) -> Callable[[Any], Any]:
-        if call in SEQUENCES:
+        if call in SEQUENCES or call == GROUP:
             map_fn, reduce_fn = function
             return self._caller(call, (partial(map_fn, context=context), reduce_fn))
         return caller_with(context, call, function)
@@ -171,9 +180,11 @@ class SlotLoop:
         there an exception out of nowhere ends this task and nothing else.
         """
         words, times = self._words, self._times
-        clock, loads = monotonic, _as_it_is if chunk.call in SEQUENCES else pickle.loads
+        clock, loads = monotonic, _as_it_is if chunk.call in _UNDECODED else pickle.loads
         encode, dump, coroutine = self._codec.encode, self._codec.dump_atom, COROUTINE
-        if chunk.keep_bytes or chunk.keep_as:
+        if chunk.call == GROUP:
+            encode = partial(keep, put=partial(self._put, chunk.keep_as))
+        elif chunk.keep_bytes or chunk.keep_as:
             encode = partial(self._keep, chunk)
         atoms, text = (frozenset(), None) if chunk.keep_as else (ATOMS, str)
         outbox, interrupts = self._outbox, self.interrupts
@@ -230,18 +241,22 @@ class SlotLoop:
 
     def _keep(self, chunk: frames.Chunk, result: Any) -> bytes:
         """Like `encode`; but a result that is large enough stays in the store, and these bytes load it from there."""
-        position = self.interrupts.position
         parts = self._codec.encode_parts(result)
         if not chunk.keep_as and parts.size < chunk.keep_bytes:
             return self._codec.encode(result) if parts.buffers else parts.data
         encoded = data_format.encode(parts.data, parts.buffers)
-        self.interrupts.position = 0  # what has been written has to be reported
-        id = None if self._is_disowned else self._store.put(encoded.parts, chunk.keep_as)
-        if id is not None:
-            self._outbox.stored(position, id, encoded.size)
-            return stored.item(id)
-        self.interrupts.position = position
-        return self._codec.encode(result)
+        id = self._put(chunk.keep_as, encoded.parts, encoded.size)
+        return self._codec.encode(result) if id is None else stored.item(id)
+
+    def _put(self, keep_as: bytes, parts: Sequence[data_format.Buffer], size: int) -> bytes | None:
+        """Into the store, under this id or a new one, which is returned. None: there is no room, or no store."""
+        position, self.interrupts.position = self.interrupts.position, 0  # what has been written has to be reported
+        id = None if self._is_disowned else self._store.put(parts, keep_as)
+        if id is None:
+            self.interrupts.position = position
+        else:
+            self._outbox.stored(position, id, size)
+        return id
 
     # ------------------------------------------------------------ the rest is rare
 

@@ -27,14 +27,14 @@ class SlotStore:
             self._store = None
         self._prefix, self._written = prefix, 0
 
-    def map(self, id: bytes, *, copy_on_write: bool = False) -> memoryview:
-        """See `stored.Source`. Mapped anew each time: what is dropped should not take memory for one reader's sake.
+    def map(self, id: bytes, offset: int = 0, length: int | None = None, *, copy_on_write: bool = False) -> memoryview:
+        """See HostStore. Mapped anew each time: what is dropped should not take memory for one reader's sake.
 
         Raises DataLost.
         """
         try:
             if self._store is not None:
-                return self._store.map(id, copy_on_write=copy_on_write)
+                return self._store.map(id, offset, length, copy_on_write=copy_on_write)
         except DataMissing:
             pass
         raise DataLost(id, f"it is not in the store of {self._place} any more")

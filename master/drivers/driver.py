@@ -25,6 +25,13 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
+class Again:
+    """Run a leaf once more, as what it has made is gone; it is told as the others are."""
+
+    leaf: int
+
+
+@dataclass(frozen=True, slots=True)
 class Keep:
     """What `restored` is to be told after a restart."""
 
@@ -59,7 +66,7 @@ class Reject:
     sentence: str
 
 
-Command = Run | Keep | Drop | Deliver | Finish | Reject
+Command = Run | Again | Keep | Drop | Deliver | Finish | Reject
 
 
 class Phase(NamedTuple):
@@ -76,6 +83,8 @@ class Driver(Protocol):
     #: How its own tasks are called, and the results that the job will have.
     call: pb.Call
     results: int
+    #: Whether what leaves have made is needed to the end, by several tasks; it may have leaves run again, then.
+    keeps_leaves: bool
 
     def restored(self, rows: Iterable[tuple[int, pb.Results]], done: int, total: int | None) -> Sequence[Command]:
         """First of all: an earlier life has kept these rows, by key, of `done` leaves, and of `total` if sealed."""
@@ -87,6 +96,10 @@ class Driver(Protocol):
 
     def task(self, name: int, results: pb.Results) -> Sequence[Command]:
         """A task of the driver's own has."""
+        ...
+
+    def lost(self, name: int, id: bytes) -> Sequence[Command]:
+        """A task of the driver's own could not be run: this datum, which a leaf has made, is gone."""
         ...
 
     def sealed(self, total: int) -> Sequence[Command]:

@@ -12,8 +12,9 @@ from manyhands.master.data import Datum
 from manyhands.master.data_keeper import DataKeeper
 from manyhands.master.definitions import Definition, HeldBlock
 from manyhands.master.delivery import Delivery
-from manyhands.master.drivers.driver import Command, Deliver, Driver, Drop, Finish, Keep, Reject, Run
-from manyhands.master.drivers.face import Face
+from manyhands.master.drivers.by_key import ByKey
+from manyhands.master.drivers.driver import Again, Command, Deliver, Driver, Drop, Finish, Keep, Reject, Run
+from manyhands.master.drivers.face import Face, Inner
 from manyhands.master.drivers.heap import Heap
 from manyhands.master.drivers.tree import Tree
 from manyhands.master.journal import WHOLE_JOB, Journal
@@ -32,6 +33,8 @@ REPORT_INTERVAL = 0.2
 
 def make_driver(reduction: pb.Reduction) -> Driver:
     """What a client has asked for."""
+    if reduction.kind == pb.Reduction.KIND_BY_KEY:
+        return ByKey(reduction.partitions)
     return Heap() if reduction.commutative else Tree()
 
 
@@ -69,10 +72,12 @@ class Drivers:
         """A client has opened a job that needs a driver."""
         return Face(job, owner, opening, make_driver(opening.reduction), held)
 
-    def block(self, face: Face, count: int, held: Iterable[Definition]) -> None:
-        """Leaves have come, and what they need."""
-        face.received += count
-        for definition in held:
+    def block(self, face: Face, block: HeldBlock) -> None:
+        """Leaves have come."""
+        face.received += block.count
+        if face.driver.keeps_leaves:
+            face.kept.add(block)
+        for definition in block.held:
             if definition.hash not in face.needs:
                 face.needs[definition.hash] = definition
                 if self._journal is not None:
@@ -90,22 +95,37 @@ class Drivers:
         for datum in data:
             face.data[datum.id] = datum
         if command.job == face.job:
-            self._ledger.release(face.job, command.gone)
+            gone = () if face.driver.keeps_leaves else command.gone
+            self._ledger.release(face.job, gone)
             if self._journal is not None:
-                self._journal.ended(face.job, command.spans, "succeeded", command.gone)
+                self._journal.ended(face.job, command.spans, "succeeded", gone)
             for lo, hi in command.spans:
                 self._do(face, face.driver.leaves(results_slice(command.message, lo, hi)))
         else:
-            self._ledger.release(face.job, map(ledger_key, command.gone))
             for lo, hi in command.spans:
                 for index in range(lo, hi):
-                    name = face.names.pop(index)
-                    self._do(face, face.driver.task(name, results_slice(command.message, index, index + 1)))
+                    self._one_succeeded(face, command.job, results_slice(command.message, index, index + 1))
         self._report_if_due(face)
 
+    def _one_succeeded(self, face: Face, job: int, results: pb.Results) -> None:
+        index = results.first
+        if face.again is not None and job == face.again.job:
+            leaf = results.first = face.again.names.pop(index)
+            for each in results.stored:
+                each.index = leaf
+            self._do(face, face.driver.leaves(results))
+        elif face.inner is not None:
+            self._ledger.release(face.job, (ledger_key(index),))
+            self._do(face, face.driver.task(face.inner.names.pop(index), results))
+
     def failed(self, face: Face, command: cmd.DeliverFailure) -> None:
-        """A task has, for good: so does the job."""
+        """A task has, for good: so does the job, unless it only lacks what can be made again."""
         message = command.message
+        if message.kind == pb.Failure.KIND_DATA_LOST and face.inner is not None and command.job == face.inner.job:
+            face.data.pop(message.data, None)  # somebody may have been faster
+            self._ledger.release(face.job, (ledger_key(message.index),))
+            self._do(face, face.driver.lost(face.inner.names.pop(message.index), message.data))
+            return
         message.index, message.end, message.lease = 0, 0, 0
         message.job = self._records[face.job].number
         message.seconds = face.seconds + message.seconds
@@ -122,14 +142,18 @@ class Drivers:
         """Nobody wants to hear of the job any more: what runs of it is to end."""
         face.is_over = True
         self._handle(ev.CancelRequested(face.job, None))
-        if face.inner is not None:
-            self._records.pop(face.inner, None)
-            self._handle(ev.CancelRequested(face.inner, None))
+        for inner in (face.inner, face.again):
+            if inner is not None:
+                self._records.pop(inner.job, None)
+                self._handle(ev.CancelRequested(inner.job, None))
 
     # ------------------------------------------------------------ after a restart
 
-    def restored(self, face: Face, kept: KeptJob, needs: Iterable[Definition]) -> None:
+    def restored(self, face: Face, kept: KeptJob, blocks: Iterable[HeldBlock], needs: Iterable[Definition]) -> None:
         """The scheduler has its leaves again."""
+        if face.driver.keeps_leaves:
+            for block in blocks:
+                face.kept.add(block)
         face.needs = {definition.hash: definition for definition in needs}
         face.received = kept.counters.total
         rows = [(driver_key(key), body.results) for key, body in kept.outcomes.items() if key < WHOLE_JOB and body]
@@ -175,6 +199,8 @@ class Drivers:
             match command:
                 case Run():
                     self._run(face, command)
+                case Again():
+                    self._run_again(face, command.leaf)
                 case Keep():
                     if self._journal is not None:
                         self._journal.outcome(face.job, driver_key(command.key), pb.Body(results=command.results))
@@ -197,25 +223,41 @@ class Drivers:
             )
             return
         if face.inner is None:
-            face.inner = self._open_inner(face)
-        index = face.count
-        face.count += 1
-        face.names[index] = command.name
+            # Without a context: that is for the map function.
+            face.inner = self._open_inner(face, pb.Call.Name(face.driver.call), context=b"")
+        index = face.inner.add(command.name)
         self._ledger.take(face.job, ledger_key(index), size + BLOCK_OVERHEAD, 1)
         ends = pack_ends(array("I", [size]))
         functions = face.opening.reduction.functions
         block = Block(index, 0, ends, command.item, functions, face.driver.call, (), command.data)
-        data = tuple([face.data.pop(need.id) for need in command.data])
-        self._handle(ev.BlockArrived(face.inner, HeldBlock.of(block, (), data)))
+        take = face.data.__getitem__ if face.driver.keeps_leaves else face.data.pop
+        data = tuple([take(need.id) for need in command.data])
+        self._handle(ev.BlockArrived(face.inner.job, HeldBlock.of(block, (), data)))
 
-    def _open_inner(self, face: Face) -> int:
-        """The driver's tasks run as the client's do, but without a context: that is for the map function."""
+    def _run_again(self, face: Face, leaf: int) -> None:
+        block = face.kept.block_of(leaf)
+        if block is None:
+            self._reject(
+                face, f"what leaf {leaf} had made is lost with its host, and its items were too many to be kept"
+            )
+            return
+        if face.again is None:
+            face.again = self._open_inner(face, "again", context=face.opening.context)
+        index = face.again.add(leaf)
+        base, ends, payload = block.slice(leaf, leaf + 1)
+        self._handle(
+            ev.BlockArrived(face.again.job, replace(block, first=index, base=base, ends=ends, payload=payload))
+        )
+
+    def _open_inner(self, face: Face, what: str, *, context: bytes) -> Inner:
+        """What the master adds runs as the client's tasks do."""
         job = self._new_job()
-        self._records[job] = JobRecord(None, 0, held=face.held, face=face)
-        options = job_options(face.opening)
-        name = f"{options.name} ({pb.Call.Name(face.driver.call).removeprefix('CALL_').lower()})"
-        self._handle(ev.JobOpened(job, face.owner, replace(options, name=name, context=b"")))
-        return job
+        opening = face.opening
+        self._records[job] = JobRecord(None, 0, held=face.held, face=face, keep_bytes=opening.keep_bytes)
+        options = job_options(opening)
+        name = f"{options.name} ({what.removeprefix('CALL_').lower()})"
+        self._handle(ev.JobOpened(job, face.owner, replace(options, name=name, context=context)))
+        return Inner(job)
 
     def _deliver(self, face: Face, command: Deliver) -> None:
         record = self._records[face.job]

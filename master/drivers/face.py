@@ -7,12 +7,30 @@ from dataclasses import dataclass, field
 from manyhands.master.data import Datum
 from manyhands.master.definitions import Definition
 from manyhands.master.drivers.driver import Driver
+from manyhands.master.drivers.kept_leaves import KeptLeaves
 from manyhands.protos import manyhands_pb2 as pb
+
+
+@dataclass(slots=True)
+class Inner:
+    """Tasks that the master adds, under a number of their own."""
+
+    job: int
+    #: How many there were; names of those that run, by index.
+    count: int = 0
+    names: dict[int, int] = field(default_factory=dict)
+
+    def add(self, name: int) -> int:
+        """Another task; returns its index."""
+        index = self.count
+        self.count += 1
+        self.names[index] = name
+        return index
 
 
 @dataclass(slots=True, eq=False)
 class Face:
-    """The scheduler knows its leaves under the job's own number, and its driver's tasks under another one."""
+    """The scheduler knows its leaves under the job's own number, and its driver's tasks under others."""
 
     job: int
     #: Whose both are to the scheduler.
@@ -22,12 +40,13 @@ class Face:
     #: What the functions are made of; and what results of leaves may refer to, by hash.
     held: tuple[Definition, ...]
     needs: dict[bytes, Definition] = field(default_factory=dict)
-    #: The number for the driver's tasks, once there was one; how many there were; their names, as long as they run.
-    inner: int | None = None
-    count: int = 0
-    names: dict[int, int] = field(default_factory=dict)
-    #: Partial results that stay where they were computed, by id, until a task of the driver's needs them.
+    #: The driver's tasks, once there was one; and leaves that run again, by their numbers.
+    inner: Inner | None = None
+    again: Inner | None = None
+    #: Partial results that stay where they were computed, by id, until a task of the driver's needs them; or longer.
     data: dict[bytes, Datum] = field(default_factory=dict)
+    #: Which can be, if the driver may ask for it.
+    kept: KeptLeaves = field(default_factory=KeptLeaves)
     #: Leaves that have come.
     received: int = 0
     #: Results that the client has been told.

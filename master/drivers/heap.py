@@ -14,6 +14,7 @@ class Heap:
 
     call = pb.CALL_COMBINE
     results = 1
+    keeps_leaves = False
 
     def __init__(self) -> None:
         #: Leaves; None until all have come.
@@ -49,6 +50,10 @@ class Heap:
         keys = self._running.pop(name)
         self._add(name, results)
         return [Drop(keys), Keep(name, results), *self._combine()]
+
+    def lost(self, name: int, id: bytes) -> list[Command]:
+        """See Driver."""
+        raise AssertionError("leaves leave nothing behind")
 
     def sealed(self, total: int) -> list[Command]:
         """See Driver."""

@@ -73,6 +73,7 @@ class Tree:
 
     call = pb.CALL_COMBINE
     results = 1
+    keeps_leaves = False
 
     def __init__(self) -> None:
         #: Leaves; None until all have come.
@@ -116,6 +117,10 @@ class Tree:
         out: list[Command] = [Drop(self._running.pop(name)), Keep(name, results)]
         self._place(level, Part(place, place + 1, name, results), out)
         return out
+
+    def lost(self, name: int, id: bytes) -> list[Command]:
+        """See Driver."""
+        raise AssertionError("leaves leave nothing behind")
 
     def sealed(self, total: int) -> list[Command]:
         """See Driver."""

@@ -30,6 +30,7 @@ from manyhands.wire.errors import (
     TaskMemoryExceeded,
     TaskTimeout,
     UnknownJob,
+    UnstableKey,
 )
 
 __all__ = [
@@ -62,4 +63,5 @@ __all__ = [
     "TaskMemoryExceeded",
     "TaskTimeout",
     "UnknownJob",
+    "UnstableKey",
 ]
