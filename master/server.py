@@ -19,6 +19,7 @@ from manyhands.master.life import Life
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire import socket_link
 from manyhands.wire.certificate import ServerIdentity
+from manyhands.wire.connection_limits import ConnectionLimits
 from manyhands.wire.host_store import HostStore
 from manyhands.wire.links import Link
 from manyhands.wire.local import LocalEnd
@@ -59,6 +60,7 @@ class Master:
             life = Life(config, Random(), file.epoch, self.cluster, journal, door, _join_store(self.cluster, data_dir))
             self._restore(life, file)
         self.engine, self._sessions, self._journal = life.engine, life.sessions, life.journal
+        self._heartbeat_timeout = config.heartbeat_timeout
         self._grpc: GrpcServer | None = None
         self._same_host = SameHostServer(self._accept)
         self._socket: asyncio.Server | None = None
@@ -90,7 +92,8 @@ class Master:
         """
         from manyhands.master.grpc_server import GrpcServer
 
-        self._grpc = GrpcServer(self._sessions, self.engine)
+        limits = ConnectionLimits(silence_timeout=self._heartbeat_timeout)
+        self._grpc = GrpcServer(self._sessions, self.engine, limits)
         port = await self._grpc.start(address, identity, on_bound)
         if not tcp_only:
             await self._same_host.start(address.rpartition(":")[0], port)

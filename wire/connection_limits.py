@@ -16,6 +16,9 @@ class ConnectionLimits:
     handshake_timeout: float = 10.0
     #: A connection on which no call is open for so long is closed. Workers and clients hold one all the time.
     idle_timeout: float = 10.0
+    #: So long bytes that were sent may stay without the other system's word that it has them, before the connection is
+    #: lost. Until then gRPC keeps one with bytes in it, even if we have given it up.
+    silence_timeout: float = 15.0
     #: More at one time are closed at once: those that stand are not disturbed by those that come.
     connections: int = 4096
     #: Calls open at one time on one connection; more wait at their end. Workers and clients open one.
@@ -28,6 +31,7 @@ class ConnectionLimits:
         return (
             ("grpc.server_handshake_timeout_ms", round(self.handshake_timeout * 1000)),
             ("grpc.max_connection_idle_ms", round(self.idle_timeout * 1000)),
+            ("grpc.keepalive_timeout_ms", round(self.silence_timeout * 1000)),  # becomes TCP_USER_TIMEOUT
             (
                 "grpc.max_allowed_incoming_connections",
                 min(self.connections, max(open_files - _OTHER_FILES, open_files // 2)),

@@ -25,6 +25,8 @@ IDLE_TIMEOUT = 30.0
 ADMIT_DELAY = 2.0
 EARLY_MAX = 64
 
+#: Seconds that those who are connected may take to see that it is over.
+_STOP_TIMEOUT = 0.5
 #: No request is longer: a ticket, an id, two numbers.
 _REQUEST_BYTES = 1024
 _LIMITS = ConnectionLimits(connections=256)
@@ -64,8 +66,10 @@ class PeerServer:
         self._servicer.admitted(ticket)
 
     async def stop(self) -> None:
-        """Whoever is being served hears that it is over."""
-        await self._server.stop(0)
+        """Whoever is being served hears that it is over; if he hears nothing any more, gRPC would wait long for him."""
+        stopping = asyncio.ensure_future(self._server.stop(0))
+        await asyncio.wait((stopping,), timeout=_STOP_TIMEOUT)
+        stopping.cancel()
         await self._servicer.stop()
 
 

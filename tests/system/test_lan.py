@@ -50,6 +50,47 @@ with Client(address, token_file=token) as client:
     print(json.dumps({"done": index + 1, "agents": sorted(agents), "completed": stats["tasks_completed"]}))
 """
 
+DATA_CLIENT = """
+import os, sys, time
+from pathlib import Path
+import numpy as np
+from manyhands import Client
+
+address, folder, token = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+
+def meet(name, count):
+    # No task of that name goes on before `count` run: so each is on another worker.
+    (folder / f"{name}-{os.getpid()}").touch()
+    deadline = time.monotonic() + 20
+    while len(list(folder.glob(f"{name}-*"))) < count:
+        assert time.monotonic() < deadline, name
+        time.sleep(0.01)
+
+def ends(array):
+    meet("ends", 2)
+    return float(array[0] + array[-1])
+
+def make(number):
+    meet("make", 3)
+    return np.full(300_000, float(number))
+
+def total(arrays):
+    meet("total", 3)
+    return float(sum(array[-1] for array in arrays))
+
+with Client(address, token_file=token) as client:
+    client.wait_for_workers(2, timeout=30)
+    shared = client.put(np.arange(1_000_000.0))
+    assert [future.result(30) for future in [client.submit(ends, shared) for _ in range(2)]] == [999_999.0] * 2
+    (folder / "shared").touch()
+    client.wait_for_workers(3, timeout=30)
+    kept = [future.result(30) for future in [client.with_options(keep_results=True).submit(make, k) for k in range(3)]]
+    assert [future.result(30) for future in [client.submit(total, kept) for _ in range(3)]] == [3.0] * 3
+    (folder / "kept").touch()
+    large = client.put(np.arange(2_000_000.0))
+    print([future.result(30) for future in [client.submit(lambda a: float(a[-1]), large) for _ in range(6)]])
+"""
+
 
 @pytest.fixture
 def lan() -> Iterator[Lan]:
@@ -81,10 +122,9 @@ def token_file(folder: Path, role: str) -> Path:
     return path
 
 
-def start_worker(lan: Lan, host: str, address: str, token: Path) -> Daemon:
-    return lan.daemon(
-        host, "worker", address, "--name", host, "--slots", "2", "--drain-timeout", "1", "--token-file", str(token)
-    )
+def start_worker(lan: Lan, host: str, address: str, token: Path, *options: str, slots: int = 2) -> Daemon:
+    size = ("--slots", str(slots), "--drain-timeout", "1")
+    return lan.daemon(host, "worker", address, "--name", host, *size, "--token-file", str(token), *options)
 
 
 def names(lan: Lan, address: str) -> set[str]:
@@ -166,3 +206,41 @@ def test_hosts_talk_tcp_though_they_share_a_machine_and_a_user(lan: Lan, tmp_pat
         assert peers("worker1") == {lan("address", "master")}
         # The worker beside the master takes the short way.
         assert peers("master") == {lan("address", "worker1")}
+
+
+def test_data_come_to_hosts_that_others_cannot_reach_and_past_one_that_is_cut_off(lan: Lan, tmp_path: Path) -> None:
+    script = tmp_path / "client.py"
+    script.write_text(DATA_CLIENT)
+
+    def moved(host: str, direction: str) -> int:
+        return int(lan("exec", host, "cat", f"/sys/class/net/eth0/statistics/{direction}_bytes"))
+
+    def after(sign: str) -> bool:
+        assert client.poll() is None, client.communicate()
+        return (tmp_path / sign).exists()
+
+    master, address = start_master(lan)
+    token = token_file(tmp_path, "worker")
+    with (
+        master,
+        start_worker(lan, "worker1", address, token, slots=1),
+        start_worker(lan, "worker2", address, token, slots=1),
+    ):
+        client = lan.script("client", script, address, str(tmp_path), str(token_file(tmp_path, "client")))
+        try:
+            wait_until(lambda: after("shared"), 30, "both have what was put")
+            assert moved("master", "tx") < 1.5 * 8e6, "each got it from the master"
+            # Others will look for it on their own hosts.
+            with start_worker(lan, "worker3", address, token, "--data-host", "127.0.0.1", slots=1):
+                wait_until(lambda: after("kept"), 30, "all three have what each of them kept")
+                before = moved("worker2", "rx")
+                lan("rate", "worker2", "20mbit")
+                wait_until(lambda: moved("worker2", "rx") > before + 1e6, 30, "it begins to get what was put next")
+                lan("cut", "worker2")
+                out, err = client.communicate(timeout=30)
+        except Exception as error:
+            client.kill()
+            error.add_note(f"master: {master.output}\nclient: {client.communicate()}")
+            raise
+        assert client.returncode == 0, err
+        assert json.loads(out) == [1_999_999.0] * 6

@@ -10,9 +10,10 @@ def connections(limit: int, open_files: int) -> int:
 
 
 def test_durations_are_milliseconds() -> None:
-    options = dict(ConnectionLimits(handshake_timeout=2.5, idle_timeout=0.25).options(1024))
+    options = dict(ConnectionLimits(handshake_timeout=2.5, idle_timeout=0.25, silence_timeout=3.0).options(1024))
     assert options["grpc.server_handshake_timeout_ms"] == 2500
     assert options["grpc.max_connection_idle_ms"] == 250
+    assert options["grpc.keepalive_timeout_ms"] == 3000
 
 
 @pytest.mark.parametrize(
