@@ -133,7 +133,8 @@ class DataSources:
             datum.stores.discard(store)
             self._do(self._planner.lacks(store, datum.id))
             if not datum.is_available:
-                self._keeper.lose(datum, reason)
+                unknown = "" if datum.recipe is not None else ", and how it was computed is not remembered"
+                self._keeper.lose(datum, reason + unknown)
 
     # ------------------------------------------------------------ bringing it here
 

@@ -258,6 +258,8 @@ class Delivery:
             (first_time if is_first else late).append(each)
         self._data.forget(worker, late)
         data = self._data.left_behind(worker, record.client if record.face is None else None, first_time)
+        if record.face is None and record.client is not None and record.client.store == worker.store:
+            return data  # there as long as the client, and nobody else needs it for longer
         for each, datum in zip(first_time, data, strict=True):
             block = next(block for block in command.blocks if block.first <= each.index < block.end)
             self._data.note_recipe(datum, block, each.index, command.options, record.held)

@@ -287,6 +287,32 @@ def test_what_is_lost_with_its_worker_is_computed_again(tell: Callable[[Story], 
     tell(story)
 
 
+def test_a_worker_full_of_tasks_that_wait_for_it_computes_it(tell: Callable[[Story], None]) -> None:
+    """They hold its only slot's place, and do not run."""
+
+    async def story(cluster: Cluster) -> None:
+        first = cluster.join(2, store="w")
+        await compute(cluster, first, A, B)
+        second = cluster.join(3, store="x")
+        cluster.submit(A, B, keep=False)
+        await settle()
+        (waiting,) = of_kind(second, "dispatch")
+        needs = [need for piece in waiting.pieces for need in piece.data]
+        cluster.say(second, locate=pb.Locate(needs=needs))
+        cluster.leave(first)
+        for _ in range(2):
+            await settle()
+            again = [each for each in of_kind(second, "dispatch") if each.pieces[0].keep_as]
+            for dispatch in again:
+                cluster.answer(second, dispatch, (dispatch.pieces[0].keep_as, 100))
+        await settle()
+        answers = of_kind(second, "source")
+        assert {each.need.id for each in answers if each.is_here} == {A, B}
+        assert not any(each.lost for each in answers)
+
+    tell(story)
+
+
 def test_another_size_is_another_datum(tell: Callable[[Story], None]) -> None:
     async def story(cluster: Cluster) -> None:
         first = cluster.join(2, store="w")
