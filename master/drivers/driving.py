@@ -211,7 +211,7 @@ class Drivers:
     def _open_inner(self, face: Face) -> int:
         """The driver's tasks run as the client's do, but without a context: that is for the map function."""
         job = self._new_job()
-        self._records[job] = JobRecord(None, 0, held=face.held, face=face)
+        self._records[job] = JobRecord(None, 0, held=face.held, face=face, keep_bytes=face.opening.keep_bytes)
         options = job_options(face.opening)
         name = f"{options.name} ({pb.Call.Name(face.driver.call).removeprefix('CALL_').lower()})"
         self._handle(ev.JobOpened(job, face.owner, replace(options, name=name, context=b"")))
