@@ -12,7 +12,7 @@ from manyhands.client.bridge import Bridge
 from manyhands.client.client import Client
 from manyhands.client.options import Options
 from manyhands.client.phase_progress import PhaseProgress
-from manyhands.client.reducing import SHOW_INTERVAL, Reduction, ReductionJob, begin, check_fed, feed
+from manyhands.client.reducing import SHOW_INTERVAL, Reduction, ReductionJob, begin, check_fed, feed, result_of
 from manyhands.client.reductions import NOT_GIVEN
 from manyhands.client.session import Session
 
@@ -77,13 +77,10 @@ async def _run(session: Session, options: Options, asked: Reduction, bar: PhaseP
         while bar is not None and not outcome.done():
             bar.show(job.phases)
             await asyncio.wait((outcome,), timeout=SHOW_INTERVAL)
-        result, error = session.encoding.decode_outcome(await outcome)
-        if error is not None:
-            raise error
+        return result_of(session, options, await outcome)
     except BaseException:
         job.abandon(cancel=True)
         raise
-    return session.data.put(result) if options.keep_results else result
 
 
 async def _detach(session: Session, bridge: Bridge, options: Options, asked: Reduction) -> AsyncDetachedJob:

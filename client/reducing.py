@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from manyhands.client.attached import HandOver, name_to_detach, promise
 from manyhands.client.connection import Connection
+from manyhands.client.data import Arrived
 from manyhands.client.detached import DetachedJob, Phase, phases_of
 from manyhands.client.encoding import items_of
 from manyhands.client.futures import Outcome
@@ -80,7 +81,8 @@ class ReductionJob(OrderedMapJob):
 
     def on_results(self, message: pb.Results) -> None:
         """See Job."""
-        self._conclude(items_of(message)[0], message.seconds)
+        refs = self._connection.data.adopt(message, self.blobs) if self._connection.data is not None else {}
+        self._conclude(Arrived.of(items_of(message)[0], refs.get(message.first), self.blobs), message.seconds)
 
     def on_failure(self, message: pb.Failure) -> None:
         """See Job."""
@@ -132,9 +134,8 @@ def begin(session: Session, options: Options, asked: Reduction, job: MapJob, *, 
     message.reduction.functions = target.function
     message.reduction.commutative = asked.commutative
     message.definitions.extend(hash for hash, _ in target.blobs if hash != target.function)
-    message.share_bytes = 0
-    # What is combined next is better not lost with a worker; partitions are for the client alone, if it is there.
-    message.keep_bytes = KEEP_BYTES if asked.partitions and not detach else 0
+    # Large partial results stay with the workers; those of a job that is to outlive everybody are in the journal.
+    message.keep_bytes, message.share_bytes = 0 if detach else KEEP_BYTES, 0
     connection.post_job(job, opening, (*definitions.blobs, *target.blobs))
     return leaves
 
@@ -182,16 +183,24 @@ def run(session: Session, options: Options, asked: Reduction, job: ReductionJob,
     try:
         send(session, options, asked, job, bar)
         await_shown(job.outcome, job, bar)
-        result, error = session.encoding.decode_outcome(job.outcome.result())
-        if error is not None:
-            raise error
+        result = result_of(session, options, job.outcome.result())
     except BaseException:
         job.abandon(cancel=True)
         raise
     finally:
         if bar is not None:
             bar.close()
-    return session.data.put(result) if options.keep_results else result
+    return result
+
+
+def result_of(session: Session, options: Options, outcome: Outcome) -> Any:
+    """What the caller is given. Raises what the reduction raised."""
+    if options.keep_results and isinstance(outcome, bytes):
+        return session.data.ref_of(outcome)
+    result, error = session.encoding.decode_outcome(outcome)
+    if error is not None:
+        raise error
+    return result
 
 
 def detach(session: Session, options: Options, asked: Reduction) -> DetachedJob:

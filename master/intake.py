@@ -326,7 +326,9 @@ class Intake:
         if opening.detach and self._detached is not None:
             self._detached.restore(job, self._held(job.needs))
         if not job.counters.finished:
-            record = self._records[job.job] = JobRecord(client, number, opening.detach)
+            record = self._records[job.job] = JobRecord(
+                client, number, opening.detach, keep_bytes=opening.keep_bytes, share_bytes=opening.share_bytes
+            )
             if client is not None:
                 client.jobs[number] = job.job
             self._ledger.open(job.job, _owner(job.job, record), opening.owner)

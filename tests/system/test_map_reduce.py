@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tests.support.daemons import Daemon, start_master, wait_until
 
@@ -185,6 +186,28 @@ def test_whoever_dies_the_result_is_the_same_to_the_last_bit(cluster: Cluster, t
         assert len(twice) <= 5, f"only what the killed worker had in hand: {twice}"
         cluster.workers[1].kill()
         assert client.map_reduce(functools.partial(slow, folder), range(count), operator.add) == expected
+
+
+def large(folder: str, n: int) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    """A result that stays with its worker."""
+    return np.full(20_000, slow(folder, n))
+
+
+def test_large_partial_results_stay_with_the_workers_and_outlive_the_master(cluster: Cluster, tmp_path: Path) -> None:
+    folder, count = str(tmp_path), 300
+    expected = the_tree_says([slow(folder, n) for n in range(count)])
+    (tmp_path / "runs").unlink()
+    with Client(cluster.address) as client, ThreadPoolExecutor() as threads:
+        client.wait_for_workers(3, timeout=30)
+        asked = threads.submit(client.map_reduce, functools.partial(large, folder), range(count), operator.add)
+        wait_until(lambda: len(runs(tmp_path)) > 60)
+        cluster.workers[0].kill()
+        wait_until(lambda: len(runs(tmp_path)) > 120)
+        cluster.restart()
+        result = asked.result(timeout=30)
+        assert (result == expected).all()
+        assert sum(runs(tmp_path).values()) < 1.1 * count, "they were not computed again"
+        result += 1.0  # it is its reader's own
 
 
 def test_detached_ones_outlive_client_and_master(cluster: Cluster, tmp_path: Path) -> None:
