@@ -1,6 +1,5 @@
 """map_reduce on real clusters: what it returns, and what becomes of it when workers, masters and clients go."""
 
-import asyncio
 import functools
 import operator
 import random
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 from tests.support.daemons import Daemon, start_master, wait_until
 
-from manyhands import AsyncClient, Client
+from manyhands import Client
 from manyhands.errors import EncodeError, JobNameTaken, UnknownJob
 
 
@@ -241,22 +240,6 @@ def test_detached_ones_outlive_client_and_master(cluster: Cluster, tmp_path: Pat
         again.cancel()
         with pytest.raises(UnknownJob):
             again.progress()
-
-
-def test_from_an_event_loop(cluster: Cluster, tmp_path: Path) -> None:
-    async def story() -> None:
-        async with AsyncClient(cluster.address) as client:
-            assert await client.map_reduce(abs, range(1000), operator.add, 5, progress=True) == sum(range(1000)) + 5
-            with pytest.raises(TypeError, match="of empty iterable"):
-                await client.map_reduce(abs, [], operator.add)
-            job = await client.map_reduce(abs, range(100), operator.add, detach=True, name="later")
-            assert await job.result(timeout=20) == sum(range(100))
-            function = functools.partial(slow, str(tmp_path))
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(client.map_reduce(function, range(3000), operator.add), timeout=0.2)
-        assert len(runs(tmp_path)) < 1000
-
-    asyncio.run(story())
 
 
 def test_who_cancels_leaves_nothing_behind(cluster: Cluster, tmp_path: Path) -> None:
