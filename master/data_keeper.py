@@ -283,7 +283,7 @@ class DataKeeper:
             holder = next((peer for peer in holders if peer.store), None)
             if self._store is not None and holder is not None:
                 self.sources.bring(datum, holder)
-            elif any(peer.pump is None for peer in holders):
+            elif any(peer.grace is not None for peer in holders):
                 is_missing = True
             else:
                 self.lose(datum, "whoever had it has not come back since the master was restarted")

@@ -25,7 +25,7 @@ TARGET = encoding().pair(abs, operator.add, pb.CALL_FOLD)
 
 def cut(items: Iterable[Any], initial: tuple[Any, ...] = ()) -> list[tuple[tuple[Any, ...], list[list[Any]], int]]:
     """Each leaf: how it begins, its lists of items, and its bytes."""
-    leaves = Leaves(encoding(), TARGET, items, initial, None)
+    leaves = Leaves(encoding(), TARGET, items, initial, 0, None)
     found = []
     count = 0
     while not leaves.is_exhausted:
