@@ -411,6 +411,19 @@ class AgentModel:
         while self.step(number) or self.deliver(number):
             pass
 
+    def settle_all(self) -> None:
+        for number in range(len(self.slots)):
+            self.settle(number)
+
+    def provide(self) -> None:
+        """What the core has asked for comes."""
+        self.answer_wants()
+        if not self.store.is_joined:
+            self.join_store()
+        self.finish_drops()
+        self.answer_locates()
+        self.transfer()
+
     def run_until_quiet(self, limit: float = 60.0) -> None:
         """Let everything go on until nothing is left to do."""
         until = self.now + limit
@@ -418,17 +431,11 @@ class AgentModel:
         self.lag = 0.0
         self.prompt = True
         while True:
-            self.answer_wants()
-            if not self.store.is_joined:
-                self.join_store()
-            self.finish_drops()
-            self.answer_locates()
-            self.transfer()
+            self.provide()
             self.interrupt()
             self.measure()
             self.reap()
-            for number in range(len(self.slots)):
-                self.settle(number)
+            self.settle_all()
             times = [slot.ends_at for slot in self.slots if slot is not None and slot.state == "running"]
             due = self.core.next_deadline()
             if due is not None:

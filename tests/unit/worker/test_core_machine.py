@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -15,6 +17,20 @@ from manyhands.wire.needs import Need
 FUNCTIONS = [hashed(name) for name in "fgh"]
 NEEDS = [Need(hashed("d")), Need(hashed("e")), Need(hashed("p"), 0, 10), Need(hashed("p"), 10, 5), Need(hashed("p"))]
 DURATIONS = [0.0, 1e-6, 1e-5, 0.001, 0.003, 0.02, 0.3, 0.3]
+SIZES = st.lists(st.sampled_from([1, 1, 2, 7, 40, 300]), min_size=1, max_size=4)
+WORK = st.fixed_dictionaries(
+    {
+        "function": st.sampled_from(FUNCTIONS),
+        "priority": st.sampled_from([0, 0, 1]),
+        "tag": st.sampled_from([0.0, 0.0, 1.5]),
+        "retry_on": st.sampled_from([b"", b"", hashed("errors")]),
+        "timeout": st.sampled_from([0.0, 0.0, 0.002, 0.05]),
+        "memory_bytes": st.sampled_from([0, 100, 150]),
+        "definitions": st.lists(st.sampled_from([hashed("a"), hashed("b")]), max_size=2, unique=True),
+        "needs": st.just([]) | st.lists(st.sampled_from(NEEDS), max_size=3, unique=True),
+        "keep_bytes": st.sampled_from([0, 1]),
+    }
+)
 
 
 class AgentMachine(RuleBasedStateMachine):
@@ -29,6 +45,7 @@ class AgentMachine(RuleBasedStateMachine):
         sizes=st.lists(st.tuples(st.sampled_from([0, 50, 200]), st.sampled_from([0, 60])), min_size=1, max_size=4),
         memory_bytes=st.sampled_from([0, 0, 150]),
         keeping=st.sampled_from([1, 2, 1000]),
+        first=st.tuples(SIZES, WORK),
     )
     def begin(
         self,
@@ -40,6 +57,7 @@ class AgentMachine(RuleBasedStateMachine):
         sizes: list[tuple[int, int]],
         memory_bytes: int,
         keeping: int,
+        first: tuple[list[int], dict[str, Any]],
     ) -> None:
         def keeps(task: TaskKey) -> bool:
             return hash(task) // 3 % keeping == 0
@@ -56,53 +74,17 @@ class AgentMachine(RuleBasedStateMachine):
         self.model = AgentModel(slots, seconds, fails, store_bytes, slot_definitions, memory, memory_bytes, keeps)
         self.leases: list[int] = []
         self.next = 1
+        self.dispatch(first[0], 0, first[1])
 
-    @rule(
-        sizes=st.lists(st.sampled_from([1, 1, 2, 7, 40, 300]), min_size=1, max_size=4),
-        gap=st.integers(0, 3),
-        function=st.sampled_from(FUNCTIONS),
-        priority=st.sampled_from([0, 0, 1]),
-        tag=st.sampled_from([0.0, 0.0, 1.5]),
-        retry_on=st.sampled_from([b"", b"", hashed("errors")]),
-        timeout=st.sampled_from([0.0, 0.0, 0.002, 0.05]),
-        memory_bytes=st.sampled_from([0, 100, 150]),
-        further=st.lists(st.sampled_from([hashed("a"), hashed("b")]), max_size=2, unique=True),
-        needs=st.just([]) | st.lists(st.sampled_from(NEEDS), max_size=3, unique=True),
-        keep_bytes=st.sampled_from([0, 1]),
-    )
-    def dispatch(
-        self,
-        sizes: list[int],
-        gap: int,
-        function: bytes,
-        priority: int,
-        tag: float,
-        retry_on: bytes,
-        timeout: float,
-        memory_bytes: int,
-        further: list[bytes],
-        needs: list[Need],
-        keep_bytes: int,
-    ) -> None:
+    @rule(sizes=SIZES, gap=st.integers(0, 3), work=WORK)
+    def dispatch(self, sizes: list[int], gap: int, work: dict[str, Any]) -> None:
         lease, self.next = self.next, self.next + 1
         self.leases.append(lease)
         ranges, lo = [], 0
         for size in sizes:
             ranges.append((lo, lo + size))
             lo += size + gap
-        self.model.dispatch(
-            lease,
-            ranges,
-            function,
-            priority=priority,
-            tag=tag,
-            retry_on=retry_on,
-            timeout=timeout,
-            memory_bytes=memory_bytes,
-            definitions=further,
-            needs=needs,
-            keep_bytes=keep_bytes,
-        )
+        self.model.dispatch(lease, ranges, **work)
 
     @precondition(lambda self: self.leases)
     @rule(
@@ -158,11 +140,18 @@ class AgentMachine(RuleBasedStateMachine):
     def measure(self, seconds: float, settle: bool) -> None:
         """Long enough, and slots that run something, or the core would hardly ever want to know."""
         if settle:
-            self.model.answer_wants()
-            for number in range(len(self.model.slots)):
-                self.model.settle(number)
+            self.model.provide()
+            self.model.settle_all()
         self.model.advance(seconds)
         self.model.measure()
+
+    @rule(seconds=st.sampled_from([0.0, 0.003, 0.3]), slot=st.integers(0, 3), steps=st.integers(0, 12))
+    def run(self, seconds: float, slot: int, steps: int) -> None:
+        """All that is asked for comes, and slots go on, one of them further: by the other rules that takes many."""
+        self.model.provide()
+        self.model.settle_all()
+        self.model.advance(seconds)
+        self.step(slot, steps, late=False)
 
     @rule()
     def reap(self) -> None:
@@ -172,30 +161,22 @@ class AgentMachine(RuleBasedStateMachine):
     def answer_wants(self) -> None:
         self.model.answer_wants()
 
-    @rule()
-    def join_store(self) -> None:
-        if not self.model.store.is_joined:
+    @rule(what=st.sampled_from(["join", "find", "lose", "transfer", "drop"]), count=st.integers(1, 3))
+    def move_data(self, what: str, count: int) -> None:
+        if what == "join" and not self.model.store.is_joined:
             self.model.join_store()
+        elif what == "transfer":
+            self.model.transfer(count)
+        elif what == "drop":
+            self.model.finish_drops()
+        else:
+            self.model.answer_locates(count, lost=what == "lose")
 
-    @rule(count=st.integers(1, 3), lost=st.sampled_from([False, False, True]))
-    def answer_locates(self, count: int, lost: bool) -> None:
-        self.model.answer_locates(count, lost=lost)
-
-    @rule(count=st.integers(1, 3))
-    def transfer(self, count: int) -> None:
-        self.model.transfer(count)
-
-    @rule(need=st.sampled_from(NEEDS))
-    def put(self, need: Need) -> None:
-        self.model.put(need)
-
-    @rule(ids=st.lists(st.sampled_from([need.id for need in NEEDS]), max_size=2))
-    def forget(self, ids: list[bytes]) -> None:
-        self.model.forget(*ids)
-
-    @rule()
-    def finish_drops(self) -> None:
-        self.model.finish_drops()
+    @rule(put=st.lists(st.sampled_from(NEEDS), max_size=1), forgotten=st.lists(st.sampled_from(NEEDS), max_size=2))
+    def change_data(self, put: list[Need], forgotten: list[Need]) -> None:
+        for need in put:
+            self.model.put(need)
+        self.model.forget(*(need.id for need in forgotten))
 
     @rule(interval=st.sampled_from([0.0, 0.005, 0.125]))
     def tune(self, interval: float) -> None:
