@@ -12,8 +12,10 @@ from manyhands.client.attached import Inquiry, begin_cancel, begin_hand_over, be
 from manyhands.client.bridge import Bridge
 from manyhands.client.detached import REPORT_TIMEOUT, JobProgress, check_single, overdue, unconfirmed
 from manyhands.client.options import Options
+from manyhands.client.pairs import as_dict
 from manyhands.client.session import Session
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.pair_chunks import Pairs
 
 
 class AsyncDetachedJob:
@@ -46,9 +48,19 @@ class AsyncDetachedJob:
 
     async def result(self, timeout: float | None = None) -> Any:
         """See `DetachedJob.result`."""
-        check_single(self.name, await self.progress())
+        progress = await self.progress()
+        if not (progress.phases or progress.finished):
+            check_single(self.name, progress)
+        results = self.results(timeout)
         try:
-            return await anext(self.results(timeout))
+            first = await anext(results, None)
+            if isinstance(first, Pairs):
+                merged = await asyncio.to_thread(as_dict, (first,))
+                async for pairs in results:
+                    merged.update(await asyncio.to_thread(as_dict, (pairs,)))
+                return merged
+            check_single(self.name, progress)
+            return first
         except TimeoutError:
             raise overdue(self.name, timeout) from None
 

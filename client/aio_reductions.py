@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+import concurrent.futures
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from contextlib import aclosing
 from typing import Any, TypeVar
 
+from manyhands.client import by_key
 from manyhands.client.aio_detached import AsyncDetachedJob
 from manyhands.client.attached import HandOver, name_to_detach
 from manyhands.client.bridge import Bridge
+from manyhands.client.by_key import ByKeyJob
 from manyhands.client.client import Client
+from manyhands.client.encoding import undecodable
+from manyhands.client.futures import Outcome
 from manyhands.client.options import Options
+from manyhands.client.pairs import as_dict
 from manyhands.client.phase_progress import PhaseProgress
 from manyhands.client.reducing import SHOW_INTERVAL, Reduction, ReductionJob, begin, check_fed, feed, result_of
 from manyhands.client.reductions import NOT_GIVEN
 from manyhands.client.session import Session
 
+K = TypeVar("K")
 T = TypeVar("T")
 
 
@@ -49,38 +57,116 @@ class AsyncReductions:
         session, options = self._started.session, self._started.named(name)
         if detach:
             return await _detach(session, self._bridge, options, asked)
-        bar = PhaseProgress(asked.name) if progress else None
-        try:
-            return await _run(session, options, asked, bar)
-        finally:
-            if bar is not None:
-                bar.close()
+        return await _run(session, options, asked, PhaseProgress(asked.name) if progress else None)
+
+    async def map_reduce_by_key(
+        self,
+        map_fn: Callable[[Any], Iterable[tuple[K, T]]],
+        items: Iterable[Any],
+        reduce_fn: Callable[[T, T], T],
+        partitions: int | None = None,
+        *,
+        stream: bool = False,
+        progress: bool = False,
+        detach: bool = False,
+        name: str | None = None,
+    ) -> Any:
+        """See `Client.map_reduce_by_key`; the dict, or with `stream` an async iterator of pairs, or with `detach` an
+        AsyncDetachedJob. Otherwise as `map_reduce`.
+        """
+        session, options = self._started.session, self._started.named(name)
+        asked = by_key.reduction(map_fn, items, reduce_fn, partitions)
+        if detach:
+            return await _detach(session, self._bridge, options, asked)
+        by_key.check_stream(options, stream=stream)
+        merged = _partitions(session, options, asked, PhaseProgress(asked.name) if progress else None)
+        await anext(merged)
+        if stream:
+            return _stream(merged)
+        result: dict[K, T] = {}
+        async with aclosing(merged):
+            async for each in merged:
+                result.update(await asyncio.to_thread(as_dict, [each]))
+        return await asyncio.to_thread(session.data.put, result) if options.keep_results else result
 
 
 async def _run(session: Session, options: Options, asked: Reduction, bar: PhaseProgress | None) -> Any:
     """See `reducing.run`."""
-    connection = session.connection
-    job = ReductionJob(connection)
-    leaves = begin(session, options, asked, job)
+    job = ReductionJob(session.connection)
     try:
-        if bar is not None:
-            connection.background.post(job.watch)
-        for _ in feed(job, leaves):
-            await connection.room.wait_async()
-            await asyncio.sleep(0)
-            if job.outcome.done():
-                break
-        else:
-            check_fed(asked, job)
-            job.seal()
-        outcome = asyncio.wrap_future(job.outcome)
-        while bar is not None and not outcome.done():
-            bar.show(job.phases)
-            await asyncio.wait((outcome,), timeout=SHOW_INTERVAL)
-        return result_of(session, options, await outcome)
+        await _send(session, options, asked, job, bar)
+        return result_of(session, options, await _shown(job.outcome, job, bar))
     except BaseException:
         job.abandon(cancel=True)
         raise
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+async def _partitions(
+    session: Session, options: Options, asked: Reduction, bar: PhaseProgress | None
+) -> AsyncGenerator[Any, None]:
+    """See `by_key.run`: first None, when all items have been sent."""
+    job = ByKeyJob(session.connection, asked.partitions)
+    try:
+        await _send(session, options, asked, job, bar)
+        yield None
+        if not job.posted:
+            job.abandon(cancel=True)
+            return
+        for number, partition in enumerate(job.partitions):
+            pairs, error = session.encoding.decode_outcome(await _shown(partition, job, bar))
+            if error is not None:
+                raise error
+            yield pairs
+            job.forget(number)
+            del pairs, partition
+    except BaseException:
+        job.abandon(cancel=True)
+        raise
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+async def _stream(partitions: AsyncGenerator[Any, None]) -> AsyncIterator[tuple[Any, Any]]:
+    """See `pairs.as_stream`."""
+    async with aclosing(partitions):
+        async for each in partitions:
+            try:
+                for pair in each:
+                    yield pair
+            except Exception as error:
+                raise undecodable(error) from error
+
+
+async def _send(
+    session: Session, options: Options, asked: Reduction, job: ReductionJob, bar: PhaseProgress | None
+) -> None:
+    """See `reducing.send`."""
+    connection = session.connection
+    leaves = begin(session, options, asked, job)
+    if bar is not None:
+        connection.background.post(job.watch)
+    for _ in feed(job, leaves):
+        await connection.room.wait_async()
+        await asyncio.sleep(0)
+        if job.outcome.done():
+            return
+        if bar is not None:
+            bar.show(job.phases)
+    check_fed(asked, job)
+    job.seal()
+
+
+async def _shown(awaited: concurrent.futures.Future[Outcome], job: ReductionJob, bar: PhaseProgress | None) -> Outcome:
+    """What it comes to; meanwhile a bar, if there is one, shows how the job fares."""
+    outcome = asyncio.wrap_future(awaited)
+    while bar is not None and not outcome.done():
+        await asyncio.wait((outcome,), timeout=SHOW_INTERVAL)
+        bar.show(job.phases)
+    return await outcome
 
 
 async def _detach(session: Session, bridge: Bridge, options: Options, asked: Reduction) -> AsyncDetachedJob:

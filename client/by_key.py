@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Generator
+import operator
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 
 from manyhands.client.attached import promise
@@ -17,10 +18,27 @@ from manyhands.client.reducing import Reduction, ReductionJob, await_shown, send
 from manyhands.client.session import Session
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.pair_chunks import Pairs
+from manyhands.wire.segments import PARTITIONS_MAX
 
 #: Partitions, unless the caller says otherwise: enough to keep the slots of a few hosts busy, and few enough for each
 #: leaf's part of each to be worth its transfer. Not a matter of workers: the order of the result would be, too.
 PARTITIONS = 16
+
+
+def reduction(
+    map_fn: Callable[..., Any], items: Iterable[Any], reduce_fn: Callable[[Any, Any], Any], partitions: int | None
+) -> Reduction:
+    """What is asked for. Raises ValueError."""
+    count = PARTITIONS if partitions is None else operator.index(partitions)
+    if not 1 <= count <= PARTITIONS_MAX:
+        raise ValueError(f"partitions must be from 1 to {PARTITIONS_MAX}, not {partitions}")
+    return Reduction(map_fn, reduce_fn, items, partitions=count)
+
+
+def check_stream(options: Options, *, stream: bool) -> None:
+    """Raises ValueError."""
+    if stream and options.keep_results:
+        raise ValueError("keep_results keeps a whole result, and stream= makes none")
 
 
 class ByKeyJob(ReductionJob):

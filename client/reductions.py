@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Literal, TypeVar, overload
 
@@ -12,7 +11,6 @@ from manyhands.client.options import Options
 from manyhands.client.phase_progress import PhaseProgress
 from manyhands.client.reducing import Reduction, ReductionJob
 from manyhands.client.session import Session
-from manyhands.wire.segments import PARTITIONS_MAX
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -126,16 +124,11 @@ class Reductions:
         Otherwise as `map_reduce`; no items make an empty dict. Raises ValueError for less than 1, or more than 1024,
         partitions.
         """
-        if partitions is None:
-            partitions = by_key.PARTITIONS
-        if not 1 <= operator.index(partitions) <= PARTITIONS_MAX:
-            raise ValueError(f"partitions must be from 1 to {PARTITIONS_MAX}, not {partitions}")
-        asked = Reduction(map_fn, reduce_fn, items, partitions=operator.index(partitions))
         session, options = self.session, self.named(name)
+        asked = by_key.reduction(map_fn, items, reduce_fn, partitions)
         if detach:
             return reducing.detach(session, options, asked)
-        if stream and options.keep_results:
-            raise ValueError("keep_results keeps a whole result, and stream= makes none")
+        by_key.check_stream(options, stream=stream)
         merged = by_key.run(session, options, asked, PhaseProgress(asked.name) if progress else None)
         if stream:
             return pairs.as_stream(merged)

@@ -205,3 +205,17 @@ def test_montecarlo_gives_the_same_to_the_last_bit_and_about_what_others_do(tmp_
     assert found
     assert float(found[2]) < 0.05
     assert float(found[1]) == pytest.approx(3.156, abs=4 * float(found[2])), "a million paths give that"
+
+
+def test_wordcount_counts_words(tmp_path: Path) -> None:
+    (tmp_path / "code" / "site-packages").mkdir(parents=True)
+    (tmp_path / "code" / "one.py").write_text("the cat, the_dog = THE(1)\n")
+    (tmp_path / "code" / "two.py").write_text("a cat; größe\n")
+    (tmp_path / "code" / "site-packages" / "not.py").write_text("the\n")
+    done = run_example("wordcount", "code", "--top", "3", cwd=tmp_path)
+    assert done.stdout.splitlines() == [
+        "2 files, 7 words, 4 different ones",
+        "         3  the",
+        "         2  cat",
+        "         1  dog",
+    ], done.stderr

@@ -84,6 +84,8 @@ def test_in_a_reduction_it_is_for_the_map_function(client: Client, worker: Runni
     view = client.with_options(context=partial(load_model, tmp_path))
     assert view.map_reduce(use, range(300), operator.add) == sum(range(300))
     assert len(made(tmp_path)) <= len(worker.slot_pids()), "and combining needs none"
+    pairs = view.map_reduce_by_key(lambda x, context: [(x % 3, use(x, context=context))], range(30), operator.add)
+    assert pairs == {rest: sum(range(rest, 30, 3)) for rest in range(3)}
 
 
 def test_an_async_set_up_shares_the_loop_of_async_tasks(client: Client, tmp_path: Path) -> None:
