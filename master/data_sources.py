@@ -86,8 +86,14 @@ class DataSources:
             self._do(self._planner.left(peer.number))
         if not members and not self._is_ours(peer.store):
             del self._members[peer.store]
-            for datum in self._registry.all():
-                self._no_more_in(datum, peer.store, f"it was with {peer} alone, which is gone")
+            gone = [datum for datum in self._registry.all() if peer.store in datum.stores]
+            for datum in gone:
+                datum.stores.discard(peer.store)
+                self._do(self._planner.lacks(peer.store, datum.id))
+            for datum in gone:  # only now, as they may be needed to compute one another
+                if not datum.is_available:
+                    unknown = "" if datum.recipe is not None else ", and how it was computed is not remembered"
+                    self._keeper.lose(datum, f"it was with {peer} alone, which is gone{unknown}")
 
     def is_here(self, datum: Datum) -> bool:
         """Whether it is in our own store."""
@@ -127,14 +133,6 @@ class DataSources:
             member = min(self._members.get(store, ()), default=None)
             if member is not None and not self._is_ours(store):
                 self._peers[member].send(pb.Body(forget=pb.Forget(ids=[datum.id])), DATA_FLOW)
-
-    def _no_more_in(self, datum: Datum, store: str, reason: str) -> None:
-        if store in datum.stores:
-            datum.stores.discard(store)
-            self._do(self._planner.lacks(store, datum.id))
-            if not datum.is_available:
-                unknown = "" if datum.recipe is not None else ", and how it was computed is not remembered"
-                self._keeper.lose(datum, reason + unknown)
 
     # ------------------------------------------------------------ bringing it here
 

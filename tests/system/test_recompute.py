@@ -26,7 +26,7 @@ def address() -> Iterator[str]:
     tried = subprocess.run([*ELSEWHERE, "true"], capture_output=True, text=True, check=False)
     if tried.returncode:
         pytest.skip(f"no second host can be made here: {tried.stderr.strip()}")
-    master, address = start_master("--no-journal")
+    master, address = start_master()
     with master:
         yield address
 

@@ -313,6 +313,27 @@ def test_a_worker_full_of_tasks_that_wait_for_it_computes_it(tell: Callable[[Sto
     tell(story)
 
 
+def test_what_is_lost_together_is_computed_in_order(tell: Callable[[Story], None]) -> None:
+    async def story(cluster: Cluster) -> None:
+        first = cluster.join(2, store="w")
+        names = [bytes([number]) * 16 for number in range(8, 0, -1)]
+        for before, id in zip([(), *[(each,) for each in names]], names, strict=False):
+            await compute(cluster, first, id, bytes([100]) + id[1:], needs=before)
+        cluster.leave(first)
+        second = cluster.join(3, store="x")
+        ran = []
+        for _ in range(20):
+            await settle()
+            for dispatch in of_kind(second, "dispatch"):
+                ran.append(dispatch.pieces[0].keep_as)
+                assert all(need.id in ran for piece in dispatch.pieces for need in piece.data)
+                cluster.answer(second, dispatch, (ran[-1], 100))
+        assert [id for id in ran if id in names] == names
+        assert len(ran) == 16
+
+    tell(story)
+
+
 def test_another_size_is_another_datum(tell: Callable[[Story], None]) -> None:
     async def story(cluster: Cluster) -> None:
         first = cluster.join(2, store="w")
