@@ -21,6 +21,10 @@ from manyhands.wire.blocks import Block
 from manyhands.wire.data_flow import DATA_FLOW
 from manyhands.wire.host_store import HostStore
 from manyhands.wire.session import ProtocolError
+from manyhands.wire.sizes import shown
+
+#: How many data one client may hold, and which part of all room for data, in memory and on disk, they may take.
+CLIENT_DATA, CLIENT_SHARE = 100_000, 0.5
 
 log = logging.getLogger("manyhands.master")
 
@@ -49,6 +53,7 @@ class DataKeeper:
         #: Set once.
         self.recomputing: Recomputing
         self._recipe_room = RecipeRoom(recipe_bytes)
+        self._client_bytes = 0 if store is None else int(store.room_bytes() * CLIENT_SHARE)
         #: What each client holds, by id; which clients wait to fetch what.
         self._held: dict[int, dict[bytes, Datum]] = {}
         self._awaited: dict[bytes, set[int]] = {}
@@ -73,9 +78,10 @@ class DataKeeper:
             return
         if self._store is None:
             self.lose(datum, "this master has no place where data could be kept: see its log")
+        elif fault := self._is_too_much(client):
+            self.lose(datum, fault)
         elif message.content:
-            self._store.put(message.id, [message.content])
-            self.in_store(datum)
+            self._take(self._store, datum, message.content)
         elif client.store == self._store.identity:
             if message.id in self._store:
                 self.in_store(datum)
@@ -85,6 +91,24 @@ class DataKeeper:
             self.sources.bring(datum, client)
         else:
             raise ProtocolError(f"{client} has put {message.id.hex()}, and joined no store")
+
+    def _is_too_much(self, client: Peer) -> str:
+        """Why what this client holds is more than it may, if so."""
+        held = self._held[client.number]
+        size = sum(datum.size for datum in held.values() if not datum.lost)
+        if size > self._client_bytes:
+            return f"this client holds {shown(size)} of data, and may hold {shown(self._client_bytes)}"
+        if len(held) > CLIENT_DATA:
+            return f"this client holds {len(held)} data, and may hold {CLIENT_DATA}: put many small ones as one"
+        return ""
+
+    def _take(self, store: HostStore, datum: Datum, content: bytes) -> None:
+        try:
+            store.put(datum.id, [content])
+        except OSError as error:
+            self.lose(datum, f"the master has no room for it: {error}")
+        else:
+            self.in_store(datum)
 
     def _add(self, peer: Peer, id: bytes, size: int) -> Datum:
         try:

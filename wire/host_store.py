@@ -115,6 +115,10 @@ class HostStore:
         os.close(descriptor)
         return length
 
+    def room_bytes(self) -> int:
+        """How much there may be in all: what the limit of memory and the disk allow now."""
+        return self._room.capacity_bytes()
+
     def ids(self) -> list[bytes]:
         """Of the data that are here as a whole."""
         names = {path.name for folder in self._folders() if folder.is_dir() for path in folder.iterdir()}

@@ -84,6 +84,11 @@ class StoreRoom:
             if not os.fstat(descriptor).st_size:
                 _Count(0, limit_bytes).write(descriptor)
 
+    def capacity_bytes(self) -> int:
+        """Of memory the limit, of the disk what is free."""
+        with self._counting() as count:
+            return count.limit + shutil.disk_usage(self.disk).free
+
     def make_file(self, size: int) -> Unfinished:
         """A new file which has the room it needs, in memory or on disk. May move others to disk, and take as long."""
         made = self._make_in_memory(size)
