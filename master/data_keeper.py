@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -56,6 +57,7 @@ class DataKeeper:
         self._client_bytes = 0 if store is None else int(store.room_bytes() * CLIENT_SHARE)
         #: What each client holds, by id; which clients wait to fetch what.
         self._held: dict[int, dict[bytes, Datum]] = {}
+        self._held_bytes: Counter[int] = Counter()
         self._awaited: dict[bytes, set[int]] = {}
         self._until_back: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -63,6 +65,7 @@ class DataKeeper:
     def left(self, peer: Peer) -> None:
         """A worker or client is gone: what it alone had, or needed, is, too."""
         self._held.pop(peer.number, None)
+        self._held_bytes.pop(peer.number, None)
         for waiting in self._awaited.values():
             waiting.discard(peer.number)
         self.sources.left(peer)
@@ -94,8 +97,7 @@ class DataKeeper:
 
     def _is_too_much(self, client: Peer) -> str:
         """Why what this client holds is more than it may, if so."""
-        held = self._held[client.number]
-        size = sum(datum.size for datum in held.values() if not datum.lost)
+        size, held = self._held_bytes[client.number], self._held[client.number]
         if size > self._client_bytes:
             return f"this client holds {shown(size)} of data, and may hold {shown(self._client_bytes)}"
         if len(held) > CLIENT_DATA:
@@ -123,6 +125,7 @@ class DataKeeper:
         held = self._held.setdefault(client.number, {})
         if datum.id not in held:
             held[datum.id] = datum
+            self._held_bytes[client.number] += datum.size
             if self._journal is not None:
                 self._journal.data_held(client.hello.session, datum.id, datum.size)
 
@@ -130,8 +133,11 @@ class DataKeeper:
         """The client needs these no more."""
         held = self._held.get(client.number, {})
         for id in body.release_data.ids:
-            if held.pop(id, None) is not None and self._journal is not None:
-                self._journal.data_released(client.hello.session, id)
+            datum = held.pop(id, None)
+            if datum is not None:
+                self._held_bytes[client.number] -= datum.size
+                if self._journal is not None:
+                    self._journal.data_released(client.hello.session, id)
 
     def _on_gone(self, datum: Datum) -> None:
         """Nobody holds it."""
@@ -280,6 +286,7 @@ class DataKeeper:
             if client is not None:
                 datum = self._add(client, id, size)
                 self._held.setdefault(client.number, {})[id] = datum
+                self._held_bytes[client.number] += size
                 if self._store is not None and id in self._store:
                     self.in_store(datum)
 
