@@ -70,4 +70,4 @@ class Ref(Generic[T_co]):
         raise TypeError("a Ref means something to its client and in the arguments of its calls only: get() its value")
 
     def __repr__(self) -> str:
-        return f"<Ref {self.id.hex()[:8]}, {shown(self.size_bytes)}>"
+        return f"<Ref {self.id.hex()}, {shown(self.size_bytes)}>"

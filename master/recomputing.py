@@ -93,7 +93,7 @@ class Recomputing:
         computation = self._all.get(id)
         if computation is not None and computation.job == job:
             computation.job = None
-            self._fail(computation, f"the task that computes {id.hex()[:8]} {cause}")
+            self._fail(computation, f"the task that computes {id.hex()} {cause}")
             self._look()
 
     def gone(self, id: bytes) -> None:
@@ -116,7 +116,7 @@ class Recomputing:
             if id in self._all:
                 self._look_at(datum, self._all[id])
             if datum.is_available or datum.lost:
-                cause = cause or f"the datum {id.hex()[:8]}, which that takes, is lost: {datum.lost}"
+                cause = cause or f"the datum {id.hex()}, which that takes, is lost: {datum.lost}"
                 for each in sorted(self._waiting.pop(id, ())):
                     if each in self._all:  # nobody needs it any more if it went with one before it
                         self._answered(self._all[each], datum, cause)

@@ -377,7 +377,7 @@ class DataLost(InfrastructureError, LookupError):
     reason: str
 
     def __str__(self) -> str:
-        return f"the datum {self.id.hex()[:8]} is lost: {self.reason}"
+        return f"the datum {self.id.hex()} is lost: {self.reason}"
 
 
 class CheckpointError(InfrastructureError):

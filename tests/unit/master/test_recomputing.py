@@ -137,7 +137,7 @@ def test_the_reason_names_what_began_it() -> None:
     world.host_lost(last)
     assert last.lost == (
         "its host is gone; and it cannot be computed again: "
-        f"the datum {given.id.hex()[:8]}, which that takes, is lost: its disk is full"
+        f"the datum {given.id.hex()}, which that takes, is lost: its disk is full"
     )
     assert not world.started
     world.recomputing.check_invariants()
