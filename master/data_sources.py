@@ -240,8 +240,11 @@ class DataSources:
 
     def _look_ahead(self) -> None:
         due = self._planner.next_deadline()
-        if due is not None and self._timer is None:
-            self._timer = self._loop.call_at(due, self._on_timer)
+        if due is None or (self._timer is not None and self._timer.when() <= due):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._on_timer)
 
     def _on_timer(self) -> None:
         self._timer = None

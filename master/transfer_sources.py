@@ -23,6 +23,8 @@ class Lane:
     """Of one source, its transfers of one kind: large or small."""
 
     running: int = 0
+    #: Transfers beside those, which are so slow that they leave its network to others.
+    slow: int = 0
     #: Ids of data that it has, and that somebody waits for.
     wanted: dict[bytes, None] = field(default_factory=dict)
 

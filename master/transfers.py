@@ -6,9 +6,10 @@ it, so a hundred hosts that want the same form a tree. Hosts come before the mas
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import islice
 
 from manyhands.master.transfer_commands import (
     Command,
@@ -19,37 +20,26 @@ from manyhands.master.transfer_commands import (
     SendLost,
     SendSource,
 )
+from manyhands.master.transfer_limits import TransferLimits
 from manyhands.master.transfer_sources import MASTER, Ask, Datum, Host, Whereabouts
 from manyhands.wire.needs import Need
 
+#: Seconds between looks for transfers that are slow.
+_WATCH_INTERVAL = 1.0
 _UNKNOWN = "nobody refers to it any more"
 
 
-@dataclass(frozen=True, slots=True)
-class TransferLimits:
-    """How many transfers may run at a time."""
-
-    #: From one source: a large one takes all that a network carries.
-    large: int = 1
-    small: int = 8
-    #: What is no longer than this is small.
-    small_bytes: int = 1 << 20
-    #: To one host, of either kind.
-    pulls: int = 8
-    #: Seconds for which who could not reach a source is not sent there again.
-    avoid_timeout: float = 15.0
-
-    def running_max(self, is_large: bool) -> int:
-        """Of one kind, from one source."""
-        return self.large if is_large else self.small
-
-
-class _Transfer(NamedTuple):
+@dataclass(slots=True)
+class _Transfer:
     """One that runs."""
 
     source: Host
     target: Host
     is_large: bool
+    size: int
+    #: When it is slow.
+    slow_at: float = math.inf
+    is_slow: bool = False
 
 
 class TransferPlanner:
@@ -58,11 +48,14 @@ class TransferPlanner:
     secret: makes tickets. Workers are known by their numbers; each joins a store before it asks for anything.
     """
 
-    def __init__(self, secret: Callable[[], bytes], limits: TransferLimits = TransferLimits()) -> None:
+    def __init__(self, secret: Callable[[], bytes], limits: TransferLimits = TransferLimits()) -> None:  # noqa: B008 - frozen
         self._secret = secret
         self._limits = limits
         self._known = Whereabouts(limits.small_bytes)
         self._running: dict[Ask, _Transfer] = {}
+        #: Of these the large ones that are not slow, as far as is known.
+        self._watched: dict[Ask, _Transfer] = {}
+        self._ticked_at = 0.0
         #: Who could not reach which store: until when that counts, in this order.
         self._avoided: dict[tuple[int, str], float] = {}
         #: Those whom a host has failed: the master serves them, if it has the datum.
@@ -161,9 +154,14 @@ class TransferPlanner:
         """Its store lacks it. The answer comes now or later: SendSource, SendHere or SendLost."""
         commands: list[Command] = []
         ask = Ask(worker, need)
-        if need.id not in self._known.data:
+        datum = self._known.data.get(need.id)
+        if datum is None:
             self._unlucky.discard(ask)
             commands.append(SendLost(worker, need, _UNKNOWN))
+        elif need.offset + need.length > datum.size:
+            commands.append(
+                SendLost(worker, need, f"it has {datum.size} bytes, and no byte {need.offset + need.length}")
+            )
         elif ask not in self._running:
             self._known.queue(ask)
             self._seek(ask, commands)
@@ -218,8 +216,9 @@ class TransferPlanner:
     # ------------------------------------------------------------ time
 
     def next_deadline(self) -> float | None:
-        """When `tick` is due."""
-        return next(iter(self._avoided.values()), None)
+        """When `tick` is due; maybe at once."""
+        due = [self._ticked_at + _WATCH_INTERVAL] if self._watched else []
+        return min([*due, *islice(self._avoided.values(), 1)], default=None)
 
     def tick(self, now: float) -> list[Command]:
         """Time has passed."""
@@ -231,7 +230,21 @@ class TransferPlanner:
             host = self._known.hosts.get(store)
             if host is not None:
                 self._fill(host, commands)
+        self._watch(now, commands)
         return commands
+
+    def _watch(self, now: float, commands: list[Command]) -> None:
+        self._ticked_at = now
+        for ask, transfer in list(self._watched.items()):
+            if transfer.slow_at == math.inf:  # its first time here
+                transfer.slow_at = now + _WATCH_INTERVAL + transfer.size / self._limits.slow_bytes_per_second
+            elif transfer.slow_at <= now:
+                del self._watched[ask]
+                transfer.is_slow = True
+                lane = transfer.source.lanes[True]
+                lane.running -= 1
+                lane.slow += 1
+                self._fill(transfer.source, commands)
 
     # ------------------------------------------------------------ who serves whom
 
@@ -249,7 +262,8 @@ class TransferPlanner:
         return source.server is not None and (ask.worker, source.store) not in self._avoided
 
     def _has_place(self, source: Host, is_large: bool) -> bool:
-        return source.lanes[is_large].running < self._limits.running_max(is_large)
+        lane = source.lanes[is_large]
+        return lane.running < self._limits.running_max(is_large) and lane.slow < self._limits.slow
 
     def _seek_all(self, datum: Datum, commands: list[Command]) -> None:
         for ask in datum.asks:
@@ -296,10 +310,12 @@ class TransferPlanner:
         is_large = self._known.is_large(need)
         target = self._known.host_of[worker]
         self._known.unqueue(ask)
-        self._running[ask] = _Transfer(source, target, is_large)
+        size = self._known.data[need.id].size
+        transfer = self._running[ask] = _Transfer(source, target, is_large, need.length or size)
+        if is_large:
+            self._watched[ask] = transfer
         source.lanes[is_large].running += 1
         target.pulling.add(need)
-        size = self._known.data[need.id].size
         server = source.server
         if server is None:  # the master
             commands.append(SendSource(worker, need, size))
@@ -314,7 +330,10 @@ class TransferPlanner:
         transfer = self._running.pop(ask, None)
         if transfer is None:
             return
-        transfer.source.lanes[transfer.is_large].running -= 1
+        self._watched.pop(ask, None)
+        lane = transfer.source.lanes[transfer.is_large]
+        lane.slow -= transfer.is_slow
+        lane.running -= not transfer.is_slow
         transfer.target.pulling.remove(ask.need)
         self._fill(transfer.source, commands)
         for other in list(transfer.target.asks):
@@ -331,7 +350,9 @@ class TransferPlanner:
         for host in known.hosts.values():
             for is_large, lane in enumerate(host.lanes):
                 running = [each for each in self._running.values() if each.source is host and each.is_large == is_large]
-                assert lane.running == len(running) <= self._limits.running_max(bool(is_large))
+                assert lane.running + lane.slow == len(running)
+                assert lane.slow == sum(each.is_slow for each in running)
+                assert lane.running <= self._limits.running_max(bool(is_large))
             running_here = [ask.need for ask in self._running if ask.worker in host.workers]
             assert sorted(host.pulling) == sorted(running_here)
             assert len(running_here) <= self._limits.pulls
@@ -344,6 +365,8 @@ class TransferPlanner:
                 assert not any(self._has_place(host, known.is_large(ask.need)) for host in sources), "kept waiting"
                 assert sources or datum.pulled_from is not None or not datum.hosts, "forgotten"
         assert not waiting & self._running.keys()
+        watched = {ask for ask, each in self._running.items() if each.is_large and not each.is_slow}
+        assert self._watched.keys() == watched
         assert self._unlucky <= self._running.keys() | waiting
         for ask, transfer in self._running.items():
             assert known.host_of[ask.worker] is transfer.target is not transfer.source

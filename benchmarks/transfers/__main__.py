@@ -5,7 +5,7 @@ import math
 
 from tests.simulation.broadcast import GIGABIT, broadcast
 
-from manyhands.master.transfers import TransferLimits
+from manyhands.master.transfer_limits import TransferLimits
 
 #: What a host would have of a datum before it began to hand that on.
 _CUT_THROUGH_BYTES = 4 << 20

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from itertools import count
 
 from manyhands.master.transfer_commands import Command, SendAdmit, SendSource
+from manyhands.master.transfer_limits import TransferLimits
 from manyhands.master.transfer_sources import MASTER
-from manyhands.master.transfers import TransferLimits, TransferPlanner
+from manyhands.master.transfers import TransferPlanner
 from manyhands.wire.needs import Need
 
 ID = bytes(16)
@@ -23,7 +24,7 @@ _MASTER_NODE = 0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """ends: when each host had it, in seconds; most_at_once: transfers that one source served."""
+    """ends: when each host had it, in seconds; most_at_once: transfers that one source served, slow ones included."""
 
     ends: list[float]
     most_at_once: int
@@ -78,6 +79,9 @@ def broadcast(size: int, rates: Sequence[float], limits: TransferLimits) -> Outc
         most_at_once = max(most_at_once, *Counter(flow.source for flow in flows).values())
         _share([flow for flow in flows if flow.starts <= now], rates)
         step = min(flow.left / flow.rate if flow.rate else flow.starts - now for flow in flows)
+        due = planner.next_deadline()
+        if due is not None:
+            step = max(0.0, min(step, due - now))
         now += step
         for flow in flows:
             flow.left -= flow.rate * step
@@ -89,6 +93,8 @@ def broadcast(size: int, rates: Sequence[float], limits: TransferLimits) -> Outc
             ends[flow.target] = now
         for flow in over:
             do(planner.here(flow.target, Need(ID)))
+        if due is not None and due <= now:
+            do(planner.tick(now))
     assert len(ends) == len(hosts)
     return Outcome(sorted(ends.values()), most_at_once)
 

@@ -16,13 +16,14 @@ from manyhands.master.transfer_commands import (
     SendLost,
     SendSource,
 )
+from manyhands.master.transfer_limits import TransferLimits
 from manyhands.master.transfer_sources import MASTER
-from manyhands.master.transfers import TransferLimits, TransferPlanner
+from manyhands.master.transfers import TransferPlanner
 from manyhands.wire.needs import Need
 
 ID, OTHER = b"a" * 16, b"b" * 16
 LARGE, SMALL = 100 << 20, 1000
-LIMITS = TransferLimits(large=1, small=3, pulls=3)
+LIMITS = TransferLimits(large=1, small=3, pulls=3, slow=2)
 
 
 def tickets() -> TransferPlanner:
@@ -107,6 +108,25 @@ def test_whoever_could_not_reach_a_host_is_served_by_the_master() -> None:
     assert isinstance(planner.locate(1, third)[0], SendAdmit)
 
 
+def test_a_slow_host_does_not_keep_others_waiting() -> None:
+    planner = with_workers("x", "y", "z")
+    need = Need(ID)
+    planner.locate(0, need)
+    assert planner.locate(1, need) == planner.locate(2, need) == []
+    assert planner.next_deadline() == 1.0
+    assert planner.tick(100.0) == []
+    patience = 1.0 + LARGE / LIMITS.slow_bytes_per_second
+    assert planner.next_deadline() == 101.0
+    assert planner.tick(100.0 + 0.9 * patience) == []
+    assert planner.tick(100.0 + patience) == [SendSource(1, need, LARGE)]
+    planner.check_invariants()
+    assert isinstance(planner.here(1, need)[0], SendAdmit)  # the next one gets it from there
+    planner.here(0, need)
+    planner.here(2, need)
+    planner.check_invariants()
+    assert planner.next_deadline() is None
+
+
 def test_the_master_fetches_what_only_an_unreachable_worker_has() -> None:
     planner = tickets()
     planner.known(ID, LARGE)
@@ -147,6 +167,12 @@ def test_what_nobody_refers_to_is_lost() -> None:
     planner = with_workers("x")
     assert planner.dropped(ID) == []
     assert planner.locate(0, Need(ID)) == [SendLost(0, Need(ID), "nobody refers to it any more")]
+
+
+def test_nobody_is_sent_for_bytes_beyond_the_end() -> None:
+    planner = with_workers("x")
+    assert isinstance(planner.locate(0, Need(ID, LARGE, 1))[0], SendLost)
+    assert isinstance(planner.locate(0, Need(ID, LARGE - 1, 1))[0], SendSource)
 
 
 STORES = ("u", "v", "w", "x")
