@@ -228,7 +228,7 @@ def test_detached_ones_outlive_client_and_master(cluster: Cluster, tmp_path: Pat
         assert progress.total == 1
         assert [phase.name for phase in progress.phases] == ["map", "combine"]
         assert progress.phases[0].total == 300
-        assert progress.phases[0].done >= 40
+        assert progress.phases[0].done > 10
         assert progress.phases[1].total == 19 + 2 + 1
         expected = the_tree_says([slow(folder, n) for n in range(300)])
         assert job.result(timeout=30) == expected
