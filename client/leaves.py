@@ -78,10 +78,7 @@ class Leaves:
             size += self._last[1]
         if not (runs or begins_with):
             return []
-        head = self._encoding.encode_part(
-            (position, *self._told, *begins_with), self._target, "the initial value", self._share
-        )
-        return [head, *runs]
+        return [self._encode_head(position, begins_with), *runs]
 
     def _take(self, count: int) -> list[Any]:
         items, self._pending = self._pending[:count], self._pending[count:]
@@ -101,14 +98,24 @@ class Leaves:
         return run
 
     def _try_encode(self, items: list[Any]) -> EncodedCall | None:
-        """None if they are too much to be together."""
-        encode, target, share = self._encoding.encode_part, self._target, self._share
-        if len(items) == 1:
-            return encode(items, target, f"the list of item {self.position}", share)
+        """None if they are too much to be together. Raises EncodeError."""
         try:
-            run = encode(items, target, "the items", share)
+            run = self._encode_part(items, "the items")
         except EncodeError:
             for index, item in enumerate(items, self.position):
-                encode([item], target, f"the list of item {index}", share)
+                self._encode_part(item, f"item {index}")  # which raises the same, in the user's words
+            if len(items) == 1:
+                raise
             return None
-        return run if len(run.item) <= LEAF_BYTES else None
+        return run if len(run.item) <= LEAF_BYTES or len(items) == 1 else None
+
+    def _encode_head(self, position: int, begins_with: tuple[Any, ...]) -> EncodedCall:
+        try:
+            return self._encode_part((position, *self._told, *begins_with), "the leaf")
+        except EncodeError:
+            for initial in begins_with:
+                self._encode_part(initial, "the initial value")
+            raise
+
+    def _encode_part(self, part: Any, what: str) -> EncodedCall:
+        return self._encoding.encode_part(part, self._target, what, self._share)

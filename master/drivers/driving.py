@@ -253,7 +253,8 @@ class Drivers:
         """What the master adds runs as the client's tasks do."""
         job = self._new_job()
         opening = face.opening
-        self._records[job] = JobRecord(None, 0, held=face.held, face=face, keep_bytes=opening.keep_bytes)
+        client = self._records[face.job].client
+        self._records[job] = JobRecord(client, 0, held=face.held, face=face, keep_bytes=opening.keep_bytes)
         options = job_options(opening)
         name = f"{options.name} ({what.removeprefix('CALL_').lower()})"
         self._handle(ev.JobOpened(job, face.owner, replace(options, name=name, context=context)))

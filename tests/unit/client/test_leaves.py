@@ -76,8 +76,11 @@ def test_what_is_initial_stands_before_the_first_item_only() -> None:
 
 
 def test_an_item_that_cannot_be_pickled_is_named() -> None:
-    with pytest.raises(EncodeError, match=r"item 2500\b"):
-        cut([*range(2500), threading.Lock(), *range(2500)])
+    for count in (1, 2500):
+        with pytest.raises(EncodeError, match=rf"^item {count}: \['a'\] \(_thread.lock\) cannot be sent"):
+            cut([*range(count), {"a": threading.Lock()}, *range(count)])
+    with pytest.raises(EncodeError, match=r"^the initial value \(_thread.lock\) cannot be sent"):
+        cut([1], (threading.Lock(),))
 
 
 def test_items_that_are_too_much_together_are_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
