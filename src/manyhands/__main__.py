@@ -152,8 +152,8 @@ def _worker(arguments: argparse.Namespace) -> int:
         _log(arguments.verbose)
         way = Way(address, "worker", keys)
         peers = Peers(way, serves=arguments.peers, host=arguments.data_host, port=arguments.data_port)
-        size = arguments.slots, arguments.memory
-        return run_daemon(serve_worker(way, peers, arguments.name, *size, arguments.drain_timeout, reaper))
+        size, store = (arguments.slots, arguments.memory), (arguments.store_dir, arguments.store_memory)
+        return run_daemon(serve_worker(way, peers, arguments.name, *size, *store, arguments.drain_timeout, reaper))
 
 
 def _local(arguments: argparse.Namespace) -> int:

@@ -61,6 +61,15 @@ def command_parser() -> argparse.ArgumentParser:
     _add_slots(worker)
     worker.add_argument("--name", default="", help="what others call it (default: host name and process id)")
     worker.add_argument(
+        "--store-memory", type=_size, metavar="SIZE",
+        help="memory for the data that all processes of a cluster on this host share, if this one is there first; what "
+        "is more goes to disk (default: three tenths of the machine's memory)",
+    )  # fmt: skip
+    worker.add_argument(
+        "--store-dir", type=Path, metavar="DIR",
+        help="where on disk that is, likewise (default: in /var/tmp, or where TMPDIR says)",
+    )  # fmt: skip
+    worker.add_argument(
         "--data-port", type=_port, default=0, metavar="PORT",
         help="where other workers get data of this one (default: any free port)",
     )  # fmt: skip

@@ -183,7 +183,15 @@ async def serve_master(
 
 
 async def serve_worker(
-    way: Way, peers: Peers, name: str, slots: int, memory_bytes: int, drain_timeout: float, reaper: Reaper
+    way: Way,
+    peers: Peers,
+    name: str,
+    slots: int,
+    memory_bytes: int,
+    store_folder: Path | None,
+    store_bytes: int | None,
+    drain_timeout: float,
+    reaper: Reaper,
 ) -> int:
     """`manyhands worker`."""
     stop = _Stop()
@@ -194,6 +202,8 @@ async def serve_worker(
         slots=slots,
         memory_bytes=memory_bytes,
         peers=peers,
+        store_folder=store_folder,
+        store_bytes=store_bytes,
         on_welcome=notices.on_welcome,
         on_link_lost=notices.on_link_lost,
         reaper=reaper,

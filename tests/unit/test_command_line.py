@@ -10,6 +10,7 @@ from manyhands.__main__ import main
     [
         (["worker", "127.0.0.1", "--slots", "0"], "argument --slots: must be a whole number from 1, not '0'"),
         (["worker", "127.0.0.1", "--memory", "4G"], 'argument --memory: must be a size such as "4GiB"'),
+        (["worker", "127.0.0.1", "--store-memory", "4G"], 'argument --store-memory: must be a size such as "4GiB"'),
         (["local", "--memory", "0"], "argument --memory: must be at least 1 byte"),
         (["worker", "127.0.0.1", "--slots", "two"], "argument --slots: must be a whole number from 1, not 'two'"),
         (["local", "--workers", "-1"], "argument --workers: must be a whole number from 1, not '-1'"),
@@ -45,7 +46,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     ("command", "options"),
     [
         ("master", ["--host", "--port", "--data-dir"]),
-        ("worker", ["HOST:PORT", "--slots", "--memory", "--name"]),
+        ("worker", ["HOST:PORT", "--slots", "--memory", "--name", "--store-dir", "--store-memory"]),
         ("local", ["--host", "--port", "--workers", "--slots"]),
         ("status", ["HOST:PORT", "--json"]),
     ],

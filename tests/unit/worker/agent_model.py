@@ -221,7 +221,7 @@ class AgentModel:
         self.do(self.core.died(number, exit_code, "last words", self.now))
         is_meant = not killed or killed == slot.started.value
         if running is not None and self.jobs.get(running[0]) is not None:
-            is_over = is_meant and not (excused and running not in self.unwanted and not self.draining)
+            is_over = self.draining or running in self.unwanted or (is_meant and not excused)
             assert (running in self.fate) == is_over, f"{running} ran when its slot died"
         # The report of one that was stopped before may have waited for this one.
         assert len(self._charged() - charged - self.stopped) <= is_meant
