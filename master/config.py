@@ -23,6 +23,8 @@ class MasterConfig:
     clients_return: bool = True
     #: After a restart from the journal, nothing new is handed out before the workers are back, or for so long.
     reattach_timeout: float = 2.0
+    #: Likewise, data that nobody has said by then to have, though they did before, are lost.
+    data_return_timeout: float = 30.0
     #: A detached job's results are kept for so long after its end.
     result_timeout: float = 7 * 86400.0
     #: A connection that has not said hello by then is closed.

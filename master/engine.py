@@ -337,7 +337,7 @@ class Engine:
         self._reattaching = self._loop.call_later(patience, self._all_back)
         self.data.restore(kept.data, clients)
         self._intake.restore(kept, clients)
-        self.data.restored(self._config.reattach_timeout)
+        self.data.restored(self._config.data_return_timeout)
 
     def _all_back(self) -> None:
         if self._reattaching is not None:
