@@ -12,11 +12,16 @@ from typing import Any
 
 from manyhands.client.recognition import equal_bytes
 from manyhands.client.refs import Ref
+from manyhands.wire.pickling import SHARED_BYTES
 
 #: An array of this size is kept in the cluster the first time that it is met, a smaller one the second time.
 AT_ONCE_BYTES = 1 << 20
 #: Arrays that are remembered, those met last. The datum of each is kept as long as the array lives.
 REMEMBERED = 64
+#: The same for bytes and texts, which live as long as they are remembered.
+REMEMBERED_CONSTANTS = 4
+
+_CONSTANTS = frozenset((bytes, str))
 
 
 @dataclass(slots=True)
@@ -35,7 +40,30 @@ class Sharing:
     def __init__(self, keep: Callable[[Any], tuple[Ref[Any], Any]]) -> None:
         self._keep = keep
         self._met: OrderedDict[int, _Met] = OrderedDict()
+        self._constants: OrderedDict[int, tuple[Any, Ref[Any] | None]] = OrderedDict()
         self._lock = threading.RLock()  # an array's end may come while we hold it
+
+    def constants(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Arguments, with what stands for those that are large, cannot change, and have come before."""
+        if any(map(_is_large_constant, args)):
+            args = tuple([self._constant(each) if _is_large_constant(each) else each for each in args])
+        if any(map(_is_large_constant, kwargs.values())):
+            kwargs = {key: self._constant(each) if _is_large_constant(each) else each for key, each in kwargs.items()}
+        return args, kwargs
+
+    def _constant(self, value: Any) -> Any:
+        with self._lock:
+            met, ref = self._constants.get(id(value), (None, None))
+        if met is value and ref is not None:
+            return ref
+        if met is value:
+            ref, _ = self._keep(value)
+        with self._lock:
+            self._constants[id(value)] = value, ref
+            self._constants.move_to_end(id(value))
+            if len(self._constants) > REMEMBERED_CONSTANTS:
+                self._constants.popitem(last=False)
+        return value if ref is None else ref
 
     def ref(self, array: Any) -> Ref[Any] | None:
         """What stands for a numpy array of at least SHARED_BYTES; None: it had better travel as it is.
@@ -83,6 +111,10 @@ class Sharing:
             met = self._met.get(key)
             if met is not None and met.array is gone:
                 del self._met[key]
+
+
+def _is_large_constant(value: Any) -> bool:
+    return type(value) in _CONSTANTS and len(value) >= SHARED_BYTES
 
 
 def _raw(array: Any) -> Any:

@@ -54,6 +54,8 @@ class SubmitStream:
         self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], key: bytes | None
     ) -> Future[Any]:
         """key: under which the result is to be kept."""
+        if self._connection.data is not None:
+            args, kwargs = self._connection.data.sharing.constants(args, kwargs)
         try:
             call = self._encoding.encode_call(function, args, kwargs, self._connection.share)
             context = self._encoding.context_hash(self._options)

@@ -148,3 +148,23 @@ class Sharings(RuleBasedStateMachine):
 
 TestSharings = Sharings.TestCase
 TestSharings.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+
+
+def test_bytes_and_texts_that_come_again(keeper: Keeper) -> None:
+    large, text, small = bytes(AT_ONCE_BYTES), "x" * (AT_ONCE_BYTES // 4), b"small"
+    keep = keeper.sharing._keep
+
+    def kept(value: Any) -> tuple[Ref[Any], Any]:
+        return keep(np.frombuffer(value if isinstance(value, bytes) else value.encode(), "u1"))
+
+    sharing = Sharing(kept)
+    args, kwargs = sharing.constants((1, large, small), {"text": text, "n": None})
+    assert args == (1, large, small)
+    assert kwargs == {"text": text, "n": None}
+    again, named = sharing.constants((large,), {"text": text})
+    assert isinstance(again[0], Kept), "met for the second time"
+    assert isinstance(named["text"], Kept)
+    assert sharing.constants((), {"text": text})[1]["text"] is named["text"]
+    assert keeper.kept == 2
+    equal = bytes(bytearray(large))
+    assert sharing.constants((equal,), {})[0][0] is equal, "another one"

@@ -276,7 +276,7 @@ def test_submit_waits_while_too_much_is_unacknowledged(
 
     def work() -> None:
         for n in range(10):
-            client.submit(len, payload)
+            client.submit(len, payload + b"%d" % n)
             submitted.append(n)
 
     thread = threading.Thread(target=work, daemon=True)
