@@ -295,13 +295,14 @@ class DataKeeper:
         datum = self.registry.add(id, size)
         self.sources.known(datum)
         if self._store is not None and id in self._store:
-            self.in_store(datum)
+            self.sources.stored(datum, self._store.identity)
         return datum
 
     def restored(self, patience: float) -> None:
         """Whatever is of use still has been told; in so many seconds all who have any of it will have said so."""
         if self._store is not None:
-            self._store.keep_only([datum.id for datum in self.registry.all()])
+            ids = [datum.id for datum in self.registry.all()]
+            self._disk.submit(self._store.keep_only, ids)  # behind what is being written there
         self._until_back = self._loop.call_later(patience, self._all_back, patience)
 
     def _all_back(self, patience: float) -> None:

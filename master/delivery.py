@@ -260,6 +260,8 @@ class Delivery:
         data = self._data.left_behind(worker, record.client if record.face is None else None, first_time)
         if record.face is None and record.client is not None and record.client.store == worker.store:
             return data  # there as long as the client, and nobody else needs it for longer
+        if record.face is not None and record.face.driver.keeps_leaves:
+            return data  # made again it would have other segments, if only because a set was in another order
         for each, datum in zip(first_time, data, strict=True):
             block = next(block for block in command.blocks if block.first <= each.index < block.end)
             self._data.note_recipe(datum, block, each.index, command.options, record.held)

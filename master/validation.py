@@ -35,6 +35,7 @@ _FAILURES = frozenset(
     (
         pb.Failure.KIND_EXCEPTION,
         pb.Failure.KIND_REJECTED,
+        pb.Failure.KIND_DATA_LOST,
         pb.Failure.KIND_TIMED_OUT,
         pb.Failure.KIND_MEMORY_EXCEEDED,
     )
@@ -214,6 +215,8 @@ def _failure(message: pb.Failure) -> None:
         raise ProtocolError(f"a worker does not tell failures of kind {message.kind}")
     if message.end or message.crashes:
         raise ProtocolError("failure.end and failure.crashes are not for a worker to tell")
+    if message.kind == pb.Failure.KIND_DATA_LOST:
+        _id("failure.data", message.data)
     _seconds("failure.seconds", message.seconds)
     _seconds("failure.timeout", message.timeout)
     for what in ("text", "limit", "progress"):

@@ -105,7 +105,7 @@ class HostStore:
         """Whether `map` would find the range: the whole datum is here, or just this slice."""
         try:
             os.close(self._open(id, offset, length)[0])
-        except DataMissing:
+        except (DataMissing, ValueError):
             return False
         return True
 

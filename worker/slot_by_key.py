@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from manyhands.wire.pair_chunks import Buffer, Pairs
-from manyhands.wire.segments import ID_BYTES, Grouped, read_merge
+from manyhands.wire.segments import INLINE_BYTES, Grouped, Segment, read_merge
 from manyhands.worker.grouping import group
 from manyhands.worker.key_table import Encode
 from manyhands.worker.merging import gather, merge
@@ -34,14 +34,15 @@ def group_leaf(
 
 
 def keep(segments: Segments, put: Put) -> bytes:
-    """Into the store; what the master is told of it: see wire.segments. Raises OSError if that cannot be."""
+    """Into the store, unless they are small; what the master is told of them. Raises OSError if that cannot be."""
     lengths = tuple([sum(map(len, segment)) for segment in segments])
-    if not any(lengths):
-        return Grouped(bytes(ID_BYTES), lengths).pack()
-    id = put(list(chain.from_iterable(segments)), sum(lengths))
+    size = sum(lengths)
+    if size <= INLINE_BYTES:
+        return Grouped(lengths, content=b"".join(chain.from_iterable(segments))).pack()
+    id = put(list(chain.from_iterable(segments)), size)
     if id is None:
-        raise OSError(errno.ENOSPC, f"this host's store has no room for the {sum(lengths)} bytes that came of a leaf")
-    return Grouped(id, lengths).pack()
+        raise OSError(errno.ENOSPC, f"this host's store has no room for the {size} bytes that came of a leaf")
+    return Grouped(lengths, id).pack()
 
 
 def merge_partition(
@@ -49,5 +50,5 @@ def merge_partition(
 ) -> Pairs:
     """A partition: see wire.segments. Raises as `merge` and `map` do."""
     partitions, segments = read_merge(item)
-    mapped = (map(*segment) for segment in segments)  # one after the other, as they are read
+    mapped = (map(*each) if isinstance(each, Segment) else each for each in segments)  # as they are read
     return gather(merge(reduce_fn, mapped, partitions, decode, encode))

@@ -8,9 +8,9 @@
           └─────────────────┘               └─────────────────────────┘
                  lost                                  lost
 ```
-What a leaf comes to is a datum in the store of its worker's host, with a segment for each partition. It may be lost
-with that host. Who was to merge it says so: then the leaf is run again, and the partitions that are not merged yet are
-merged from its new datum. Results are the partitions, in their order.
+What a leaf comes to is, unless it is small, a datum in the store of its worker's host, with a segment for each
+partition. It may be lost with that host. Who was to merge it says so: then the leaf is run again, and the partitions
+that are not merged yet are merged from its new datum. Results are the partitions, in their order.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from itertools import accumulate
 from manyhands.master.drivers.driver import Again, Command, Deliver, Finish, Keep, Phase, Reject, Run
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import results_slice
-from manyhands.wire.segments import Grouped, Segment, SegmentsError, pack_merge
+from manyhands.wire.segments import NO_ID, Grouped, Part, Segment, SegmentsError, pack_merge
 
 #: So often what a leaf has made may be lost. Then something is wrong that another time will not mend.
 LOSSES_MAX = 10
@@ -41,8 +41,9 @@ class ByKey:
     def __init__(self, partitions: int) -> None:
         self.results = partitions
         self._total: int | None = None
-        #: Of leaves that are here: the datum's id, and the ends of the segments in it.
+        #: Of leaves that are here: the datum's id, and the ends of the segments in it; or in what came of it.
         self._ids: dict[int, bytes] = {}
+        self._contents: dict[int, bytes] = {}
         self._ends: dict[int, array[int]] = {}
         self._losses: Counter[int] = Counter()
         self._waiting = set(range(partitions))
@@ -77,9 +78,11 @@ class ByKey:
         return out + self._go_on()
 
     def _take(self, leaf: int, results: pb.Results) -> None:
-        datum = Grouped.read(results.payload, self.results)
-        self._ids[leaf] = datum.id
-        self._ends[leaf] = array("Q", accumulate(datum.lengths))
+        grouped = Grouped.read(results.payload, self.results)
+        self._ids[leaf] = grouped.id
+        self._ends[leaf] = array("Q", accumulate(grouped.lengths))
+        if grouped.id == NO_ID:
+            self._contents[leaf] = grouped.content
 
     def task(self, name: int, results: pb.Results) -> list[Command]:
         """See Driver."""
@@ -125,14 +128,18 @@ class ByKey:
         name = self._times[partition] * self.results + partition
         self._times[partition] += 1
         self._merging.add(name)
-        segments: list[Segment] = []
+        parts: list[Part] = []
+        needs: list[pb.DataNeed] = []
         for leaf in range(len(self._ids)):
-            ends = self._ends[leaf]
+            id, ends = self._ids[leaf], self._ends[leaf]
             offset = ends[partition - 1] if partition else 0
-            if ends[partition] > offset:
-                segments.append(Segment(self._ids[leaf], offset, ends[partition] - offset))
-        needs = tuple([pb.DataNeed(id=id, offset=offset, length=length) for id, offset, length in segments])
-        return Run(name, pack_merge(self.results, segments), needs)
+            length = ends[partition] - offset
+            if length and id == NO_ID:
+                parts.append(self._contents[leaf][offset : offset + length])
+            elif length:
+                parts.append(Segment(id, offset, length))
+                needs.append(pb.DataNeed(id=id, offset=offset, length=length))
+        return Run(name, pack_merge(self.results, parts), tuple(needs))
 
     def check_invariants(self) -> None:
         """Assert that every leaf and partition is in one place. For tests."""

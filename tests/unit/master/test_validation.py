@@ -15,6 +15,7 @@ from tests.support.builders import hashed, packed
 from manyhands.master.validation import SLOTS_MAX, TEXT_LENGTH_MAX, check, check_hello
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.bounds import COUNT_MAX, NAME_LENGTH_MAX, SECONDS_MAX
+from manyhands.wire.segments import PARTITIONS_MAX
 from manyhands.wire.session import ProtocolError
 
 HASH = hashed("f")
@@ -111,6 +112,7 @@ WRONG: list[tuple[str, str, list[Any]]] = [
     ("results", "seconds", DURATIONS),
     ("failure", "index", [*BEYOND, COUNT_MAX]),
     ("failure", "kind", [0, pb.Failure.KIND_CRASHED, pb.Failure.KIND_NO_ROOM, 6, -1]),
+    ("failure", "kind", [pb.Failure.KIND_DATA_LOST]),  # without saying which
     ("failure", "end", [8, (1 << 64) - 1]),
     ("failure", "crashes", [[pb.CrashReport()]]),
     ("failure", "seconds", DURATIONS),
@@ -145,6 +147,20 @@ def body_of(kind: str, message: Any) -> pb.Body:
 @pytest.mark.parametrize("kind", SOUND)
 def test_what_a_whole_peer_sends_passes(kind: str) -> None:
     check(kind, body_of(kind, SOUND[kind]))
+
+
+def test_a_worker_may_miss_a_datum() -> None:
+    lost = pb.Failure(job=1, lease=2, index=7, kind=pb.Failure.KIND_DATA_LOST, text="gone", data=bytes(16))
+    check("failure", body_of("failure", lost))
+
+
+@pytest.mark.parametrize("partitions", [0, PARTITIONS_MAX + 1])
+def test_partitions_are_neither_none_nor_too_many(partitions: int) -> None:
+    reduction = pb.Reduction(kind=pb.Reduction.KIND_BY_KEY, functions=HASH, partitions=partitions)
+    with pytest.raises(ProtocolError, match="partitions"):
+        check("open_job", body_of("open_job", pb.OpenJob(job=1, reduction=reduction)))
+    reduction.partitions = 1
+    check("open_job", body_of("open_job", pb.OpenJob(job=1, reduction=reduction)))
 
 
 @pytest.mark.parametrize(("kind", "path", "values"), WRONG, ids=[f"{kind}.{path}" for kind, path, _ in WRONG])

@@ -9,7 +9,7 @@ import pytest
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.host_store import DataMissing, HostStore
 from manyhands.wire.pair_chunks import read_chunks
-from manyhands.wire.segments import Grouped, pack_merge
+from manyhands.wire.segments import INLINE_BYTES, NO_ID, Grouped, Segment, pack_merge
 from manyhands.worker.slot_by_key import GROUP, MERGE, group_leaf, keep, merge_partition
 from manyhands.worker.slot_codec import SlotCodec
 
@@ -21,7 +21,7 @@ def store(tmp_path):
     store.close()
 
 
-LEAVES = [[["the cat"], ["the dog"]], [], [["the end", "of the cat"]]]
+LEAVES = [[["the cat"], ["the dog"]], [], [["the end", "of the cat"]], [[f"word{n}" for n in range(300)]]]
 
 
 def words(line):
@@ -46,14 +46,20 @@ def merged(segments, partitions, codec, store):
     return merge_partition(operator.add, item, codec.definitions.loads, codec.encode, store.map)
 
 
+def part(leaf, partition):
+    begin, length = sum(leaf.lengths[:partition]), leaf.lengths[partition]
+    return Segment(leaf.id, begin, length) if leaf.id != NO_ID else leaf.content[begin : begin + length]
+
+
 @pytest.mark.parametrize("partitions", [1, 4])
 def test_words_are_counted(store, partitions):
     codec = SlotCodec("w1")
     leaves = [grouped(leaf, partitions, codec, store) for leaf in LEAVES]
-    assert len(store.ids()) == 2, "nothing is stored of nothing"
+    assert [leaf.id == NO_ID for leaf in leaves] == [True, True, True, False], "what is small is not stored"
+    assert store.ids() == [leaves[3].id]
     counts = {}
-    for segments in zip(*(leaf.segments() for leaf in leaves), strict=True):
-        pairs = merged([segment for segment in segments if segment.length], partitions, codec, store)
+    for partition in range(partitions):
+        pairs = merged([part(leaf, partition) for leaf in leaves], partitions, codec, store)
         for chunk in read_chunks(pairs.chunks):
             keys, values = codec.definitions.loads(chunk)
             assert not counts.keys() & set(keys)
@@ -64,17 +70,17 @@ def test_words_are_counted(store, partitions):
 
 
 def test_what_finds_no_room_is_told(store):
-    segments = group_leaf(words, operator.add, iter([(0, 1), *LEAVES[0]]), SlotCodec("w1").encode)
+    segments = [[bytes(INLINE_BYTES)], [b"x"]]
     with pytest.raises(OSError, match="no room for the"):
         keep(segments, lambda parts, size: None)
 
 
 def test_a_segment_that_is_gone_is_told(store):
     codec = SlotCodec("w1")
-    leaf = grouped(LEAVES[0], 1, codec, store)
+    leaf = grouped(LEAVES[3], 1, codec, store)
     store.drop(leaf.id)
     with pytest.raises(DataMissing) as caught:
-        merged(leaf.segments(), 1, codec, store)
+        merged([part(leaf, 0)], 1, codec, store)
     assert caught.value.id == leaf.id
 
 

@@ -9,7 +9,7 @@ from manyhands.master.drivers.by_key import LOSSES_MAX, ByKey
 from manyhands.master.drivers.driver import Again, Deliver, Drop, Finish, Keep, Phase, Reject, Run
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import pack_ends
-from manyhands.wire.segments import Grouped, Segment, pack_merge
+from manyhands.wire.segments import NO_ID, Grouped, Segment, pack_merge
 
 
 def run_of(first, *payloads):
@@ -39,7 +39,7 @@ class World:
 
     def choices(self):
         yield from (("group", leaf) for leaf in self.running)
-        yield from (("lose", leaf) for leaf in self.here if self.versions[leaf] < 3)
+        yield from (("lose", leaf) for leaf in self.here if self.versions[leaf] < 3 and leaf % 3 < 2)
         yield from (("merge", name) for name in self.merging)
         if self.total is None:
             yield "seal", 0
@@ -60,9 +60,10 @@ class World:
                     assert self.total is not None
                     assert name not in self.merging
                     needs = [Segment(need.id, need.offset, need.length) for need in data]
-                    assert item == pack_merge(self.partitions, needs)
-                    parts = [self.reported[leaf].segments()[name % self.partitions] for leaf in range(self.total)]
-                    assert needs == [part for part in parts if part.length]
+                    parts = [self.part(leaf, name % self.partitions) for leaf in range(self.total)]
+                    parts = [part for part in parts if part]
+                    assert item == pack_merge(self.partitions, parts)
+                    assert needs == [part for part in parts if isinstance(part, Segment)]
                     self.merging[name] = needs
                 case Deliver(index, results):
                     assert index not in self.delivered
@@ -74,6 +75,13 @@ class World:
                 case Reject() | Drop():
                     raise AssertionError(command)
 
+    def part(self, leaf, partition):
+        lengths, id, content = self.reported[leaf]
+        begin = sum(lengths[:partition])
+        if id == NO_ID:
+            return content[begin : begin + lengths[partition]]
+        return Segment(id, begin, lengths[partition]) if lengths[partition] else None
+
     def seal(self, _):
         self.total = len(self.versions)
         self.take(self.driver.sealed(self.total))
@@ -83,7 +91,11 @@ class World:
         self.done.add(leaf)
         version = self.versions[leaf]
         lengths = tuple((leaf + 2 * partition + version) % 4 for partition in range(self.partitions))
-        datum = self.here[leaf] = self.reported[leaf] = Grouped(bytes([leaf, version]).ljust(16, b"\0"), lengths)
+        if leaf % 3 == 2:
+            datum = Grouped(lengths, content=bytes([leaf]) * sum(lengths))
+        else:
+            datum = Grouped(lengths, bytes([leaf + 1, version]).ljust(16, b"\0"))
+        self.here[leaf] = self.reported[leaf] = datum
         self.take(self.driver.leaves(run_of(leaf, datum.pack())))
 
     def lose(self, leaf):
@@ -123,7 +135,7 @@ def test_each_partition_is_merged_once_from_what_is_there_of_every_leaf(data, le
 
 
 def test_leaves_are_reported_in_runs_and_kept_one_by_one():
-    data = [Grouped(bytes([leaf]) * 16, (leaf, 1)) for leaf in range(3)]
+    data = [Grouped((leaf, 1), bytes([leaf + 1]) * 16) for leaf in range(3)]
     driver = ByKey(2)
     assert driver.leaves(run_of(1, data[1].pack(), data[2].pack())) == [
         Keep(leaf, run_of_slice(leaf, data[leaf])) for leaf in (1, 2)
@@ -147,8 +159,8 @@ def test_a_leaf_that_is_lost_again_and_again_ends_the_job():
     driver = ByKey(1)
     driver.sealed(1)
     for time in range(LOSSES_MAX + 1):
-        id = bytes([time]) * 16
-        _, run = driver.leaves(run_of(0, Grouped(id, (5,)).pack()))
+        id = bytes([time + 1]) * 16
+        _, run = driver.leaves(run_of(0, Grouped((5,), id).pack()))
         (command,) = driver.lost(run.name, id)
         assert command == Again(0) if time < LOSSES_MAX else isinstance(command, Reject)
 
