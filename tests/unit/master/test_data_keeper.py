@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from tests.support.daemons import wait_until
@@ -18,6 +18,7 @@ from manyhands.master.peers import Peer
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import pack_ends
 from manyhands.wire.host_store import HostStore
+from manyhands.wire.pump import Pump
 from manyhands.wire.session import ProtocolError
 
 JOB = 7
@@ -390,12 +391,15 @@ def test_what_nobody_brings_back_is_asked_of_its_client_or_lost(tell: Callable[[
         other = cluster.join(9, pb.ROLE_CLIENT)
         kept = [(session, A, 3), (session, B, 3), (other.hello.session, C, 3)]
         data.restore(kept, {session: cluster.client, other.hello.session: other})
-        data.restored(0.01)
+        data.restored(60.0)
         cluster.say(cluster.client, join_store=pb.JoinStore(store="c"))
         worker = cluster.join(3)
         cluster.say(worker, join_store=pb.JoinStore(store="w", ids=[B]))
         cluster.say(other, await_data=pb.AwaitData(ids=[C]))
-        await asyncio.sleep(0.02)
+        data._all_back(60.0)
+        assert not of_kind(other, "data_state"), "who is to bring it back is not connected yet"
+        other.pump = cast("Pump", object())
+        data._all_back(60.0)
         assert [fetch.id for fetch in of_kind(cluster.client, "fetch")] == [A], "it may have been put"
         assert "has not come back" in of_kind(other, "data_state")[0].lost
         assert data.registry.get(B).is_available  # type: ignore[union-attr]
