@@ -12,7 +12,7 @@ from benchmarks.texts import WORDS_PER_FILE, counter_of, generated_text, merged,
 
 NAME = "word-count"
 SYSTEMS = DATA
-TIMEOUT = 240.0
+TIMEOUT = 400.0
 REPETITIONS = 1
 
 FILES = 100
