@@ -191,15 +191,15 @@ class _PartsPickler(_ItemPickler):
         self._large.clear()
 
     def encode(self, obj: Any) -> EncodedParts:
-        try:
-            self.dump_item(obj, 0)
-            if self._file.tell() > ITEM_BYTES_MAX:
-                raise _TooLong(self._file.tell())
-            handles = tuple(self.handles.values())
-            return EncodedParts(self._file.getvalue(), self._large.copy(), frozenset(self.needed), handles)
-        finally:
-            self.rewind(0)
-            self.begin(None)
+        """Of no use any more if this raises."""
+        self.dump_item(obj, 0)
+        if self._file.tell() > ITEM_BYTES_MAX:
+            raise _TooLong(self._file.tell())
+        handles = tuple(self.handles.values())
+        parts = EncodedParts(self._file.getvalue(), self._large.copy(), frozenset(self.needed), handles)
+        self.rewind(0)
+        self.begin(None)
+        return parts
 
 
 def _is_in_band(large: list[pickle.PickleBuffer], buffer: pickle.PickleBuffer) -> bool:
@@ -289,16 +289,14 @@ class Encoder:
 
     def encode_parts(self, obj: Any, what: str = "the object") -> EncodedParts:
         """As a pickle of at most ITEM_BYTES_MAX, beside buffers of at least SHARED_BYTES each. Raises EncodeError."""
-        if self._is_busy:
-            return Encoder(self._source).encode_parts(obj, what)
-        self._is_busy = True
+        # Taken while it is at work: whoever needs one then, or after an interrupt, makes another.
+        pickler, self._parts_pickler = self._parts_pickler or _PartsPickler(self._source), None
         try:
-            pickler = self._parts_pickler = self._parts_pickler or _PartsPickler(self._source)
-            return pickler.encode(obj)
+            parts = pickler.encode(obj)
         except Exception as error:
             raise self._explain(what, obj, error) from error
-        finally:
-            self._is_busy = False
+        self._parts_pickler = pickler
+        return parts
 
     def encode_result(self, obj: Any) -> EncodedItem:
         """What a task returned. Raises ResultEncodeError."""

@@ -242,8 +242,11 @@ class SlotLoop:
     def _keep(self, chunk: frames.Chunk, result: Any) -> bytes:
         """Like `encode`; but a result that is large enough stays in the store, and these bytes load it from there."""
         parts = self._codec.encode_parts(result)
-        if not chunk.keep_as and parts.size < chunk.keep_bytes:
-            return self._codec.encode(result) if parts.buffers else parts.data
+        if not chunk.keep_as:
+            if not parts.buffers and len(parts.data) < chunk.keep_bytes:
+                return parts.data
+            if parts.size < chunk.keep_bytes:
+                return self._codec.encode(result)
         encoded = data_format.encode(parts.data, parts.buffers)
         id = self._put(chunk.keep_as, encoded.parts, encoded.size)
         return self._codec.encode(result) if id is None else stored.item(id)
