@@ -156,4 +156,4 @@ def test_data_outlive_the_master(cluster: Cluster, tmp_path: Path) -> None:
         assert (client.get(small), client.get(ref)[7], client.get(kept)[7]) == ([1, 2, 3], 7.0, 1.0)
         del ref, small, kept, futures
         wait_until(lambda: not list(files.iterdir()))
-        assert cluster.rows()["data"] == 0
+        wait_until(lambda: not cluster.rows()["data"])
