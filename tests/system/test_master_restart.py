@@ -148,7 +148,8 @@ def test_data_outlive_the_master(cluster: Cluster, tmp_path: Path) -> None:
         kept = client.with_options(keep_results=True).submit(np.ones, 200_000).result(timeout=30)
         assert client.submit(np.sum, ref).result(timeout=30) == 19_999_900_000.0
         files = tmp_path / "state" / "data"
-        wait_until(lambda: len(list(files.iterdir())) == 2)
+        put = {ref.id.hex(), small.id.hex()}  # what the task has made, too, if its worker had no store yet
+        wait_until(lambda: put <= {file.name for file in files.iterdir()})
         cluster.kill()
         futures = [client.submit(sum, small), client.submit(np.sum, ref), client.submit(np.sum, kept)]
         cluster.start()
