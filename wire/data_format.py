@@ -16,6 +16,8 @@ from pickle import PickleBuffer
 from struct import Struct
 from typing import Any, NamedTuple
 
+from manyhands.wire.buffers import Buffer
+
 #: What the vector instructions of today's processors want at most, and a line of their caches.
 ALIGNMENT_BYTES = 64
 
@@ -24,8 +26,6 @@ _MAGIC = b"mhdatum\x01"
 _HEADER = Struct("<8sQQ")
 _LENGTH_BYTES = 8
 _PADDING = bytes(ALIGNMENT_BYTES)
-
-Buffer = bytes | bytearray | memoryview
 
 
 class DataFormatError(ValueError):

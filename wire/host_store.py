@@ -10,7 +10,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from manyhands.wire import store_files as files
-from manyhands.wire.data_format import Buffer
+from manyhands.wire.buffers import Buffer
 from manyhands.wire.store_folder import identity_of, make_private, memory_base, spill_base
 from manyhands.wire.store_lock import SUFFIX, FolderLock, remove_abandoned
 from manyhands.wire.store_room import KEPT, SPILL, StoreRoom, default_limit

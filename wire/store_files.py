@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from weakref import WeakSet
 
-from manyhands.wire.data_format import Buffer
+from manyhands.wire.buffers import Buffer
 
 #: What the name of a datum's file looks like.
 DATUM = re.compile("[0-9a-f]{32}")

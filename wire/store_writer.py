@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from manyhands.wire import store_files as files
-from manyhands.wire.data_format import Buffer
+from manyhands.wire.buffers import Buffer
 from manyhands.wire.store_room import StoreRoom
 
 

@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any
 
 from manyhands.wire import data_format, stored
+from manyhands.wire.buffers import Buffer
 from manyhands.wire.definitions import UnknownDefinition
 from manyhands.worker import slot_context
 from manyhands.worker import slot_frames as frames
@@ -251,7 +252,7 @@ class SlotLoop:
         id = self._put(chunk.keep_as, encoded.parts, encoded.size)
         return self._codec.encode(result) if id is None else stored.item(id)
 
-    def _put(self, keep_as: bytes, parts: Sequence[data_format.Buffer], size: int) -> bytes | None:
+    def _put(self, keep_as: bytes, parts: Sequence[Buffer], size: int) -> bytes | None:
         """Into the store, under this id or a new one, which is returned. None: there is no room, or no store."""
         position, self.interrupts.position = self.interrupts.position, 0  # what has been written has to be reported
         id = None if self._is_disowned else self._store.put(parts, keep_as)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from manyhands.wire.data_format import Buffer
+from manyhands.wire.buffers import Buffer
 from manyhands.wire.errors import DataLost
 from manyhands.wire.host_store import DataMissing, HostStore
 

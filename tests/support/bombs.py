@@ -87,7 +87,10 @@ def _fill(message: Any, known: Mapping[str, object]) -> None:
         if field.containing_oneof is not None:
             continue
         if field.name in known and field.type != field.TYPE_MESSAGE:
-            _put(message, field.name, known[field.name])
+            value = known[field.name]
+            if field.type == field.TYPE_BYTES and isinstance(value, int):
+                value = value.to_bytes(16, "big")  # a datum's name
+            _put(message, field.name, value)
         elif field.type == field.TYPE_ENUM:
             _put(message, field.name, field.enum_type.values[1].number)
 
