@@ -118,4 +118,8 @@ def test_interrupted_in_a_long_map(tmp_path: Path, number: signal.Signals) -> No
     assert process.returncode == -number
     assert said.rstrip().endswith("KeyboardInterrupt") == (number == signal.SIGINT)
     wait_until(lambda: not any(is_alive(member) for member in family), 10, "the cluster's processes are gone")
-    wait_until(lambda: not list(scratch.iterdir()), 10, "the socket's directory is gone")
+
+    def left() -> list[Path]:
+        return [path for path in scratch.rglob("*") if not path.name.endswith("-spill")]
+
+    wait_until(lambda: not left(), 10, "the socket's directory is gone")
