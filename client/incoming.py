@@ -56,6 +56,8 @@ class Incoming:
                 job = self._jobs.get(message.job)
                 if job is not None:
                     job.on_results(message)
+                elif message.stored and self._connection.data is not None:
+                    self._connection.data.adopt(message, {})  # and let go at once: the master has us hold them
             elif kind in self._of_jobs:
                 job = self._jobs.get(getattr(body, kind).job)
                 if job is not None:

@@ -221,14 +221,14 @@ def test_submit_awaits_while_too_much_is_unacknowledged(master: FakeMaster, monk
     async def body(client: AsyncClient) -> None:
         master.deaf.set()
         began = time.monotonic()
-        futures = [client.submit(len, payload) for _ in range(12)]
+        futures = [client.submit(len, payload + b"%d" % (n % 10)) for n in range(12)]
         assert time.monotonic() - began < 2, "submit itself never waits"
         assert client._started.is_full
         assert not any(future.done() for future in futures)
         assert futures[-1].cancel(), "before it was even sent"
         master.deaf.clear()
         master.break_link()
-        assert await asyncio.gather(*futures[:-1]) == [len(payload)] * 11
+        assert await asyncio.gather(*futures[:-1]) == [len(payload) + 1] * 11
 
     run(master, body)
     assert sum(block.end - block.first for block in master.blocks) == 11
