@@ -7,6 +7,7 @@ import secrets
 import shutil
 import stat
 import tempfile
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +16,8 @@ _DISK = Path("/var/tmp")  # noqa: S108 - likewise
 #: Less than this is not worth it.
 _MIN_MEMORY_BYTES = 16 << 20
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+#: A link whose target tells one folder from another.
+_MARK = "identity"
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -56,9 +59,15 @@ def make_private(path: Path) -> Path:
 
 
 def identity_of(path: Path) -> str:
-    """Equal in two processes only if `path` is the same folder of the same boot of the same machine."""
-    seen = path.stat()
-    return sha256(f"{_boot_id()} {seen.st_dev} {seen.st_ino}".encode()).hexdigest()[:32]
+    """Equal in two processes only if `path` is the same folder of the same boot of the same machine.
+
+    By a mark that whoever comes first leaves there: device and inode of one container's /dev/shm are those of the next
+    one's. Raises FileNotFoundError.
+    """
+    mark = path / _MARK
+    with suppress(FileExistsError):
+        mark.symlink_to(secrets.token_hex())  # to nowhere: made and written at once
+    return sha256(f"{_boot_id()} {mark.readlink()}".encode()).hexdigest()[:32]
 
 
 def _boot_id() -> str:

@@ -302,7 +302,7 @@ MUTANTS = (
     ),
     Mutant(
         "the agent reports failures as not retryable",
-        "manyhands.worker.core",
+        "manyhands.worker.finishing",
         "                retryable=report.retryable,\n",
         "",
         "seed:4",
