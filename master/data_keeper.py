@@ -58,6 +58,8 @@ class DataKeeper:
         #: What each client holds, by id; which clients wait to fetch what.
         self._held: dict[int, dict[bytes, Datum]] = {}
         self._held_bytes: Counter[int] = Counter()
+        #: What clients have put of whom it is not known which store they use.
+        self._unplaced: dict[int, dict[bytes, Datum]] = {}
         self._awaited: dict[bytes, set[int]] = {}
         self._until_back: asyncio.TimerHandle | None = None
         self._is_closed = False
@@ -66,6 +68,7 @@ class DataKeeper:
         """A worker or client is gone: what it alone had, or needed, is, too."""
         self._held.pop(peer.number, None)
         self._held_bytes.pop(peer.number, None)
+        self._unplaced.pop(peer.number, None)
         for waiting in self._awaited.values():
             waiting.discard(peer.number)
         self.sources.left(peer)
@@ -85,15 +88,25 @@ class DataKeeper:
             self.lose(datum, fault)
         elif message.content:
             self._take(self._store, datum, message.content)
-        elif client.store == self._store.identity:
-            if message.id in self._store:
-                self.in_store(datum)
-            else:
-                self.lose(datum, f"it is not in the store of this host, where {client} should have put it")
         elif client.store:
+            self._place(self._store, client, datum)
+        else:  # said again to a master that was restarted, ahead of which store that was
+            self._unplaced.setdefault(client.number, {})[datum.id] = datum
+
+    def joined_store(self, client: Peer, body: pb.Body) -> None:
+        """A client tells which store it uses: what it has put is there."""
+        self.sources.join_store(client, body)
+        for datum in self._unplaced.pop(client.number, {}).values():
+            if self._store is not None and not datum.is_available:
+                self._place(self._store, client, datum)
+
+    def _place(self, store: HostStore, client: Peer, datum: Datum) -> None:
+        if client.store != store.identity:
             self.sources.bring(datum, client)
+        elif datum.id in store:
+            self.in_store(datum)
         else:
-            raise ProtocolError(f"{client} has put {message.id.hex()}, and joined no store")
+            self.lose(datum, f"it is not in the store of this host, where {client} should have put it")
 
     def _is_too_much(self, client: Peer) -> str:
         """Why what this client holds is more than it may, if so."""
@@ -134,6 +147,7 @@ class DataKeeper:
         held = self._held.get(client.number, {})
         for id in body.release_data.ids:
             datum = held.pop(id, None)
+            self._unplaced.get(client.number, {}).pop(id, None)
             if datum is not None:
                 self._held_bytes[client.number] -= datum.size
                 if self._journal is not None:

@@ -111,7 +111,7 @@ class Engine:
             "leave_job": intake.leave,
             "watch": intake.watch,
             "close_session": self._on_close,
-            "join_store": data.sources.join_store,
+            "join_store": data.joined_store,
             "fetch": data.sources.fetch,
             "part": data.sources.part,
             "put_data": data.put,
