@@ -42,20 +42,28 @@ def spill_base() -> Path:
 
 def make_private(path: Path) -> Path:
     """Make the folder `path`, unless it is there, for its owner alone. Raises StoreFolderRefused; OSError."""
-    try:
-        path.mkdir(mode=0o700)
-    except FileExistsError:
-        seen = path.lstat()
-        if not stat.S_ISDIR(seen.st_mode):
-            raise StoreFolderRefused(f"{path} is no folder: remove it") from None
-        if seen.st_uid != os.geteuid():
-            raise StoreFolderRefused(
-                f"{path} belongs to another user (uid {seen.st_uid}), who can read and change it: remove it"
-            ) from None
-        if seen.st_mode & _OTHERS:
-            mode = stat.S_IMODE(seen.st_mode)
-            raise StoreFolderRefused(f"{path} is open to other users (mode {mode:04o}): run chmod 700 {path}") from None
-    return path
+    while True:
+        try:
+            path.mkdir(mode=0o700)
+        except FileExistsError:
+            with suppress(FileNotFoundError):  # removed meanwhile
+                _check_private(path)
+                return path
+        else:
+            return path
+
+
+def _check_private(path: Path) -> None:
+    seen = path.lstat()
+    if not stat.S_ISDIR(seen.st_mode):
+        raise StoreFolderRefused(f"{path} is no folder: remove it")
+    if seen.st_uid != os.geteuid():
+        raise StoreFolderRefused(
+            f"{path} belongs to another user (uid {seen.st_uid}), who can read and change it: remove it"
+        )
+    if seen.st_mode & _OTHERS:
+        mode = stat.S_IMODE(seen.st_mode)
+        raise StoreFolderRefused(f"{path} is open to other users (mode {mode:04o}): run chmod 700 {path}")
 
 
 def identity_of(path: Path) -> str:

@@ -138,7 +138,7 @@ class FakeMaster:
     def forget(self) -> None:
         """Break the connection and lose every memory of the client."""
         self._session_id = b""
-        for job in self.jobs.values():
+        for job in list(self.jobs.values()):
             job.closed = True
         self.jobs.clear()
         self.break_link()
