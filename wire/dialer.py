@@ -24,6 +24,8 @@ PROMPT_DELAY = 0.1
 PROMPT_TIMEOUT = 1.25
 #: A master that accepts the connection but does not answer the handshake for so long is given up.
 HANDSHAKE_TIMEOUT = 10.0
+#: Not the module's own generator: a program that seeds that one is to see what it expects.
+_jitter = random.Random()
 
 
 class Dialer:
@@ -104,7 +106,7 @@ class Dialer:
                 welcome = await self._connect()
             except LinkLost as lost:
                 self._on_link_lost(str(lost))
-                await self._pause(delay * random.uniform(0.8, 1.2))
+                await self._pause(delay * _jitter.uniform(0.8, 1.2))
                 is_prompt = loop.time() < lost_at + PROMPT_TIMEOUT
                 delay = min(delay * 1.6, PROMPT_DELAY if is_prompt else RECONNECT_DELAY_MAX)
                 continue
