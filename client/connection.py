@@ -71,7 +71,6 @@ class Connection:
         self.data: Data | None = None
         #: Of the master that welcomed us last.
         self.cluster_id = b""
-        self.master_store = ""
         self._told = Told()
         #: Whether a caller who adds more should wait.
         self.room = Room(self._pending_bytes, lambda: self.refusal is not None, self._is_stalled)
@@ -271,7 +270,7 @@ class Connection:
     def _on_welcome(self, welcome: pb.Welcome) -> None:
         for warning in welcome.warnings:
             logger.warning("the master at %s: %s", self.address, warning)
-        self.cluster_id, self.master_store = welcome.cluster, welcome.store
+        self.cluster_id = welcome.cluster
         if welcome.epoch != self._epoch:
             self._epoch = welcome.epoch
             for job in self.jobs():

@@ -13,6 +13,7 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import HASH_BYTES, BlockError, check_block, check_offsets
 from manyhands.wire.bounds import COUNT_MAX, SECONDS_MAX, name_fault
 from manyhands.wire.data_id import ID_BYTES
+from manyhands.wire.pull import FETCH_BYTES
 from manyhands.wire.segments import PARTITIONS_MAX
 from manyhands.wire.session import ProtocolError
 
@@ -24,9 +25,6 @@ TEXT_LENGTH_MAX = 1 << 20
 
 #: Characters of a token's secret.
 SECRET_LENGTH_MAX = 4096
-
-#: Bytes of a datum that are asked for at a time.
-FETCH_BYTES_MAX = 1 << 20
 
 #: Versions that a hello may tell.
 LIBRARIES_MAX = 32
@@ -167,15 +165,15 @@ def _join_store(message: pb.JoinStore) -> None:
 def _fetch(message: pb.Fetch) -> None:
     _id("fetch.id", message.id)
     _count("the end of fetch", message.offset + message.length)
-    if not 0 < message.length <= FETCH_BYTES_MAX:
-        raise ProtocolError(f"fetch.length is {message.length}, and must lie between 1 and {FETCH_BYTES_MAX}")
+    if not 0 < message.length <= FETCH_BYTES:
+        raise ProtocolError(f"fetch.length is {message.length}, and must lie between 1 and {FETCH_BYTES}")
 
 
 def _part(message: pb.Part) -> None:
     _id("part.id", message.id)
     _count("the end of part", message.offset + len(message.data))
-    if len(message.data) > FETCH_BYTES_MAX:
-        raise ProtocolError(f"part has {len(message.data)} bytes, and nobody asked for more than {FETCH_BYTES_MAX}")
+    if len(message.data) > FETCH_BYTES:
+        raise ProtocolError(f"part has {len(message.data)} bytes, and nobody asked for more than {FETCH_BYTES}")
 
 
 # ------------------------------------------------------------ from workers

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.daemons import Daemon, start_master, wait_until
+from tests.support.restarted import Cluster
 
 from manyhands import Client
 from manyhands.errors import UnstableKey
@@ -163,25 +164,6 @@ def expected(count: int) -> dict[str, str]:
 def runs(folder: Path) -> Counter[int]:
     path = folder / "runs"
     return Counter(int(line) for line in path.read_text().split()) if path.exists() else Counter()
-
-
-class Cluster:
-    """A master with a journal, which can be killed and comes back, and workers."""
-
-    def __init__(self, folder: Path, workers: int) -> None:
-        self._arguments = ["--data-dir", str(folder / "state")]
-        self.master, self.address = start_master(*self._arguments)
-        self.workers = [Daemon("worker", self.address, "--name", f"w{n}", "--slots", "1") for n in range(workers)]
-
-    def restart(self) -> None:
-        self.master.kill()
-        self.master.stop()
-        self.master = Daemon("master", "--port", self.address.rpartition(":")[2], *self._arguments)
-        self.master.wait_for("serves at")
-
-    def stop(self) -> None:
-        for daemon in (*self.workers, self.master):
-            daemon.stop()
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.daemons import Daemon, start_master, wait_until
+from tests.support.daemons import wait_until
+from tests.support.restarted import Cluster
 
 from manyhands import Client
 from manyhands.errors import EncodeError, JobNameTaken, UnknownJob
@@ -137,25 +138,6 @@ def the_tree_says(values: list[float]) -> float:
     while len(values) > 1:
         values = [functools.reduce(operator.add, values[lo : lo + 16]) for lo in range(0, len(values), 16)]
     return values[0]
-
-
-class Cluster:
-    """A master with a journal, which can be killed and comes back, and workers."""
-
-    def __init__(self, folder: Path, workers: int) -> None:
-        self._arguments = ["--data-dir", str(folder / "state")]
-        self.master, self.address = start_master(*self._arguments)
-        self.workers = [Daemon("worker", self.address, "--name", f"w{n}", "--slots", "1") for n in range(workers)]
-
-    def restart(self) -> None:
-        self.master.kill()
-        self.master.stop()
-        self.master = Daemon("master", "--port", self.address.rpartition(":")[2], *self._arguments)
-        self.master.wait_for("serves at")
-
-    def stop(self) -> None:
-        for daemon in (*self.workers, self.master):
-            daemon.stop()
 
 
 @pytest.fixture
