@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.errors import DataLost
+from manyhands.wire.needs import Need
+from manyhands.wire.pull import NotThere, Pull
 
 if TYPE_CHECKING:
     from manyhands.client.connection import Connection
-
-#: Bytes asked for at a time, and how many times ahead of what has come.
-RANGE_BYTES, RANGES_AHEAD = 1 << 20, 8
 
 #: None: it is in the store of this host.
 Content = concurrent.futures.Future[bytearray | None]
@@ -26,8 +25,9 @@ class _Coming:
     def __init__(self, is_here: Callable[[], bool]) -> None:
         self.waiting: list[Content] = []
         self.is_here = is_here
-        self.content: bytearray | None = None
-        self.asked = self.come = 0
+        self.content = bytearray()
+        #: None: the master does not have it yet.
+        self.pull: Pull | None = None
 
     def finish(self, content: bytearray | None) -> None:
         for future in self.waiting:
@@ -68,7 +68,7 @@ class Bringing:
     def on_state(self, message: pb.DataState) -> None:
         """What has become of a datum."""
         coming = self._coming.get(message.id)
-        if coming is None or coming.content is not None:
+        if coming is None or coming.pull is not None:
             return
         if message.lost:
             del self._coming[message.id]
@@ -78,38 +78,34 @@ class Bringing:
             coming.finish(None)
         else:
             coming.content = bytearray(message.size)
-            self._ask(message.id, coming)
+            coming.pull = Pull(Need(message.id), message.size)
+            self._go_on(message.id, coming, coming.pull)
 
-    def _ask(self, id: bytes, coming: _Coming) -> None:
-        assert coming.content is not None
-        size = len(coming.content)
-        while coming.asked < size and coming.asked - coming.come < RANGE_BYTES * RANGES_AHEAD:
-            length = min(RANGE_BYTES, size - coming.asked)
-            self._connection.send_data(pb.Body(fetch=pb.Fetch(id=id, offset=coming.asked, length=length)))
-            coming.asked += length
+    def _go_on(self, id: bytes, coming: _Coming, pull: Pull) -> None:
+        for fetch in pull.fetches():
+            self._connection.send_data(pb.Body(fetch=fetch))
+        if pull.is_done:
+            del self._coming[id]
+            coming.finish(coming.content)
 
     def on_part(self, message: pb.Part) -> None:
-        """Some of it has come: in the order in which it was asked for."""
+        """Some of it has come. Raises ProtocolError."""
         coming = self._coming.get(message.id)
-        if coming is None or coming.content is None or message.offset != coming.come:
+        if coming is None or coming.pull is None:
             return  # of a fetch that was given up
-        if message.missing or not message.data:
+        try:
+            if coming.pull.on_part(message):
+                coming.content[message.offset : message.offset + len(message.data)] = message.data
+        except NotThere:
             del self._coming[message.id]
             coming.fail(DataLost(message.id, "the master had it a moment ago, and no more"))
             return
-        coming.content[message.offset : message.offset + len(message.data)] = message.data
-        coming.come += len(message.data)
-        if coming.come >= len(coming.content):
-            del self._coming[message.id]
-            coming.finish(coming.content)
-        else:
-            self._ask(message.id, coming)
+        self._go_on(message.id, coming, coming.pull)
 
     def ask_again(self) -> None:
         """The master is another one, or has been restarted."""
         for id, coming in self._coming.items():
-            coming.content = None
-            coming.asked = coming.come = 0
+            coming.pull = None
             self._connection.send_data(pb.Body(await_data=pb.AwaitData(ids=[id])))
 
     def fail(self, cause: BaseException) -> None:

@@ -23,6 +23,8 @@ from manyhands.wire.data_format import Encoded
 from manyhands.wire.data_id import ID_BYTES
 from manyhands.wire.host_store import DataMissing, HostStore
 from manyhands.wire.pickling import Handle
+from manyhands.wire.pull import serve
+from manyhands.wire.session import ProtocolError
 
 if TYPE_CHECKING:
     from manyhands.client.connection import Connection
@@ -253,14 +255,12 @@ class Data:
 
     def on_fetch(self, message: pb.Fetch) -> None:
         """The master wants part of what was put."""
-        part = pb.Part(id=message.id, offset=message.offset)
+        part = pb.Part(id=message.id, offset=message.offset, missing=True)
         try:
-            if self._store is None:
-                raise DataMissing(message.id)
-            part.data = self._store.read(message.id, message.offset, message.length)
-        except (DataMissing, ValueError, OSError) as error:
-            logger.warning("the master asked for data that are not here: %s", error)
-            part.missing = True
+            if self._store is not None:
+                part = serve(message, self._store)
+        except (ProtocolError, OSError) as error:
+            logger.warning("the master asked for data that cannot be read here: %s", error)
         self._connection.send_data(pb.Body(part=part))
 
     def on_forget(self, message: pb.Forget) -> None:
