@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from dataclasses import dataclass
 from random import Random
 from unittest.mock import patch
@@ -21,6 +20,7 @@ from tests.simulation.virtual_loop import VirtualLoop
 from tests.simulation.world import World
 
 from manyhands.master import journal
+from manyhands.wire import dialer
 
 #: Virtual seconds after the last outcome within which everything must have come to rest.
 REST_LIMIT = 600.0
@@ -270,8 +270,6 @@ class _ErrorsFail(logging.Handler):
 def simulate(scenario: Scenario) -> Outcome:
     """Run a scenario. Raises SimulationFailed."""
     loop = VirtualLoop()
-    state = random.getstate()
-    random.seed(scenario.seed)  # the dialer's jitter
     log = logging.getLogger("manyhands.master")
     propagates, log.propagate = log.propagate, False
     simulation: Simulation | None = None
@@ -289,6 +287,7 @@ def simulate(scenario: Scenario) -> Outcome:
     try:
         with (
             patch("os.urandom", Random(scenario.seed).randbytes),  # the names of sessions
+            patch.object(dialer, "_jitter", Random(scenario.seed)),
             patch.multiple(journal, DONE_ROWS=scenario.done_rows, SWEEP_AFTER=scenario.sweep_after),
         ):
             return loop.run_until_complete(main())
@@ -298,7 +297,6 @@ def simulate(scenario: Scenario) -> Outcome:
         if handler is not None:
             log.removeHandler(handler)
         log.propagate = propagates
-        random.setstate(state)
         loop.close()
 
 

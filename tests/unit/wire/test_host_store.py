@@ -499,6 +499,7 @@ class Stores(RuleBasedStateMachine):
                 store.close()
             assert not list((self.folder / "shm").iterdir())
             assert not list((self.folder / "disk").iterdir())
+            shutil.rmtree(self.folder)
 
 
 TestStores = Stores.TestCase
