@@ -30,6 +30,8 @@ from manyhands.worker.slot_store import SlotStore
 #: Before it starts a task the slot sends what is finished, if the last time was so many seconds ago.
 #: Behind a slow task waits only what was finished within that time before it; without it, a send a task.
 SEND_INTERVAL = 0.0002
+#: If for so many seconds there is nothing to do, the slot lets go of what it keeps for the next task.
+IDLE_DELAY = 0.05
 
 #: Calls that take their items as they are.
 _UNDECODED = SEQUENCES | {GROUP, MERGE}
@@ -101,6 +103,8 @@ class SlotLoop:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):  # closed, None, or whatever a task put there
                 stream.flush()
+        if self._store.keeps and not self._inbox.wait(IDLE_DELAY):
+            self._store.forget()
 
     # ------------------------------------------------------------ a chunk
 
@@ -181,7 +185,10 @@ class SlotLoop:
         there an exception out of nowhere ends this task and nothing else.
         """
         words, times = self._words, self._times
-        clock, loads = monotonic, _as_it_is if chunk.call in _UNDECODED else pickle.loads
+        clock = monotonic
+        loads: Callable[[Any], Any] = _as_it_is if chunk.call in _UNDECODED else pickle.loads
+        if self._store.keeps:
+            loads = self._store.forgetting(loads)
         encode, dump, coroutine = self._codec.encode, self._codec.dump_atom, COROUTINE
         if chunk.call == GROUP:
             encode = partial(keep, put=partial(self._put, chunk.keep_as))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 from collections import deque
 from collections.abc import Callable
 from itertools import accumulate
@@ -129,6 +130,12 @@ class Inbox:
                     return frames.read_cut(body)
             seen = len(self._pending)
             self.read()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether anything arrives within that time, or the agent goes."""
+        waiting = select.poll()
+        waiting.register(self._fd, select.POLLIN)
+        return bool(waiting.poll(1000 * seconds))
 
     def read(self) -> None:
         """Wait for something to arrive. Raises AgentGone."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterator
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from tests.support.builders import hashed
@@ -70,3 +71,33 @@ def test_without_room_or_a_store_nothing_is_kept(
     assert slot.put([b"enough"]) == FIRST  # no number is left out
     slot.use(PREFIX, str(tmp_path / "gone"))
     assert slot.put([b"nowhere"]) is None
+
+
+def test_what_an_item_has_read_stays_mapped_for_the_next_one_and_no_longer(slot: SlotStore, store: HostStore) -> None:
+    for id in (FIRST, SECOND):
+        store.put(id, [id * 65536])
+    load = slot.forgetting(lambda ids: [slot.map(id).obj for id in ids])
+    first, second = load([FIRST, SECOND])
+    assert load([SECOND, FIRST]) == [second, first]
+    store.drop(FIRST, SECOND)
+    assert load([SECOND]) == [second]
+    assert slot.keeps
+    with pytest.raises(DataLost):
+        slot.map(FIRST)
+    slot.forget()
+    assert not slot.keeps
+    with pytest.raises(DataLost):
+        slot.map(SECOND)
+
+
+def test_few_stay_mapped_and_not_for_long(slot: SlotStore, store: HostStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [hashed(str(number)) for number in range(5)]
+    for id in ids:
+        store.put(id, [id * 65536])
+    views = [slot.map(id).obj for id in ids]
+    assert slot.map(ids[1]).obj is views[1]
+    assert slot.map(ids[0]).obj is not views[0]
+    with monkeypatch.context() as patch:
+        now = monotonic()
+        patch.setattr("manyhands.worker.slot_store.monotonic", lambda: now + 1.5)
+        assert slot.map(ids[1]).obj is not views[1]
