@@ -69,15 +69,21 @@ class KeyTable:
         added, until_look = 0, 1
         while (first := next(pairs, _END)) is not _END:
             for pair in chain((first,), islice(pairs, until_look - 1)):
-                if (type(pair) is not tuple and not isinstance(pair, tuple)) or len(pair) != 2:
+                if type(pair) is not tuple and not isinstance(pair, tuple):
                     raise NoPair(pair)
-                key, value = pair
+                try:
+                    key, value = pair
+                except ValueError:
+                    raise NoPair(pair) from None
                 try:
                     is_known = key in values
                 except TypeError:
                     self._place(key)  # one that has no hash has no place either, and this says it better
                     raise
-                values[key] = reduce_fn(values[key], value) if is_known else value
+                if is_known:
+                    values[key] = reduce_fn(values[key], value)
+                else:
+                    values[key] = value
             added += until_look
             used_bytes = self._used_bytes()
             if used_bytes >= self._limit_bytes and len(values) > 1:  # one key cannot be cut into parts
