@@ -1,0 +1,109 @@
+"""What an optimizer knows of a space: the unit cube, one column a parameter. Values and their names are Space's."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+#: Levels of a column: so many that a float64 tells them apart.
+LEVELS_MAX = 2**53
+COLUMNS_MAX = 100_000
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class Kind(StrEnum):
+    """Of a column. Levels of an ordered one are numbers in their order, those of a categorical one only differ."""
+
+    CONTINUOUS = "continuous"
+    ORDERED = "ordered"
+    CATEGORICAL = "categorical"
+
+
+class Column(NamedTuple):
+    """levels: how many; 0 if it is continuous."""
+
+    kind: Kind
+    levels: int = 0
+
+
+class Cube:
+    """Points are rows of (n, d) float64 in [0, 1). A column of k levels is cut into k parts of the same width."""
+
+    def __init__(self, columns: Iterable[Column]) -> None:
+        """Raises ValueError for what is no column, or no space."""
+        self.columns = tuple(columns)
+        if not 0 < len(self.columns) <= COLUMNS_MAX:
+            raise ValueError(f"a space has 1 to {COLUMNS_MAX} parameters, not {len(self.columns)}")
+        for column in self.columns:
+            if not (column.levels == 0 if column.kind is Kind.CONTINUOUS else 1 <= column.levels <= LEVELS_MAX):
+                raise ValueError(f"a {column.kind} parameter cannot have {column.levels} levels")
+        kinds = np.array([column.kind for column in self.columns])
+        self.is_continuous = kinds == Kind.CONTINUOUS
+        self.is_ordered = kinds == Kind.ORDERED
+        self.is_categorical = kinds == Kind.CATEGORICAL
+        #: (d,) float64; 1 where there are none.
+        self.levels = np.array([column.levels or 1 for column in self.columns], dtype=np.float64)
+        self._discrete = np.flatnonzero(~self.is_continuous)
+
+    @property
+    def d(self) -> int:
+        """How many columns."""
+        return len(self.columns)
+
+    @property
+    def cardinality(self) -> int | None:
+        """How many points there are; None if a column is continuous."""
+        return None if self.is_continuous.any() else math.prod(column.levels for column in self.columns)
+
+    def snap(self, U: Floats) -> Floats:
+        """(n, d) -> (n, d): the same points in their canonical form, inside the cube; levels are at their middle."""
+        snapped = np.clip(U, 0.0, np.nextafter(1.0, 0.0))
+        if len(at := self._discrete):
+            levels = self.levels[at]
+            snapped[:, at] = (np.minimum(np.floor(snapped[:, at] * levels), levels - 1) + 0.5) / levels
+        return snapped
+
+    def level_of(self, U: Floats) -> Ints:
+        """(n, d) snapped points -> (n, d): which level each is at, from 0; 0 where a column is continuous."""
+        levels: Ints = np.minimum(np.floor(U * self.levels), self.levels - 1).astype(np.int64)
+        return levels
+
+    def at_level(self, levels: Ints) -> Floats:
+        """The inverse of `level_of` for discrete columns: (n, d) levels -> points."""
+        points: Floats = (levels + 0.5) / self.levels
+        return points
+
+    def keys(self, U: Floats) -> list[bytes]:
+        """16 bytes for each row of snapped points: the same for the same points, and for others others."""
+        # Two multiplications modulo 2 ** 64 a column, as in splitmix64 (Steele, Lea, Flood 2014), from two beginnings.
+        words = np.ascontiguousarray(U).view(np.uint64)
+        mixed = np.empty((len(U), 2), dtype=np.uint64)
+        mixed[:] = np.array([0x9E3779B97F4A7C15, 0xD1B54A32D192ED03], dtype=np.uint64)
+        for column in words.T:
+            mixed ^= column[:, np.newaxis]
+            mixed *= np.array([0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
+            mixed ^= mixed >> np.uint64(31)
+            mixed *= np.array([0x94D049BB133111EB, 0xBF58476D1CE4E5B9], dtype=np.uint64)
+            mixed ^= mixed >> np.uint64(29)
+        content = mixed.tobytes()
+        return [content[at : at + 16] for at in range(0, len(content), 16)]
+
+    def to_json(self) -> list[Any]:
+        """For `from_json`."""
+        return [[str(column.kind), column.levels] for column in self.columns]
+
+    @classmethod
+    def from_json(cls, columns: Any) -> Cube:
+        """Raises ValueError for anything else than what `to_json` returns."""
+        try:
+            return cls([Column(Kind(kind), int(levels)) for kind, levels in columns])
+        except (TypeError, OverflowError) as error:
+            raise ValueError(f"no space: {json.dumps(columns)[:200]}") from error
