@@ -70,9 +70,18 @@ def equal_bytes(one: Any, other: Any) -> bool:
     import numpy as np  # whoever has so much data has it; it tells where they lie, also of what is read-only
 
     left, right = np.frombuffer(one, "u1"), np.frombuffer(other, "u1")
-    return len(left) == len(right) and not _compare(left.ctypes.data, right.ctypes.data, len(left))
+    size = len(left)
+    if size != len(right):
+        return False
+    from_left, from_right = left.ctypes.data, right.ctypes.data
+    return not any(
+        _compare(from_left + at, from_right + at, min(_AT_ONCE_BYTES, size - at))
+        for at in range(0, size, _AT_ONCE_BYTES)
+    )
 
 
+#: Compared without letting other threads in: half a millisecond. To hand over to them and back takes as long.
+_AT_ONCE_BYTES = 16 << 20
 #: Comparing with numpy, which makes an array of what it finds, takes four times as long.
-_compare = ctypes.CDLL(None).memcmp
+_compare = ctypes.PyDLL(None).memcmp
 _compare.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t]
