@@ -6,9 +6,11 @@ import gc
 from pickle import PickleBuffer
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from manyhands.client import recognition
 from manyhands.client.recognition import SAMPLE_BYTES, SAMPLES, Recognition
 from manyhands.client.refs import Ref
 from manyhands.wire.data_format import encode
@@ -50,6 +52,17 @@ def test_equal_bytes_are_found_and_others_are_not() -> None:
     assert store.find(bytes(SIZE)) is held
     assert store.find(bytes(SIZE + 1)) is None
     assert store.find(bytes(SIZE // 2), bytes(SIZE // 2)) is None
+
+
+@given(size=st.integers(0, 50), at=st.integers(0, 49))
+def test_they_are_compared_a_slice_at_a_time(size: int, at: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recognition, "_AT_ONCE_BYTES", 7)
+        changed = bytearray(size)
+        assert recognition.equal_bytes(bytes(size), changed)
+        if at < size:
+            changed[at] = 1
+            assert not recognition.equal_bytes(bytes(size), changed)
 
 
 @given(at=st.integers(0, SIZE - 1))
