@@ -1,0 +1,343 @@
+"""A search: asks a method for points, hands them out, takes their scores in any order, and counts them in its own.
+
+What is proposed depends on the plan and on the scores, and on nothing else but in mode "async": not on how many points
+are asked for at a time, not on the order in which they are told, and not on who restores a state and when.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from manyhands.optimize import packing
+from manyhands.optimize.algorithm import Algorithm, Told
+from manyhands.optimize.cube import Floats, Ints
+from manyhands.optimize.duplicates import Duplicates
+from manyhands.optimize.evaluations import Batch, Rows, Status, failed
+from manyhands.optimize.methods import make_algorithm
+from manyhands.optimize.plan import WINDOW, WINDOW_BLOCKS, Mode, Plan
+from manyhands.optimize.random_streams import Use, evaluation_seeds, stream
+from manyhands.optimize.table import Table
+from manyhands.optimize.tally import Best, Tally
+
+#: Evaluations that are written to the history together, at least.
+HISTORY_ROWS = 256
+
+
+class Counts(NamedTuple):
+    """How far a search is, in evaluations; `seconds`: what they cost together."""
+
+    counted: int
+    failed: int
+    cached: int
+    out: int
+    generation: int
+    seconds: float
+
+
+class _Block(NamedTuple):
+    """Points that were proposed together."""
+
+    first: int
+    rows: Ints
+
+
+class Search:
+    """One search. Its points are those of the plan's cube, its scores as the objective returns them."""
+
+    def __init__(self, plan: Plan, state: bytes | None = None, *, algorithm: Algorithm | None = None) -> None:
+        """state: of a search with this plan, to go on from: points that were out then are handed out again. algorithm:
+        instead of the plan's method. Raises ValueError for settings that cannot be, StateRefused.
+        """
+        self.plan = plan
+        self._signs: Floats = np.array(plan.signs)
+        self._algorithm = algorithm or make_algorithm(plan)
+        self._table = Table(plan.cube.d, plan.objectives)
+        self._tally = Tally(plan)
+        is_finite = plan.cube.cardinality is not None
+        self._duplicates = None if plan.noisy else Duplicates(plan.objectives, is_finite=is_finite)
+        self._blocks: deque[_Block] = deque()
+        #: Points to be handed out next, by number.
+        self._ready: deque[int] = deque()
+        self._next = 0
+        self._reason: str | None = None
+        self._history: list[Rows] = []
+        self._history_rows = 0
+        self._async_window = plan.window or WINDOW
+        #: Results that came for nothing: a second time, or for points that are not out.
+        self.ignored = 0
+        if state is not None:
+            self._load(packing.unpack(state))
+        self._advance()
+
+    # ------------------------------------------------------------ asking
+
+    def ready(self) -> int:
+        """How many points there are to be asked for now."""
+        return 0 if self._reason else len(self._ready)
+
+    def ask(self, n: int | None = None) -> Batch:
+        """The next points, `n` at most; none if results have to be told first, or if it is done."""
+        count = self.ready() if n is None else min(n, self.ready())
+        ids = [self._ready.popleft() for _ in range(count)]
+        rows = self._table.rows(ids)
+        numbers: Ints = np.array(ids, dtype=np.int64)
+        seeds = evaluation_seeds(self.plan.seed, numbers)
+        return Batch(numbers, self._table.U[rows], seeds, self._table.generation[rows])
+
+    def widen(self, out: int) -> None:
+        """In mode "async": let at least so many points be out at a time, as there are slots for them."""
+        if self.plan.mode is Mode.ASYNC and self.plan.window is None and out > self._async_window:
+            self._async_window = out
+            self._advance()
+
+    # ------------------------------------------------------------ telling
+
+    def tell(
+        self,
+        ids: Sequence[int] | Ints,
+        F: ArrayLike,
+        status: ArrayLike | None = None,
+        V: ArrayLike | None = None,
+        cost: ArrayLike | None = None,
+    ) -> None:
+        """Scores of (k,) points that were asked for, in any order and any split.
+
+        F: (k,) or (k, m), m objectives; status: (k,) of Status, OK by default; V: (k,) or (k, c), how far each of c
+        constraints is violated, none if it is not positive; cost: (k,) seconds. A score that is not a number, or
+        infinitely good, is a failure; one that is infinitely bad is only that. Points that are not out, or have been
+        told before, are ignored, and counted. Raises ValueError if the shapes do not fit.
+        """
+        numbers: Ints = np.asarray(ids, dtype=np.int64).reshape(-1)
+        k, m = len(numbers), self.plan.objectives
+        scores = _table_of("F", F, (k, m))
+        violation = np.zeros(k) if V is None else _violation(V, k)
+        states = np.zeros(k, np.uint8) if status is None else np.asarray(status, dtype=np.uint8).reshape(k).copy()
+        costs = np.zeros(k) if cost is None else np.asarray(cost, dtype=np.float64).reshape(k)
+        worst_is_best = (scores * self._signs == -np.inf).any(axis=1)
+        is_wrong = np.isnan(scores).any(axis=1) | worst_is_best | np.isnan(violation)
+        states[is_wrong & ~failed(states)] = Status.FAILED
+        scores[failed(states)] = np.nan
+        at, rows = self._out_and_untold(numbers)
+        # In async mode each counts by itself, so that the order of arrival says it all.
+        parts = np.split(np.arange(len(at)), len(at) if self.plan.mode is Mode.ASYNC and len(at) else 1)
+        for part in parts:
+            this = at[part]
+            self._table.tell(rows[part], scores[this], violation[this], states[this], costs[this])
+            told = numbers[this].tolist()
+            if self._duplicates is not None:
+                told = [each for id in told for each in (id, *self._tell_twins(id))]
+            if self.plan.mode is Mode.ASYNC:
+                for id in told:
+                    self._count_async(id)
+            self._advance()
+
+    def _out_and_untold(self, ids: Ints) -> tuple[Ints, Ints]:
+        """Where in `ids` those are that are out and have not been told yet, each once; and their rows."""
+        found = np.array([self._table.row_of.get(id, -1) for id in ids.tolist()], dtype=np.int64)
+        at: Ints = np.unique(ids, return_index=True)[1]
+        at.sort()
+        at = at[found[at] >= 0]
+        at = at[~self._table.is_told[found[at]]]
+        self.ignored += len(ids) - len(at)
+        return at, found[at]
+
+    def _tell_twins(self, id: int) -> list[int]:
+        assert self._duplicates is not None
+        twins = self._duplicates.twins(id)
+        for twin in twins:
+            self._table.copy_outcome(self._table.row_of[id], self._table.row_of[twin])
+        return twins
+
+    def stop(self, reason: str) -> None:
+        """Count what has been told, and be done."""
+        if self._reason is None:
+            self._reason = reason
+            rows = self._table.rows(sorted(self._table.row_of))
+            told = rows[self._table.is_told[rows]]
+            if len(told):
+                self._count(told, for_method=False)
+
+    # ------------------------------------------------------------ looking
+
+    def done(self) -> str | None:
+        """Why it is over: "target", "budget", "generations", "stagnation", "exhausted", "failures", or as `stop` was
+        told; None: it is not.
+        """
+        return self._reason
+
+    def best(self) -> Best | None:
+        """Of all that counted, with one objective; None if there is none that did not fail."""
+        return self._tally.best
+
+    def counts(self) -> Counts:
+        """How far it is."""
+        tally = self._tally
+        out, generation = len(self._table), self._algorithm.generation
+        return Counts(tally.counted, tally.failed, tally.cached, out, generation, tally.seconds)
+
+    def take_history(self, *, all_of_it: bool = False) -> Rows | None:
+        """What has counted since this was called last; None if that is not much yet, or nothing."""
+        if not self._history or not (all_of_it or self._reason or self._history_rows >= HISTORY_ROWS):
+            return None
+        taken = _joined(self._history)
+        self._history, self._history_rows = [], 0
+        return taken
+
+    # ------------------------------------------------------------ proposing and counting
+
+    def _advance(self) -> None:
+        """Propose whatever may be proposed, and only then count further blocks: so each is proposed at a set time."""
+        while self._reason is None:
+            if self._may_propose():
+                self._propose()
+            elif self._blocks and self._table.is_told[self._blocks[0].rows].all():
+                self._count(self._blocks.popleft().rows)
+            elif not self._table and not self._may_propose():
+                self._reason = "exhausted"
+            else:
+                return
+
+    def _block_size(self) -> int:
+        plan = self.plan
+        if plan.mode is Mode.ASYNC:
+            size = 1
+        elif plan.mode is Mode.GENERATIONAL:
+            size = self._algorithm.size
+        else:
+            size = max(1, self._window() // WINDOW_BLOCKS)
+        return size if plan.budget is None else min(size, plan.budget - self._next)
+
+    def _window(self) -> int:
+        if self.plan.mode is Mode.ASYNC:
+            return self._async_window
+        return self.plan.window or max(WINDOW, self._algorithm.size // 2)
+
+    def _may_propose(self) -> bool:
+        size = self._block_size()
+        if size < 1 or self._algorithm.is_exhausted:
+            return False
+        out = len(self._table)
+        return out == 0 if self.plan.mode is Mode.GENERATIONAL else out + size <= self._window()
+
+    def _propose(self) -> None:
+        size, first, generation = self._block_size(), self._next, self._algorithm.generation
+        points, own = self._algorithm.propose(first, size, stream(self.plan.seed, Use.PROPOSE, first))
+        U = self.plan.cube.snap(points)
+        rows = self._table.add(first, U, own, generation)
+        self._next += len(rows)
+        if self.plan.mode is not Mode.ASYNC:
+            self._blocks.append(_Block(first, rows))
+        self._hand_out(first, rows)
+
+    def _hand_out(self, first: int, rows: Ints) -> None:
+        """Have new points evaluated, unless their outcome is known or on its way."""
+        if self._duplicates is None:
+            self._ready.extend(range(first, first + len(rows)))
+            return
+        keys = self.plan.cube.keys(self._table.U[rows])
+        for id, row, key in zip(range(first, first + len(rows)), rows.tolist(), keys, strict=True):
+            if (known := self._duplicates.known(key)) is not None:
+                self._table.know(row, *known)
+                if self.plan.mode is Mode.ASYNC:
+                    self._count_async(id)
+            else:
+                self._queue(id, key)
+
+    def _queue(self, id: int, key: bytes) -> None:
+        """Hand it out, unless another one at the same place is out."""
+        first = id if self._duplicates is None else self._duplicates.first_out(key, id)
+        if first == id:
+            self._ready.append(id)
+        elif self._table.is_told[(row := self._table.row_of[first])]:
+            self._table.copy_outcome(row, self._table.row_of[id])
+        elif self._duplicates is not None:
+            self._duplicates.wait_for(first, id)
+
+    def _count_async(self, id: int) -> None:
+        if self._reason is None:
+            self._count(self._table.rows([id]))
+
+    def _count(self, rows: Ints, *, for_method: bool = True) -> None:
+        """These results count from now on, in this order."""
+        table, plan = self._table, self.plan
+        ids, U, F, V, status = table.ids[rows], table.U[rows], table.F[rows], table.V[rows], table.status[rows]
+        ok = ~failed(status)
+        signed: Floats = np.where(ok[:, np.newaxis], F * self._signs, np.nan)
+        violation: Floats = np.where(ok, V, np.inf)
+        if for_method:
+            own = {name: column[rows] for name, column in table.own.items()}
+            told = Told(ids, U, signed, violation, ok, own)
+            self._algorithm.commit(told, stream(plan.seed, Use.COMMIT, int(ids[0])))
+        rows_told = Rows(ids, U, F, V, status, table.cost[rows])
+        self._history.append(rows_told)
+        self._history_rows += len(ids)
+        self._tally.count(rows_told, signed, violation, table.is_known[rows])
+        if self._duplicates is not None:
+            self._duplicates.counted(plan.cube.keys(U), F, V, np.where(status == Status.CACHED, Status.OK, status))
+        table.remove(rows)
+        if self._reason is None:
+            is_exhausted = self._algorithm.is_exhausted and not len(table)
+            self._reason = self._tally.reason_to_stop(self._algorithm.generation, is_exhausted=is_exhausted)
+
+    # ------------------------------------------------------------ states
+
+    def state(self) -> bytes:
+        """All that it is, for `restore`: what has been told counts as told, what is out is handed out again."""
+        return packing.pack(
+            {
+                "algorithm": self._algorithm.state(),
+                "table": self._table.state(),
+                "blocks": [[block.first, len(block.rows)] for block in self._blocks],
+                "duplicates": None if self._duplicates is None else self._duplicates.state(),
+                "next": self._next,
+                "tally": self._tally.state(),
+                "reason": self._reason,
+                "async_window": self._async_window,
+                "history": list(_joined(self._history)) if self._history else None,
+            }
+        )
+
+    def _load(self, state: dict[str, Any]) -> None:
+        self._algorithm.load(state["algorithm"])
+        self._table.load(state["table"])
+        self._tally.load(state["tally"])
+        self._next, self._reason, self._async_window = state["next"], state["reason"], state["async_window"]
+        if state["history"] is not None:
+            self._history = [Rows(*state["history"])]
+            self._history_rows = len(self._history[0].ids)
+        if self._duplicates is not None:
+            self._duplicates.load(state["duplicates"])
+        for first, n in state["blocks"]:
+            self._blocks.append(_Block(first, self._table.rows(range(first, first + n))))
+        keys = self.plan.cube.keys(self._table.U)
+        for id, key in sorted(zip(self._table.ids.tolist(), keys, strict=True)):
+            if not self._table.is_told[self._table.row_of[id]]:
+                self._queue(id, key)
+            elif self._duplicates is not None:
+                self._duplicates.first_out(key, id)
+
+
+def _joined(rows: Sequence[Rows]) -> Rows:
+    return rows[0] if len(rows) == 1 else Rows(*(np.concatenate(columns) for columns in zip(*rows, strict=True)))
+
+
+def _table_of(name: str, values: ArrayLike, shape: tuple[int, int]) -> Floats:
+    table = np.array(values, dtype=np.float64)
+    if table.ndim == 1 and shape[1] == 1:
+        table = table[:, np.newaxis]
+    if table.shape != shape:
+        raise ValueError(f"{name} has to have the shape {shape}, one row a point, not {table.shape}")
+    return table
+
+
+def _violation(V: ArrayLike, k: int) -> NDArray[np.float64]:
+    table: Floats = np.asarray(V, dtype=np.float64)
+    if table.shape[:1] != (k,):
+        raise ValueError(f"V has to have {k} rows, one a point, not shape {table.shape}")
+    violation: Floats = np.maximum(table.reshape(k, -1), 0.0).sum(axis=1)  # maximum keeps nan
+    return violation
