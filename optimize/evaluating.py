@@ -1,0 +1,154 @@
+"""Evaluating points with a user's functions, one by one or a batch at a time; whatever they raise is an outcome."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from manyhands.optimize import packing
+from manyhands.optimize.cube import Floats, Ints
+from manyhands.optimize.evaluations import Batch, Status
+
+#: Of the text of an exception, that much is told.
+ERROR_CHARACTERS = 4000
+
+
+class Decoder(Protocol):
+    """What turns points of the cube into what the functions take; see Space."""
+
+    def decode(self, U: Floats) -> dict[str, NDArray[Any]]: ...
+    def params(self, U: Floats) -> list[dict[str, Any]]: ...
+
+
+class Outcomes(NamedTuple):
+    """Of (k,) points: what Search.tell takes. error: what the first one that failed raised, with its traceback."""
+
+    ids: Ints
+    F: Floats
+    V: Floats
+    status: NDArray[np.uint8]
+    cost: Floats
+    error: str | None = None
+
+
+#: Called before an evaluation with its number and its seed.
+Begin = Callable[[int, int], None]
+
+
+def _no_begin(_id: int, _seed: int) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """The user's side of a search, as it travels to workers. objectives: how many scores the objective returns;
+    constraints: functions of the same argument, each to return a number that is positive where it is violated.
+    """
+
+    objective: Callable[..., Any]
+    space: Decoder
+    objectives: int = 1
+    is_batch: bool = False
+    constraints: Sequence[Callable[..., Any]] = field(default=())
+
+    def evaluate(
+        self, batch: Batch, begin: Begin = _no_begin, clock: Callable[[], float] = time.perf_counter
+    ) -> Outcomes:
+        """All points of a batch. What a function raises is the failure of its point, or of the whole batch where it
+        takes that; what is no Exception, such as an interrupt, comes out of here.
+        """
+        if self.is_batch:
+            return self._evaluate_batch(batch, begin, clock)
+        k = len(batch.ids)
+        F, V = np.full((k, self.objectives), np.nan), np.zeros((k, len(self.constraints)))
+        status, cost, error = np.zeros(k, np.uint8), np.zeros(k), None
+        points = zip(self.space.params(batch.U), batch.ids.tolist(), batch.seeds.tolist(), strict=True)
+        for at, (params, id, seed) in enumerate(points):
+            begin(id, seed)
+            begun = clock()
+            try:
+                V[at] = [float(constraint(params)) for constraint in self.constraints]
+                F[at] = _scores(self.objective(params), self.objectives)
+            except Exception as raised:  # noqa: BLE001 - whatever it is, it is this point's
+                status[at] = Status.FAILED
+                error = error or _text_of(raised)
+            cost[at] = clock() - begun
+        return Outcomes(batch.ids, F, V, status, cost, error)
+
+    def _evaluate_batch(self, batch: Batch, begin: Begin, clock: Callable[[], float]) -> Outcomes:
+        k = len(batch.ids)
+        F, V = np.full((k, self.objectives), np.nan), np.zeros((k, len(self.constraints)))
+        status, error = np.zeros(k, np.uint8), None
+        columns = self.space.decode(batch.U)
+        begin(int(batch.ids[0]), int(batch.seeds[0]))
+        begun = clock()
+        try:
+            for at, constraint in enumerate(self.constraints):
+                V[:, at] = _column(constraint(columns), k)
+            F[:] = _rows(self.objective(columns), k, self.objectives)
+        except Exception as raised:  # noqa: BLE001 - whatever it is, it is these points'
+            status[:] = Status.FAILED
+            error = _text_of(raised)
+        return Outcomes(batch.ids, F, V, status, np.full(k, (clock() - begun) / k), error)
+
+    def evaluate_packed(self, item: bytes, begin: Begin = _no_begin) -> bytes:
+        """The same for points that come packed, see `pack_batch`; the outcomes are, too."""
+        return pack_outcomes(self.evaluate(unpack_batch(item), begin))
+
+
+def _scores(returned: Any, objectives: int) -> Floats:
+    """What the objective returned for a point: a number of any kind, or as many as there are objectives."""
+    if objectives == 1 and not isinstance(returned, (list, tuple, np.ndarray)):
+        return np.array([float(returned)])
+    scores = np.array([float(each) for each in np.ravel(np.asarray(returned, dtype=object))])
+    if len(scores) != objectives:
+        raise ValueError(f"the objective returned {len(scores)} scores, and there are {objectives} directions")
+    return scores
+
+
+def _column(returned: Any, k: int) -> Floats:
+    column: Floats = np.asarray(returned, dtype=np.float64)
+    return np.broadcast_to(column, (k,)) if column.ndim == 0 else column.reshape(k)
+
+
+def _rows(returned: Any, k: int, objectives: int) -> Floats:
+    rows: Floats = np.asarray(returned, dtype=np.float64)
+    if rows.shape not in ((k, objectives), (k,) if objectives == 1 else (k, objectives)):
+        raise ValueError(
+            f"the objective returned an array of shape {rows.shape} for a batch of {k} points: it has to return "
+            f"({k}{', ' if objectives == 1 else f', {objectives}'})"
+        )
+    return rows.reshape(k, objectives)
+
+
+def _text_of(error: Exception) -> str:
+    return "".join(traceback.format_exception(error))[-ERROR_CHARACTERS:]
+
+
+def pack_batch(batch: Batch) -> bytes:
+    """For `unpack_batch`."""
+    return packing.pack(batch._asdict())
+
+
+def unpack_batch(data: bytes) -> Batch:
+    """Raises StateRefused."""
+    return Batch(**packing.unpack(data))
+
+
+def pack_outcomes(outcomes: Outcomes) -> bytes:
+    """For `unpack_outcomes`."""
+    return packing.pack(outcomes._asdict())
+
+
+def unpack_outcomes(data: bytes) -> Outcomes:
+    """Raises StateRefused; ValueError for what are no outcomes."""
+    try:
+        return Outcomes(**packing.unpack(data))
+    except TypeError as error:
+        raise packing.StateRefused(f"no outcomes: {error}") from error
