@@ -11,8 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-#: Levels of a column: so many that a float64 tells them apart.
-LEVELS_MAX = 2**53
+#: Levels of a column: so many that a float64 tells the middles of all of them apart, rounding included.
+LEVELS_MAX = 2**51
+#: The same where their widths differ: the narrowest is narrower by the logarithm of their number.
+LOG_LEVELS_MAX = 2**40
 COLUMNS_MAX = 100_000
 
 Floats = NDArray[np.float64]
@@ -28,14 +30,21 @@ class Kind(StrEnum):
 
 
 class Column(NamedTuple):
-    """levels: how many; 0 if it is continuous."""
+    """levels: how many; 0 if it is continuous.
+
+    log_from: 0 if all are of the same width. Otherwise level i of an ordered column stands for a number in
+    proportion to log_from + i, and is as wide as it is from there to the next one in log space.
+    """
 
     kind: Kind
     levels: int = 0
+    log_from: float = 0.0
 
 
 class Cube:
-    """Points are rows of (n, d) float64 in [0, 1). A column of k levels is cut into k parts of the same width."""
+    """Points are rows of (n, d) float64 in [0, 1). A column of k levels is cut into k parts, of the same
+    width but for logarithmic ones: what has to know where a level is asks `at_level` and `level_of`.
+    """
 
     def __init__(self, columns: Iterable[Column]) -> None:
         """Raises ValueError for what is no column, or no space."""
@@ -45,13 +54,22 @@ class Cube:
         for column in self.columns:
             if not (column.levels == 0 if column.kind is Kind.CONTINUOUS else 1 <= column.levels <= LEVELS_MAX):
                 raise ValueError(f"a {column.kind} parameter cannot have {column.levels} levels")
+            if column.log_from and not (
+                column.kind is Kind.ORDERED and 0 < column.log_from < math.inf and column.levels <= LOG_LEVELS_MAX
+            ):
+                raise ValueError(f"a {column.kind} parameter of {column.levels} levels cannot be logarithmic")
         kinds = np.array([column.kind for column in self.columns])
         self.is_continuous = kinds == Kind.CONTINUOUS
         self.is_ordered = kinds == Kind.ORDERED
         self.is_categorical = kinds == Kind.CATEGORICAL
         #: (d,) float64; 1 where there are none.
         self.levels = np.array([column.levels or 1 for column in self.columns], dtype=np.float64)
-        self._discrete = np.flatnonzero(~self.is_continuous)
+        #: Ordered columns whose levels are of different widths.
+        self.is_log = np.array([column.log_from > 0 for column in self.columns])
+        self._even = np.flatnonzero(~self.is_continuous & ~self.is_log)
+        self._log = np.flatnonzero(self.is_log)
+        self._log_from = np.array([column.log_from for column in self.columns])[self._log]
+        self._log_span = np.log1p(self.levels[self._log] / self._log_from)
 
     @property
     def d(self) -> int:
@@ -66,19 +84,33 @@ class Cube:
     def snap(self, U: Floats) -> Floats:
         """(n, d) -> (n, d): the same points in their canonical form, inside the cube; levels are at their middle."""
         snapped = np.clip(U, 0.0, np.nextafter(1.0, 0.0))
-        if len(at := self._discrete):
+        if len(at := self._even):
             levels = self.levels[at]
             snapped[:, at] = (np.minimum(np.floor(snapped[:, at] * levels), levels - 1) + 0.5) / levels
+        if len(at := self._log):
+            snapped[:, at] = self._at_log(np.minimum(self._of_log(snapped[:, at]), self.levels[at] - 1))
         return snapped
+
+    def _of_log(self, U: Floats) -> Floats:
+        levels: Floats = np.floor(self._log_from * np.expm1(U * self._log_span))
+        return levels
+
+    def _at_log(self, levels: Floats | Ints) -> Floats:
+        points: Floats = np.log1p((levels + 0.5) / self._log_from) / self._log_span
+        return points
 
     def level_of(self, U: Floats) -> Ints:
         """(n, d) snapped points -> (n, d): which level each is at, from 0; 0 where a column is continuous."""
-        levels: Ints = np.minimum(np.floor(U * self.levels), self.levels - 1).astype(np.int64)
-        return levels
+        levels = np.floor(U * self.levels)
+        if len(at := self._log):
+            levels[:, at] = self._of_log(U[:, at])
+        return np.minimum(levels, self.levels - 1).astype(np.int64)
 
     def at_level(self, levels: Ints) -> Floats:
         """The inverse of `level_of` for discrete columns: (n, d) levels -> points."""
         points: Floats = (levels + 0.5) / self.levels
+        if len(at := self._log):
+            points[:, at] = self._at_log(levels[:, at])
         return points
 
     def keys(self, U: Floats) -> list[bytes]:
@@ -98,12 +130,12 @@ class Cube:
 
     def to_json(self) -> list[Any]:
         """For `from_json`."""
-        return [[str(column.kind), column.levels] for column in self.columns]
+        return [[str(kind), levels, log_from] for kind, levels, log_from in self.columns]
 
     @classmethod
     def from_json(cls, columns: Any) -> Cube:
         """Raises ValueError for anything else than what `to_json` returns."""
         try:
-            return cls([Column(Kind(kind), int(levels)) for kind, levels in columns])
+            return cls([Column(Kind(kind), int(levels), float(*log_from)) for kind, levels, *log_from in columns])
         except (TypeError, OverflowError) as error:
             raise ValueError(f"no space: {json.dumps(columns)[:200]}") from error
