@@ -46,12 +46,20 @@ class Algorithm(Protocol):
     asked for points when it has been told of none. It is never asked while `is_exhausted`.
     """
 
-    #: Points that belong together, at present: a generation. It may change with each commit.
-    size: int
-    #: How many generations there were.
-    generation: int
-    #: There are no further points.
-    is_exhausted: bool
+    @property
+    def size(self) -> int:
+        """Points that belong together, at present: a generation. It may change with each commit."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """How many generations there were."""
+        ...
+
+    @property
+    def is_exhausted(self) -> bool:
+        """There are no further points."""
+        ...
 
     def propose(self, first: int, n: int, rng: np.random.Generator) -> Proposal:
         """Points `first` to `first + n`; fewer only if the method is exhausted by them. `rng` is for this call only."""

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
 
+from manyhands.optimize import settings
 from manyhands.optimize.algorithm import Algorithm
+from manyhands.optimize.ga_classic import ClassicGA
+from manyhands.optimize.nsga2 import NSGA2
 from manyhands.optimize.plan import Plan
 
-METHODS: dict[str, Callable[..., Algorithm]] = {}
+METHODS: dict[str, Callable[..., Algorithm]] = {
+    "ga-classic": ClassicGA,
+    "nsga2": NSGA2,
+}
+
+#: What every method is given, beside its settings.
+_GIVEN = ("cube", "seed", "budget", "initial")
 
 
 def make_algorithm(plan: Plan) -> Algorithm:
     """The plan's method. Raises ValueError for an unknown one, and for settings that it does not have or allow."""
-    make = METHODS.get(plan.method)
-    if make is None:
-        raise ValueError(f"there is no method {plan.method!r}: choose one of {', '.join(sorted(METHODS))}")
-    allowed = settings_of(make)
-    for name in plan.settings:
-        if name not in allowed:
-            raise ValueError(f"method {plan.method!r} has no setting {name!r}: it has {', '.join(allowed) or 'none'}")
+    make = METHODS[settings.one_of("method", plan.method, METHODS)]
+    parameters = inspect.signature(make).parameters.values()
+    if not any(each.kind is each.VAR_KEYWORD for each in parameters):  # otherwise it looks at them itself
+        settings.known(plan.method, plan.settings, [each.name for each in parameters if each.name not in _GIVEN])
     return make(plan.cube, seed=plan.seed, budget=plan.budget, initial=plan.initial, **plan.settings)
-
-
-def settings_of(make: Callable[..., Any]) -> tuple[str, ...]:
-    """Names of what may be set, of a method."""
-    given = ("seed", "budget", "initial")
-    return tuple(
-        name
-        for name, parameter in inspect.signature(make).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY and name not in given
-    )

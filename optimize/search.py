@@ -174,6 +174,15 @@ class Search:
         """Of all that counted, with one objective; None if there is none that did not fail."""
         return self._tally.best
 
+    def front(self) -> tuple[Ints, Floats, Floats]:
+        """With several objectives: ids (k,), U (k, d) and scores (k, m), as they were told, of those points that are
+        dominated by none, and violate nothing; at most front.LIMIT of them.
+        """
+        front = self._tally.front
+        if front is None:
+            raise ValueError("a search with one objective has a best point, and no front")
+        return front.ids, front.U.reshape(-1, self.plan.cube.d), front.F.reshape(-1, self.plan.objectives) * self._signs
+
     def counts(self) -> Counts:
         """How far it is."""
         tally = self._tally
@@ -269,14 +278,13 @@ class Search:
         ok = ~failed(status)
         signed: Floats = np.where(ok[:, np.newaxis], F * self._signs, np.nan)
         violation: Floats = np.where(ok, V, np.inf)
+        told = Told(ids, U, signed, violation, ok, {name: column[rows] for name, column in table.own.items()})
         if for_method:
-            own = {name: column[rows] for name, column in table.own.items()}
-            told = Told(ids, U, signed, violation, ok, own)
             self._algorithm.commit(told, stream(plan.seed, Use.COMMIT, int(ids[0])))
         rows_told = Rows(ids, U, F, V, status, table.cost[rows])
         self._history.append(rows_told)
         self._history_rows += len(ids)
-        self._tally.count(rows_told, signed, violation, table.is_known[rows])
+        self._tally.count(rows_told, told, table.is_known[rows])
         if self._duplicates is not None:
             self._duplicates.counted(plan.cube.keys(U), F, V, np.where(status == Status.CACHED, Status.OK, status))
         table.remove(rows)

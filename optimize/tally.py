@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from manyhands.optimize.algorithm import Scores
+from manyhands.optimize.algorithm import Scores, Told
 from manyhands.optimize.cube import Floats
 from manyhands.optimize.evaluations import Rows
+from manyhands.optimize.front import Front
 from manyhands.optimize.plan import Plan
 
 #: Evaluations before a share of failed ones says anything.
@@ -41,23 +42,25 @@ class Tally:
         self.seconds = 0.0
         #: With one objective: of those that did not fail.
         self.best: Best | None = None
+        #: With several.
+        self.front = None if plan.objectives == 1 else Front()
         self.known_in_a_row = 0
         self.improved_at = 0
 
-    def count(self, rows: Rows, F: Floats, V: Floats, is_known: NDArray[np.bool_]) -> None:
-        """These count from now on. F: (n, m), to be minimised; V: (n,); nan and inf where they failed; is_known: (n,),
-        whether they did not have to run.
-        """
-        ok: NDArray[np.bool_] = np.logical_not(np.isnan(F).any(axis=1))
+    def count(self, rows: Rows, told: Told, is_known: NDArray[np.bool_]) -> None:
+        """These count from now on. told: the same, to be minimised; is_known: (n,), whether they need not have run."""
+        ok = told.ok
         self.counted += len(ok)
         self.failed += int((~ok).sum())
         self.cached += int(is_known.sum())
         self.known_in_a_row = self.known_in_a_row + len(ok) if is_known.all() else 0
         self.seconds += float(rows.cost.sum())
-        if self._plan.objectives == 1:
-            at = int(Scores(F[:, 0], V, ok).order()[0])
-            if ok[at]:
-                self._consider(Best(int(rows.ids[at]), rows.U[at], float(rows.F[at, 0]), float(V[at])))
+        if self.front is not None:
+            self.front.add(told)
+            return
+        at = int(Scores(told.F[:, 0], told.V, ok).order()[0])
+        if ok[at]:
+            self._consider(Best(int(rows.ids[at]), rows.U[at], float(rows.F[at, 0]), float(told.V[at])))
 
     def _consider(self, found: Best) -> None:
         if self.best is None or self._rank(found) < self._rank(self.best):
@@ -94,6 +97,7 @@ class Tally:
         return {
             "counters": {name: getattr(self, name) for name in _COUNTERS},
             "best": None if best is None else [best.id, best.U, numbers],
+            "front": None if self.front is None else self.front.state(),
         }
 
     def load(self, state: dict[str, Any]) -> None:
@@ -103,3 +107,5 @@ class Tally:
         if state["best"] is not None:
             id, U, numbers = state["best"]
             self.best = Best(id, U, float(numbers[0]), float(numbers[1]))
+        if self.front is not None:
+            self.front.load(state["front"])
