@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from manyhands.optimize import settings
 from manyhands.optimize.algorithm import Proposal, State, Told
@@ -22,14 +23,18 @@ _GENERATIONS = 20
 
 
 class Members(NamedTuple):
-    """U: (N, d), snapped; F: (N, m); V: (N,): see Told. All of them are of evaluations that did not fail."""
+    """U: (N, d), snapped; F: (N, m); V: (N,): see Told. All of them are of evaluations that did not fail.
+
+    key: (N,) uint64, the same for the same points.
+    """
 
     U: Floats
     F: Floats
     V: Floats
+    key: NDArray[np.uint64]
 
     def take(self, rows: Ints) -> Members:
-        return Members(self.U[rows], self.F[rows], self.V[rows])
+        return Members(self.U[rows], self.F[rows], self.V[rows], self.key[rows])
 
     def and_then(self, others: Members) -> Members:
         """Both, one after the other; either may be as `nobody`."""
@@ -37,15 +42,14 @@ class Members(NamedTuple):
             return self if len(self.U) else others
         return Members(*(np.concatenate(both) for both in zip(self, others, strict=True)))
 
-    def distinct(self, cube: Cube) -> Members:
+    def distinct(self) -> Members:
         """Of the same points the first, in their order."""
-        words = np.frombuffer(b"".join(cube.keys(self.U)), dtype=np.uint64)[::2]
-        return self.take(np.sort(np.unique(words, return_index=True)[1]))
+        return self.take(np.sort(np.unique(self.key, return_index=True)[1]))
 
 
 def nobody(cube: Cube) -> Members:
     """No members, of an unknown number of objectives."""
-    return Members(np.zeros((0, cube.d)), np.zeros((0, 0)), np.zeros(0))
+    return Members(np.zeros((0, cube.d)), np.zeros((0, 0)), np.zeros(0), np.zeros(0, dtype=np.uint64))
 
 
 class Breeding(ABC):
@@ -70,13 +74,10 @@ class Breeding(ABC):
         self._cube = cube
         self._variation = variation
         self._first = beginning(cube, self.size, initial, stream(seed, Use.DESIGN, 0))
+        self.generation = 0
         self._committed = 0
         #: From the best to the worst.
         self._members = nobody(cube)
-
-    @property
-    def generation(self) -> int:
-        return self._committed // self.size
 
     def propose(self, first: int, n: int, rng: np.random.Generator) -> Proposal:
         planned = self._first[first : first + n]
@@ -91,11 +92,13 @@ class Breeding(ABC):
         return Proposal(np.concatenate([planned, bred]), {})
 
     def commit(self, told: Told, rng: np.random.Generator) -> None:
-        self._succeed(Members(told.U, told.F, told.V), told.ok)
+        key = np.frombuffer(b"".join(self._cube.keys(told.U)), dtype=np.uint64)[::2]
+        self._succeed(Members(told.U, told.F, told.V, key), told.ok)
         self._committed += len(told.ids)
+        self.generation = self._committed // self.size
 
     @abstractmethod
-    def _succeed(self, told: Members, ok: Any) -> None:
+    def _succeed(self, told: Members, ok: NDArray[np.bool_]) -> None:
         """These have been evaluated, those that are `ok` without failing: choose who is a member from now on."""
 
     def state(self) -> State:
@@ -103,4 +106,5 @@ class Breeding(ABC):
 
     def load(self, state: State) -> None:
         self._committed = state["committed"]
+        self.generation = self._committed // self.size
         self._members = Members(**state["members"])

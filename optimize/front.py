@@ -59,22 +59,24 @@ def crowding(F: Floats, rank: Ints | None = None) -> Floats:
         return np.zeros(0)
     of = np.zeros(len(F), dtype=np.int64) if rank is None else rank
     F = _finite(F)
+    sizes = np.bincount(of)
+    sizes = sizes[sizes > 0]
+    ends = np.cumsum(sizes) - 1
+    begins = ends + 1 - sizes
     distance = np.zeros(len(F))
+    order = np.zeros(0, dtype=np.int64)
     for column in F.T:
-        order = np.lexsort((column, of))
-        values, fronts = column[order], of[order]
-        is_first = np.append(True, fronts[1:] != fronts[:-1])
-        begins = np.flatnonzero(is_first)
-        ends = np.append(begins[1:], len(F)) - 1
-        span = (values[ends] - values[begins])[np.cumsum(is_first) - 1]
+        # Front by front; the other objectives bring those together that are the same in all.
+        order = np.lexsort((*F.T, column, of))
+        values = column[order]
+        span = values[ends] - values[begins]
         gap = np.full(len(F), np.inf)
         gap[1:-1] = values[2:] - values[:-2]
-        gap /= np.where(span > 0, span, 1.0)
+        gap /= np.repeat(np.where(span > 0, span, 1.0), sizes)
         gap[begins] = gap[ends] = np.inf
         distance[order] += gap
-    order = np.lexsort((*F.T, of))
-    is_repeated = (F[order[1:]] == F[order[:-1]]).all(axis=1) & (of[order[1:]] == of[order[:-1]])
-    distance[order[1:][is_repeated]] = 0.0
+    keys = np.column_stack([of, F])[order]
+    distance[order[1:][(keys[1:] == keys[:-1]).all(axis=1)]] = 0.0
     return distance
 
 
@@ -95,7 +97,7 @@ def thinned(F: Floats, keep: int) -> Ints:
     left = np.arange(len(F))
     while (surplus := len(left) - keep) > 0:
         crowded = np.argsort(crowding(F[left]), kind="stable")
-        left = np.delete(left, crowded[: -(-surplus // _ROUNDS)])
+        left = left[np.sort(crowded[-(-surplus // _ROUNDS) :])]
     return left
 
 

@@ -60,7 +60,7 @@ class ClassicGA(Breeding):
         if self._survival == "plus":
             # Newcomers first: of equals they stay, so that a plateau is crossed.
             newcomers = told.take(np.flatnonzero(ok))
-            self._members = _sorted(newcomers.and_then(self._members).distinct(self._cube), self.size)
+            self._members = _sorted(newcomers.and_then(self._members).distinct(), self.size)
             return
         at = 0
         while at < len(ok):

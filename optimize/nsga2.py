@@ -48,7 +48,7 @@ class NSGA2(Breeding):
     def _succeed(self, told: Members, ok: NDArray[np.bool_]) -> None:
         joined = told.take(np.flatnonzero(ok)).and_then(self._members)
         if len(joined.U):
-            joined = joined.distinct(self._cube)
+            joined = joined.distinct()
             self._members = joined.take(survivors(joined.F, joined.V, self.size))
 
 
