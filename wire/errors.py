@@ -14,6 +14,7 @@
     │   ├── UnstableKey (TypeError)         what it yielded as a key has no hash that is the same in every process
     │   ├── DecodeError                     its function, argument or result cannot be unpickled here
     │   │   └── RemoteModuleError (ModuleNotFoundError)   because a module is missing here
+    │   ├── TooManyFailures                 of a search's evaluations more failed than may
     │   ├── RemoteError                     it raised something that cannot travel; this stands in
     │   ├── TaskCrashed                     it took its process down, for the last time allowed
     │   ├── TaskMemoryExceeded (MemoryError)   it used more memory than it may, likewise
@@ -183,6 +184,22 @@ class UnstableKey(ManyhandsError, TypeError):
             f"{where}, {self.culprit} (of type {self.type_name}), has no hash that is the same in every process; use "
             "what it is equal by as the key: numbers, texts, dates and tuples of them, members of an Enum, or a frozen "
             "dataclass without __hash__ and __eq__ of its own"
+        )
+
+
+class TooManyFailures(ManyhandsError):
+    """A search was ended as more of its evaluations failed than may. text: what the first one raised."""
+
+    failed: int
+    evaluations: int
+    max_failed_share: float
+    text: str
+
+    def __str__(self) -> str:
+        said = f" The first one:\n{self.text}" if self.text else ""
+        return (
+            f"{self.failed} of {self.evaluations} evaluations failed, and max_failed_share={self.max_failed_share:g} lets "
+            f"no more than {self.max_failed_share:.0%} of them fail: mend the objective, or allow more.{said}"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from manyhands.wire.tokens import TOKEN_VARIABLE, Token, TokenFault, parse_token
 
 #: Seconds that the master's certificate may take to come.
 FETCH_TIMEOUT = 5.0
+#: Seconds for which a token that was found may be another master's: whoever takes its place writes its own soon.
+SUCCESSION_TIMEOUT = 10.0
 
 
 class KeysFault(ValueError):
@@ -111,6 +114,8 @@ class Way:
         self.credential = Credential()
         self._token: Token | None = None  # as it was last
         self._found = ""  # the access file
+        self._is_found = False  # the token is from there
+        self._disagree_since: float | None = None
         self._trust = keys.certificates.trust() if keys.certificates is not None else None
         self._is_plain = False
 
@@ -145,6 +150,7 @@ class Way:
         """Files may have changed since the last time: a token that is new there counts."""
         try:
             token = self._keys.written()
+            self._is_found = token is None
             if token is None:
                 if not self._found:
                     self._found = await same_host.find_access_file(self.address) or ""
@@ -186,4 +192,14 @@ class Way:
         try:
             self._trust = pin(certificate, self._token, self.address)
         except PinFault as fault:
+            if self._may_change():
+                raise LinkLost(str(fault)) from fault
             raise AccessDenied(str(fault), self.address) from fault
+        self._disagree_since = None
+
+    def _may_change(self) -> bool:
+        """Whether the access file may be that of a master that died, whose successor is about to write its own."""
+        now = asyncio.get_running_loop().time()
+        if self._disagree_since is None:
+            self._disagree_since = now
+        return self._is_found and now - self._disagree_since < SUCCESSION_TIMEOUT
