@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -35,6 +35,12 @@ class Outcomes(NamedTuple):
     status: NDArray[np.uint8]
     cost: Floats
     error: str | None = None
+
+    def one_by_one(self) -> Iterator[Outcomes]:
+        """Each point's by itself, without the error."""
+        for at in range(len(self.ids)):
+            one = slice(at, at + 1)
+            yield Outcomes(self.ids[one], self.F[one], self.V[one], self.status[one], self.cost[one])
 
 
 #: Called before an evaluation with its number and its seed.

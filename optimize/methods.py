@@ -7,11 +7,15 @@ from collections.abc import Callable
 
 from manyhands.optimize import settings
 from manyhands.optimize.algorithm import Algorithm
+from manyhands.optimize.cmaes import CMAES
+from manyhands.optimize.ga import GA
 from manyhands.optimize.ga_classic import ClassicGA
 from manyhands.optimize.nsga2 import NSGA2
 from manyhands.optimize.plan import Plan
 
 METHODS: dict[str, Callable[..., Algorithm]] = {
+    "ga": GA,
+    "cmaes": CMAES,
     "ga-classic": ClassicGA,
     "nsga2": NSGA2,
 }

@@ -198,8 +198,8 @@ class TooManyFailures(ManyhandsError):
     def __str__(self) -> str:
         said = f" The first one:\n{self.text}" if self.text else ""
         return (
-            f"{self.failed} of {self.evaluations} evaluations failed, and max_failed_share={self.max_failed_share:g} lets "
-            f"no more than {self.max_failed_share:.0%} of them fail: mend the objective, or allow more.{said}"
+            f"{self.failed} of {self.evaluations} evaluations failed, and max_failed_share={self.max_failed_share:g} "
+            f"lets no more than {self.max_failed_share:.0%} of them fail: mend the objective, or allow more.{said}"
         )
 
 
