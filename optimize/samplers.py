@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from manyhands.optimize import settings
 from manyhands.optimize.algorithm import Proposal, State, Told
-from manyhands.optimize.cube import Cube, Floats, Ints
+from manyhands.optimize.cube import LEVELS_MAX, Cube, Floats, Ints
 from manyhands.optimize.permutation import LENGTH_MAX, permuted
 from manyhands.optimize.random_streams import Use, stream
 from manyhands.optimize.sobol_numbers import BITS, DIMENSIONS_MAX, directions
@@ -28,38 +29,29 @@ class _Sampler(ABC):
     """
 
     size = SIZE
+    #: How many points there are, initial ones aside; None if there is no end.
+    _cardinality: int | None = None
 
     def __init__(self, cube: Cube, *, seed: int, budget: int | None = None, initial: Floats | None = None) -> None:
         self.cube = cube
         self.seed = seed
         self._initial = np.empty((0, cube.d)) if initial is None else np.asarray(initial, dtype=np.float64)
+        self.generation = 0
+        self.is_exhausted = False
         self._proposed = self._committed = 0
         self._chunk_bits = max(0, min(_CHUNK_BITS, (_CHUNK_COORDINATES // cube.d).bit_length() - 1))
         # The last chunk made and its number: a memory, no state.
         self._chunk = np.empty((0, cube.d))
         self._chunk_number = -1
 
-    @property
-    def generation(self) -> int:
-        return self._committed // self.size
-
-    @property
-    def is_exhausted(self) -> bool:
-        return self._limit is not None and self._proposed >= self._limit
-
-    @property
-    def _limit(self) -> int | None:
-        """How many points there are, initial ones included; None if there is no end."""
-        return None
-
     @abstractmethod
     def _points(self, first: int, n: int) -> Floats:
         """(n, d), from the one of that index on; the first after the initial points has index 0."""
 
     def propose(self, first: int, n: int, rng: np.random.Generator) -> Proposal:
-        end = first + n if self._limit is None else min(first + n, self._limit)
-        self._proposed = max(self._proposed, end)
         known = len(self._initial)
+        end = first + n if self._cardinality is None else min(first + n, known + self._cardinality)
+        self._have(max(self._proposed, end), self._committed)
         blocks = [self._initial[first:end]]
         at, end = max(first - known, 0), end - known
         while at < end:
@@ -72,13 +64,18 @@ class _Sampler(ABC):
         return Proposal(np.concatenate(blocks), {})
 
     def commit(self, told: Told, rng: np.random.Generator) -> None:
-        self._committed += len(told.ids)
+        self._have(self._proposed, self._committed + len(told.ids))
+
+    def _have(self, proposed: int, committed: int) -> None:
+        self._proposed, self._committed = proposed, committed
+        self.generation = committed // self.size
+        self.is_exhausted = self._cardinality is not None and proposed >= len(self._initial) + self._cardinality
 
     def state(self) -> State:
         return {"proposed": self._proposed, "committed": self._committed}
 
     def load(self, state: State) -> None:
-        self._proposed, self._committed = int(state["proposed"]), int(state["committed"])
+        self._have(int(state["proposed"]), int(state["committed"]))
 
     def _uniform(self, first: int, n: int) -> Floats:
         """(n, d) in [0, 1), independent of one another: rows of one long table."""
@@ -110,7 +107,7 @@ class Grid(_Sampler):
         counts = [column.levels for column in cube.columns]
         for at, count in zip(np.flatnonzero(cube.is_continuous).tolist(), self._counts(points), strict=True):
             counts[at] = count
-        self.cardinality = math.prod(counts)
+        self.cardinality = self._cardinality = math.prod(counts)
         # Ids are below 2 ** 63: what would begin beyond that stays at its first value.
         strides = [1]
         for count in reversed(counts[1:]):
@@ -126,17 +123,10 @@ class Grid(_Sampler):
                 f"points: a grid needs to know how many of each of the {wanted} continuous parameters; give points=10, "
                 "a list of one number for each, or a step to the parameters"
             )
-        counts = [points] * wanted if isinstance(points, int) or points is None else list(points)
+        counts = list(points) if isinstance(points, Sequence) else [points] * wanted
         if len(counts) != wanted:
             raise ValueError(f"points: {len(counts)} numbers for {wanted} continuous parameters")
-        for count in counts:
-            if not isinstance(count, int) or not 1 <= count < 2**53:
-                raise ValueError(f"points has to be a whole number from 1 to 2**53 - 1, not {count!r}")
-        return [count for count in counts if count is not None]
-
-    @property
-    def _limit(self) -> int:
-        return len(self._initial) + self.cardinality
+        return [settings.whole("points", count, 1, LEVELS_MAX) for count in counts]
 
     def _points(self, first: int, n: int) -> Floats:
         index = first + np.arange(min(n, self.cardinality - first), dtype=np.int64)

@@ -71,7 +71,7 @@ def test_initial_points_come_first_and_a_copy_goes_on(method: str) -> None:
     sampler.commit(told(list(range(5)), MIXED.d), NO_RNG)
     again = METHODS[method](MIXED, seed=1, budget=2003, initial=initial)
     again.load(packing.unpack(packing.pack(sampler.state())))
-    assert again.state() == sampler.state()
+    assert (again.state(), again.generation) == (sampler.state(), sampler.generation)
     assert points(again, 5, 90).tolist() == points(sampler, 5, 90).tolist()
     for copy in (sampler, again):
         copy.commit(told(list(range(5, 2003)), MIXED.d), NO_RNG)
@@ -85,6 +85,9 @@ def test_a_grid_has_every_point_once_the_last_parameter_fastest() -> None:
     levels = DISCRETE.level_of(DISCRETE.snap(points(grid, 0, 1000)))
     assert levels.tolist() == [list(row) for row in product(range(3), range(2), range(4))]
     assert grid.is_exhausted
+    again = Grid(DISCRETE, seed=0)
+    again.load(grid.state())
+    assert again.is_exhausted
 
 
 def test_a_grid_divides_continuous_parameters_from_end_to_end() -> None:
@@ -108,7 +111,7 @@ def test_a_grid_of_any_size_begins_at_once() -> None:
     ("wrong", "message"),
     [
         (None, "points: a grid needs to know how many of each of the 2 continuous parameters; give points=10"),
-        (0, "whole number from 1 to .*, not 0"),
+        (0, "points has to be a whole number, from 1 to .*, not 0"),
         ([3], "points: 1 numbers for 2 continuous parameters"),
         ([3, 2.5], r"not 2\.5"),
     ],
