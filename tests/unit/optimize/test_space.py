@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from manyhands.optimize.cube import Column, Cube, Kind
+from manyhands.optimize.operators import mutate
 from manyhands.optimize.space import Categorical, Float, Int, Parameter, Space
 
 LAST = float(np.nextafter(1.0, 0.0))
@@ -126,6 +127,25 @@ def test_points_of_the_same_params_have_the_same_key() -> None:
     assert space.params(snapped) == space.params(U)
     assert len(set(cube.keys(snapped))) == len({tuple(row.values()) for row in space.params(U)})
     assert Cube.from_json(json.loads(json.dumps(cube.to_json()))).columns == cube.columns
+
+
+def test_values_of_single_columns_have_the_levels_of_whole_points() -> None:
+    cube = Cube([Column(Kind.CONTINUOUS), Column(Kind.ORDERED, 50, 1.0), Column(Kind.CATEGORICAL, 3)])
+    U = cube.snap(np.random.default_rng(2).random((100, 3)))
+    rows, columns = np.nonzero(np.random.default_rng(3).random(U.shape) < 0.5)
+    level = cube.level_of(U[rows, columns], columns)
+    assert level.tolist() == cube.level_of(U)[rows, columns].tolist()
+    discrete = columns > 0
+    assert cube.at_level(level, columns)[discrete].tolist() == U[rows, columns][discrete].tolist()
+
+
+def test_a_mutation_goes_at_least_to_the_next_level_of_a_logarithmic_column() -> None:
+    cube = Space(x=Int(1, 1000, log=True)).cube
+    U = cube.at_level(np.arange(1000)[:, np.newaxis])
+    rng = np.random.default_rng(1)
+    moved = mutate(cube, U, np.ones((1000, 1), dtype=np.bool_), rng, lambda x, _: np.minimum(x + 1e-9, LAST))
+    steps = cube.level_of(cube.snap(moved))[:, 0] - np.arange(1000)
+    assert steps.tolist() == [1] * 999 + [-1]
 
 
 @given(st.data())
