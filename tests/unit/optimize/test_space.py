@@ -149,7 +149,7 @@ def test_a_mutation_goes_at_least_to_the_next_level_of_a_logarithmic_column() ->
 
 
 @given(st.data())
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 def test_levels_survive_the_cube_at_any_size(data: st.DataObject) -> None:
     is_log = data.draw(st.booleans())
     levels = data.draw(st.integers(1, 2**40 if is_log else 2**51))
@@ -177,7 +177,7 @@ PARAMETERS = [
 
 
 @given(st.sampled_from(PARAMETERS), st.lists(st.floats(0, LAST), min_size=1, max_size=20))
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 def test_encode_is_the_inverse_of_decode(parameter: Parameter, u: list[float]) -> None:
     space = Space(x=parameter)
     U = space.cube.snap(np.array(u)[:, np.newaxis])
