@@ -106,8 +106,10 @@ class Cube:
             level = np.where(self.is_log[columns], np.floor(spread), level)
         return np.minimum(level, levels - 1).astype(np.int64)
 
-    def at_level(self, levels: Ints, columns: Ints | slice = _ALL) -> Floats:
-        """The inverse of `level_of` for discrete columns: levels -> snapped points."""
+    def at_level(self, levels: Ints | NDArray[np.floating[Any]], columns: Ints | slice = _ALL) -> Floats:
+        """The inverse of `level_of` for discrete columns: levels -> snapped points. Half a level less or more is
+        where a level begins or ends.
+        """
         points: Floats = (levels + 0.5) / self.levels[columns]
         if len(self._log):
             spread = np.log1p((levels + 0.5) / self._log_from[columns]) / self._log_span[columns]

@@ -137,6 +137,11 @@ def test_values_of_single_columns_have_the_levels_of_whole_points() -> None:
     assert level.tolist() == cube.level_of(U)[rows, columns].tolist()
     discrete = columns > 0
     assert cube.at_level(level, columns)[discrete].tolist() == U[rows, columns][discrete].tolist()
+    log = columns == 1
+    begin, end = (cube.at_level(level + half, columns)[log] for half in (-0.5, 0.5))
+    assert cube.level_of(begin + 1e-9, columns[log]).tolist() == level[log].tolist()
+    assert cube.level_of(end - 1e-9, columns[log]).tolist() == level[log].tolist()
+    assert end == pytest.approx(np.log(level[log] + 2) / np.log(51))
 
 
 def test_a_mutation_goes_at_least_to_the_next_level_of_a_logarithmic_column() -> None:
