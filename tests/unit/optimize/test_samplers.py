@@ -10,7 +10,9 @@ from manyhands.optimize import packing
 from manyhands.optimize.algorithm import Algorithm, Told
 from manyhands.optimize.cube import Column, Cube, Floats, Kind
 from manyhands.optimize.permutation import permuted
+from manyhands.optimize.plan import Mode, Plan
 from manyhands.optimize.samplers import Grid, Latin, Random, Sobol
+from manyhands.optimize.search import Search
 from manyhands.optimize.sobol_numbers import BITS, DIMENSIONS_MAX, directions
 
 NO_RNG: Any = None  # what is a function of (seed, id) needs none
@@ -105,6 +107,22 @@ def test_a_grid_of_any_size_begins_at_once() -> None:
     levels = cube.level_of(points(grid, id + 1, 2))
     assert levels.tolist() == [[0] * 23 + [1, 0, 0, 0, 0, 0, last] for last in (0, 1)]
     assert not grid.is_exhausted
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_a_search_with_a_grid_evaluates_every_point_once_and_ends(mode: Mode) -> None:
+    grid = Grid(DISCRETE, seed=0)
+    search = Search(Plan(DISCRETE, method="grid", mode=mode), algorithm=grid)
+    seen: list[bytes] = []
+    while search.done() is None:
+        batch = search.ask(5)
+        seen += DISCRETE.keys(batch.U)
+        search.tell(batch.ids, DISCRETE.level_of(batch.U).sum(axis=1))
+    assert search.done() == "exhausted"
+    assert len(seen) == len(set(seen)) == 24
+    history = search.take_history(all_of_it=True)
+    assert history is not None
+    assert sorted(history.ids.tolist()) == list(range(24))
 
 
 @pytest.mark.parametrize(
