@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manyhands.optimize.cube import Column, Floats, Kind
+from manyhands.optimize.cube import Column, Floats, Ints, Kind
 from manyhands.optimize.parameters import Parameter
 
 #: As many are named in a message.
@@ -58,19 +58,19 @@ class Categorical(Parameter):
     def column(self) -> Column:
         return Column(Kind.ORDERED if self.ordered else Kind.CATEGORICAL, len(self.choices))
 
-    def decode(self, u: Floats) -> NDArray[Any]:
-        return self._array()[self._levels(u)]
+    def decode(self, u: Floats, levels: Ints) -> NDArray[Any]:
+        return self._array()[levels]
 
-    def values(self, u: Floats) -> list[Any]:
-        return [self.choices[level] for level in self._levels(u).tolist()]
+    def values(self, u: Floats, levels: Ints) -> list[Any]:
+        return [self.choices[level] for level in levels.tolist()]
 
-    def encode(self, values: Iterable[Any]) -> Floats:
+    def encode(self, values: Iterable[Any]) -> Ints:
         """Equals are found whatever their type is, if the very choice is not there: numpy's numbers, or 1 for 1.0."""
         exact = {label: at for at, choice in enumerate(self.choices) if (label := _label(choice)) is not None}
         equal: dict[Any, int] = {}
         for (_, choice), at in exact.items():
             equal.setdefault(choice, at)
-        return self._at_levels([self._level(value, exact, equal) for value in values])
+        return np.array([self._level(value, exact, equal) for value in values], dtype=np.int64)
 
     def _level(self, value: Any, exact: dict[tuple[type, Any], int], equal: dict[Any, int]) -> int:
         if (label := _label(value)) is not None:

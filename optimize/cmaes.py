@@ -13,7 +13,7 @@ from manyhands.optimize import settings
 from manyhands.optimize.algorithm import Proposal, Scores, State, Told
 from manyhands.optimize.categorical import Categoricals
 from manyhands.optimize.convergence import Convergence
-from manyhands.optimize.cube import Cube, Floats, Ints
+from manyhands.optimize.cube import Cube, Floats
 from manyhands.optimize.gaussian import Gaussian, rates
 
 #: Columns that are not categorical: with more, one decomposition of the covariance takes seconds, and a state 32 MB.
@@ -182,13 +182,13 @@ class CMAES:
         if not self._is_ordered.any():
             return
         at = np.flatnonzero(self._is_ordered)
-        levels, deviations = self._levels[at], gaussian.deviations[at]
+        columns, levels, deviations = self._at[at], self._levels[at], gaussian.deviations[at]
         mean = np.clip(gaussian.mean[at], 0.0, 1.0)
-        level = np.minimum(np.floor(mean * levels), levels - 1)
-        low, high = level / levels, (level + 1) / levels
+        level = self._cube.level_of(mean, columns)
+        low, high = self._cube.at_level(level - 0.5, columns), self._cube.at_level(level + 0.5, columns)
         is_first, is_last = level == 0, level == levels - 1
         # Between two others: the mean no further than `reach` from both ends of its level, which have to be that near.
-        wide = np.where(is_first | is_last, deviations, np.maximum(deviations, 0.5 / levels / self._reach_two))
+        wide = np.where(is_first | is_last, deviations, np.maximum(deviations, (high - low) / 2 / self._reach_two))
         reach = wide * np.where(is_first | is_last, self._reach_one, self._reach_two)
         mean = np.where(is_last, mean, np.maximum(mean, high - reach))
         mean = np.where(is_first, mean, np.minimum(mean, low + reach))

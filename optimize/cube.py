@@ -17,6 +17,8 @@ LEVELS_MAX = 2**51
 LOG_LEVELS_MAX = 2**40
 COLUMNS_MAX = 100_000
 
+_ALL = slice(None)
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -68,8 +70,9 @@ class Cube:
         self.is_log = np.array([column.log_from > 0 for column in self.columns])
         self._even = np.flatnonzero(~self.is_continuous & ~self.is_log)
         self._log = np.flatnonzero(self.is_log)
-        self._log_from = np.array([column.log_from for column in self.columns])[self._log]
-        self._log_span = np.log1p(self.levels[self._log] / self._log_from)
+        # Of others, numbers that nothing divides by.
+        self._log_from = np.where(self.is_log, [column.log_from for column in self.columns], 1.0)
+        self._log_span = np.log1p(self.levels / self._log_from)
 
     @property
     def d(self) -> int:
@@ -88,29 +91,29 @@ class Cube:
             levels = self.levels[at]
             snapped[:, at] = (np.minimum(np.floor(snapped[:, at] * levels), levels - 1) + 0.5) / levels
         if len(at := self._log):
-            snapped[:, at] = self._at_log(np.minimum(self._of_log(snapped[:, at]), self.levels[at] - 1))
+            snapped[:, at] = self.at_level(self.level_of(snapped[:, at], at), at)
         return snapped
 
-    def _of_log(self, U: Floats) -> Floats:
-        levels: Floats = np.floor(self._log_from * np.expm1(U * self._log_span))
-        return levels
+    def level_of(self, U: Floats, columns: Ints | slice = _ALL) -> Ints:
+        """(n, d) points in the cube -> (n, d): which level each is at, from 0; 0 where a column is continuous.
 
-    def _at_log(self, levels: Floats | Ints) -> Floats:
-        points: Floats = np.log1p((levels + 0.5) / self._log_from) / self._log_span
-        return points
+        columns: which column each value is of, if U has another shape: of the same shape, or that of a row.
+        """
+        levels = self.levels[columns]
+        level = np.floor(U * levels)
+        if len(self._log):
+            spread = self._log_from[columns] * np.expm1(U * self._log_span[columns])
+            level = np.where(self.is_log[columns], np.floor(spread), level)
+        return np.minimum(level, levels - 1).astype(np.int64)
 
-    def level_of(self, U: Floats) -> Ints:
-        """(n, d) snapped points -> (n, d): which level each is at, from 0; 0 where a column is continuous."""
-        levels = np.floor(U * self.levels)
-        if len(at := self._log):
-            levels[:, at] = self._of_log(U[:, at])
-        return np.minimum(levels, self.levels - 1).astype(np.int64)
-
-    def at_level(self, levels: Ints) -> Floats:
-        """The inverse of `level_of` for discrete columns: (n, d) levels -> points."""
-        points: Floats = (levels + 0.5) / self.levels
-        if len(at := self._log):
-            points[:, at] = self._at_log(levels[:, at])
+    def at_level(self, levels: Ints | NDArray[np.floating[Any]], columns: Ints | slice = _ALL) -> Floats:
+        """The inverse of `level_of` for discrete columns: levels -> snapped points. Half a level less or more is
+        where a level begins or ends.
+        """
+        points: Floats = (levels + 0.5) / self.levels[columns]
+        if len(self._log):
+            spread = np.log1p((levels + 0.5) / self._log_from[columns]) / self._log_span[columns]
+            points = np.where(self.is_log[columns], spread, points)
         return points
 
     def keys(self, U: Floats) -> list[bytes]:

@@ -11,13 +11,15 @@ def latin(cube: Cube, n: int, rng: np.random.Generator) -> Floats:
     """(n, d) snapped points: a latin hypercube (McKay, Beckman, Conover 1979), stratified on what a column really has.
 
     A continuous column has one point in each of n parts of the same width. One of k levels has each of them
-    floor(n / k) or ceil(n / k) times: if there are more levels than points, none twice.
+    floor(n / k) or ceil(n / k) times: if there are more levels than points, none twice. A logarithmic one, whose levels
+    are of different widths, is cut like a continuous one.
     """
     part = rng.permuted(np.tile(np.arange(n)[:, np.newaxis], (1, cube.d)), axis=0)
     within = rng.random((n, cube.d))
     points: Floats = (part + within) / max(n, 1)
-    few = np.flatnonzero(~cube.is_continuous & (cube.levels <= n))
-    many = np.flatnonzero(~cube.is_continuous & (cube.levels > n))
+    is_even = ~cube.is_continuous & ~cube.is_log
+    few = np.flatnonzero(is_even & (cube.levels <= n))
+    many = np.flatnonzero(is_even & (cube.levels > n))
     if len(few):
         levels = cube.levels[few].astype(np.int64)
         # Where the parts begin is random for each column, so that each level may be one of those with a point more.

@@ -85,8 +85,11 @@ class History:
             scores = {f"score_{number}": column for number, column in enumerate(self.rows.F.T)}
         ends = {**scores, "status": self.status, "cost": self.cost, "violation": self.violations}
         taken = {"id", *ends}
-        params = {f"param_{name}" if name in taken else name: column for name, column in self.params.items()}
-        # As pandas looks into the columns that it is given, it gets some of its own.
+        params = {}
+        for name, column in self.params.items():
+            # Objects stay what they are: among strings, pandas would make None a nan.
+            kept = pd.Series(column, dtype=object) if column.dtype == object else column
+            params[f"param_{name}" if name in taken else name] = kept
         return pd.DataFrame({"id": self.ids, **params, **ends}, copy=True)
 
     def digest(self) -> str:

@@ -70,7 +70,7 @@ class HistoryFile:
         records = np.zeros(len(rows.ids), dtype=self._record)
         for name, column in rows._asdict().items():
             records[name] = column
-        content = memoryview(records).cast("B") if len(records) else memoryview(b"")
+        content = memoryview(records.tobytes())
         at = _HEAD_BYTES + self._count * self._record.itemsize
         while content:
             written = os.pwrite(self._file.fileno(), content, at)

@@ -54,14 +54,14 @@ class Recent:
     def _move(self, X: Floats, rows: NDArray[np.int64], rng: np.random.Generator) -> None:
         columns = rng.choice(self._movable, size=len(rows))
         levels = self._cube.levels[columns]
-        level = np.floor(self._cube.snap(X[rows])[np.arange(len(rows)), columns] * levels)
+        level = self._cube.level_of(self._cube.snap(X[rows])[np.arange(len(rows)), columns], columns)
         steps = rng.geometric(STEP_CHANCE, size=len(rows)) * rng.choice([-1.0, 1.0], size=len(rows))
         other = 1.0 + np.floor(rng.random(len(rows)) * (levels - 1))
         # A step that leads out goes the other way.
         stepped = np.where((level + steps < 0) | (level + steps >= levels), level - steps, level + steps)
         is_categorical = self._cube.is_categorical[columns]
         moved = np.where(is_categorical, (level + other) % levels, np.clip(stepped, 0.0, levels - 1))
-        X[rows, columns] = (moved + 0.5) / levels
+        X[rows, columns] = self._cube.at_level(moved, columns)
 
     def _hash(self, X: Floats) -> NDArray[np.uint64]:
         words = np.ascontiguousarray(self._cube.snap(X)).view(np.uint64)

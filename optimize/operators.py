@@ -152,13 +152,13 @@ def mutate(
     rows, columns = np.nonzero(where)
     x = U[rows, columns]
     moved = step(x, rng)
-    levels = cube.levels[columns]
-    old, new = np.floor(x * levels), np.minimum(np.floor(moved * levels), levels - 1.0)
-    direction = np.where(moved < x, -1.0, 1.0)
-    direction = np.where((old + direction < 0.0) | (old + direction > levels - 1.0), -direction, direction)
-    new = np.where(new == old, np.clip(old + direction, 0.0, levels - 1.0), new)
-    other = (old + 1.0 + np.floor(rng.random(x.shape) * (levels - 1.0))) % levels
+    levels = cube.levels[columns].astype(np.int64)
+    old, new = cube.level_of(x, columns), cube.level_of(moved, columns)
+    direction = np.where(moved < x, -1, 1)
+    direction = np.where((old + direction < 0) | (old + direction >= levels), -direction, direction)
+    new = np.where(new == old, np.clip(old + direction, 0, levels - 1), new)
+    other = (old + 1 + np.floor(rng.random(x.shape) * (levels - 1)).astype(np.int64)) % levels
     new = np.where(cube.is_categorical[columns], other, new)
     mutated = U.copy()
-    mutated[rows, columns] = np.where(cube.is_continuous[columns], moved, (new + 0.5) / levels)
+    mutated[rows, columns] = np.where(cube.is_continuous[columns], moved, cube.at_level(new, columns))
     return mutated

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from manyhands.optimize.cube import LEVELS_MAX, LOG_LEVELS_MAX, Column, Cube, Floats, Ints, Kind
+from manyhands.optimize.cube import LEVELS_MAX, LOG_LEVELS_MAX, Column, Floats, Ints, Kind
 
 #: The last number below 1: decoded as the upper bound itself.
 LAST = float(np.nextafter(1.0, 0.0))
@@ -34,28 +34,19 @@ class Parameter(ABC):
         """What the cube knows of it."""
 
     @abstractmethod
-    def decode(self, u: Floats) -> NDArray[Any]:
-        """(n,) in [0, 1) -> (n,) values."""
+    def decode(self, u: Floats, levels: Ints) -> NDArray[Any]:
+        """(n,) in [0, 1), and (n,) the levels that these are at -> (n,) values."""
 
-    @abstractmethod
-    def values(self, u: Floats) -> list[Any]:
+    def values(self, u: Floats, levels: Ints) -> list[Any]:
         """The same, as n Python objects."""
+        values: list[Any] = self.decode(u, levels).tolist()
+        return values
 
     @abstractmethod
-    def encode(self, values: Iterable[Any]) -> Floats:
-        """From n values to (n,), the inverse of `decode`. Raises ValueError for one that it cannot have."""
-
-    def _cube(self) -> Cube:
-        return Cube([self.column])
-
-    def _levels(self, u: Floats) -> Ints:
-        """(n,) -> (n,): the levels of a discrete one."""
-        levels: Ints = self._cube().level_of(np.clip(u, 0.0, LAST)[:, np.newaxis])[:, 0]
-        return levels
-
-    def _at_levels(self, levels: Iterable[int]) -> Floats:
-        points: Floats = self._cube().at_level(np.array(list(levels), dtype=np.int64)[:, np.newaxis])[:, 0]
-        return points
+    def encode(self, values: Iterable[Any]) -> Floats | Ints:
+        """From n values to (n,): the inverse of `decode`, in [0, 1) if it is continuous, otherwise levels. Raises
+        ValueError for one that it cannot have.
+        """
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -89,9 +80,9 @@ class Float(Parameter):
             return Column(Kind.CONTINUOUS)
         return _ordered(self, Fraction(repr(self.low)), Fraction(repr(self.high)), Fraction(repr(self.step)))
 
-    def decode(self, u: Floats) -> Floats:
+    def decode(self, u: Floats, levels: Ints) -> Floats:
         if self.step is not None:
-            return self._of_levels(self._levels(u), self.step)
+            return self._of_levels(levels, self.step)
         if self.log:
             first, last = math.log(self.low), math.log(self.high)
             inside = np.exp(first + u * (last - first))
@@ -111,11 +102,7 @@ class Float(Parameter):
         values: Floats = np.clip(self.low + levels * step, self.low, self.high)
         return values
 
-    def values(self, u: Floats) -> list[float]:
-        numbers: list[float] = self.decode(u).tolist()
-        return numbers
-
-    def encode(self, values: Iterable[Any]) -> Floats:
+    def encode(self, values: Iterable[Any]) -> Floats | Ints:
         numbers = np.array([_finite(value) for value in values], dtype=np.float64)
         if (outside := (numbers < self.low) | (numbers > self.high)).any():
             raise ValueError(f"{numbers[outside][0]} is outside of {self.low} to {self.high}")
@@ -124,7 +111,7 @@ class Float(Parameter):
             nearest = self._of_levels(levels, self.step)
             if (astray := ~np.isclose(nearest, numbers, rtol=1e-15, atol=_STEP_TOLERANCE * self.step)).any():
                 raise ValueError(f"{numbers[astray][0]} is no whole number of steps of {self.step} from {self.low}")
-            return self._at_levels(levels.tolist())
+            return levels
         if self.log:
             first, last = math.log(self.low), math.log(self.high)
             u = (np.log(numbers) - first) / (last - first)
@@ -161,16 +148,12 @@ class Int(Parameter):
     def column(self) -> Column:
         return _ordered(self, Fraction(self.low), Fraction(self.high), Fraction(self.step))
 
-    def decode(self, u: Floats) -> Ints:
-        numbers: Ints = self.low + self._levels(u) * self.step
+    def decode(self, u: Floats, levels: Ints) -> Ints:
+        numbers: Ints = self.low + levels * self.step
         return numbers
 
-    def values(self, u: Floats) -> list[int]:
-        numbers: list[int] = self.decode(u).tolist()
-        return numbers
-
-    def encode(self, values: Iterable[Any]) -> Floats:
-        return self._at_levels([self._level(value) for value in values])
+    def encode(self, values: Iterable[Any]) -> Ints:
+        return np.array([self._level(value) for value in values], dtype=np.int64)
 
     def _level(self, value: Any) -> int:
         number = _finite(value)

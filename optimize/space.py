@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from manyhands.optimize.choices import Categorical
-from manyhands.optimize.cube import Cube, Floats
-from manyhands.optimize.parameters import Float, Int, Parameter
+from manyhands.optimize.cube import Cube, Floats, Ints
+from manyhands.optimize.parameters import LAST, Float, Int, Parameter
 
 __all__ = ["Categorical", "Float", "Int", "Parameter", "Space"]
 
@@ -55,11 +55,17 @@ class Space:
         """(n, d) points of the cube -> (n,) values by name: float64, int64, bool or strings; objects for choices that
         are of several types, or of another one. Raises ValueError for another shape, or for nan.
         """
-        return {name: parameter.decode(u) for (name, parameter), u in self._columns(U)}
+        columns = self._columns(U)
+        return {
+            name: each.decode(*column) for (name, each), column in zip(self.parameters.items(), columns, strict=True)
+        }
 
     def params(self, U: ArrayLike) -> list[dict[str, Any]]:
         """The same as n dicts of plain Python values; choices are the objects that were given."""
-        columns = [parameter.values(u) for (_, parameter), u in self._columns(U)]
+        columns = [
+            parameter.values(*column)
+            for parameter, column in zip(self.parameters.values(), self._columns(U), strict=True)
+        ]
         return [dict(zip(self.parameters, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def encode(self, params: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Floats:
@@ -71,9 +77,11 @@ class Space:
         if len({len(column) for column in points}) > 1:
             lengths = {name: len(columns[name]) for name in self.parameters}
             raise ValueError(f"columns are of the same length, not {lengths}")
-        return np.stack(points, axis=1)
+        # Levels are below 2 ** 51: as floats they are exact.
+        U = np.stack(points, axis=1).astype(np.float64)
+        return np.where(self.cube.is_continuous, U, self.cube.at_level(U))
 
-    def _encoded(self, name: str, values: Any) -> Floats:
+    def _encoded(self, name: str, values: Any) -> Floats | Ints:
         try:
             return self.parameters[name].encode(values)
         except ValueError as error:
@@ -104,13 +112,15 @@ class Space:
         unknown = next(name for name in given if name not in self.parameters)
         raise ValueError(f"{unknown!r} is no parameter; there are {', '.join(map(repr, self.parameters))}")
 
-    def _columns(self, U: ArrayLike) -> zip[tuple[tuple[str, Parameter], Floats]]:
+    def _columns(self, U: ArrayLike) -> Iterable[tuple[Floats, Ints]]:
+        """What each parameter is decoded from."""
         points = np.asarray(U, dtype=np.float64)
         if points.ndim != 2 or points.shape[1] != self.cube.d:
             raise ValueError(f"points are of shape (n, {self.cube.d}), not {points.shape}")
         if np.isnan(points).any():
             raise ValueError("a point with a nan stands for nothing")
-        return zip(self.parameters.items(), points.T, strict=True)
+        points = np.clip(points, 0.0, LAST)
+        return zip(points.T, self.cube.level_of(points).T, strict=True)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Space):
