@@ -50,7 +50,9 @@ class Drive:
         U = self.cube.snap(proposal.U)
         ids = np.arange(first, first + len(U))
         F, V = self.scored(U)
-        ok = np.array([stream(self.seed, Use.EVALUATION, int(id)).random() >= self.failing for id in ids])
+        ok = np.ones(len(ids), dtype=bool)
+        if self.failing:
+            ok = np.array([stream(self.seed, Use.EVALUATION, int(id)).random() >= self.failing for id in ids])
         told = Told(ids, U, np.where(ok[:, np.newaxis], F, np.nan), np.where(ok, V, np.inf), ok, proposal.own)
         self.algorithm.commit(told, stream(self.seed, Use.COMMIT, first))
         self.told.append(told)

@@ -14,7 +14,7 @@ from tests.unit.optimize.functions import continuous, mixed, sphere
 from tests.unit.optimize.interleaved import Drive, best, of_one, points
 
 MODES = pytest.mark.parametrize(
-    ("block", "ahead"), [(40, 40), (8, 64), (1, 16)], ids=["generational", "window", "async"]
+    ("block", "ahead"), [(20, 20), (8, 32), (1, 8)], ids=["generational", "window", "async"]
 )
 REFERENCE = np.array([1.1, 1.1])
 
@@ -32,32 +32,32 @@ def constrained(U: Floats) -> tuple[Floats, Floats]:
 
 @MODES
 def test_it_covers_the_front(block: int, ahead: int) -> None:
-    cube = continuous(5)
-    algorithm: Algorithm = NSGA2(cube, population=40)
+    cube = continuous(3)
+    algorithm: Algorithm = NSGA2(cube, population=20)
     drive = Drive(algorithm, cube, zdt1, block=block, ahead=ahead)
-    front = Front(limit=40)
-    for told in drive.run(4000):
+    front = Front(limit=20)
+    for told in drive.run(800):
         front.add(told)
-    # The whole front, without end, covers 0.8767.
-    assert hypervolume_2d(front.F, REFERENCE) > 0.855
-    assert algorithm.generation == 100
+    # The front covers 0.8767 with points without end, 0.85 with 20; 800 random points cover 0.47.
+    assert hypervolume_2d(front.F, REFERENCE) > 0.8
+    assert algorithm.generation == 40
 
 
 @MODES
 def test_a_constraint_is_kept(block: int, ahead: int) -> None:
-    cube = continuous(5)
-    algorithm = NSGA2(cube, population=40)
-    Drive(algorithm, cube, constrained, block=block, ahead=ahead).run(3000)
+    cube = continuous(3)
+    algorithm = NSGA2(cube, population=20)
+    Drive(algorithm, cube, constrained, block=block, ahead=ahead).run(600)
     assert not algorithm._members.V.any()
     assert algorithm._members.U[:, 0].min() == pytest.approx(0.3, abs=0.01)
 
 
 @MODES
 def test_a_fifth_of_failures_does_no_harm(block: int, ahead: int) -> None:
-    cube = continuous(5)
-    algorithm = NSGA2(cube, population=40)
-    Drive(algorithm, cube, zdt1, block=block, ahead=ahead, failing=0.2).run(4000)
-    assert hypervolume_2d(algorithm._members.F, REFERENCE) > 0.85
+    cube = continuous(3)
+    algorithm = NSGA2(cube, population=20)
+    Drive(algorithm, cube, zdt1, block=block, ahead=ahead, failing=0.2).run(800)
+    assert hypervolume_2d(algorithm._members.F, REFERENCE) > 0.8
 
 
 def test_when_all_fail_it_goes_on_at_random() -> None:
@@ -71,7 +71,7 @@ def test_one_objective_will_do(block: int, ahead: int) -> None:
     problem = sphere(4, 1)
     told = Drive(
         NSGA2(problem.cube, population=20), problem.cube, of_one(problem.values), block=block, ahead=ahead
-    ).run(1200)
+    ).run(500)
     assert best(told) < 0.05
 
 
