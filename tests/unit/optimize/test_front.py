@@ -118,7 +118,7 @@ def test_hypervolume_is_the_area_up_to_the_reference() -> None:
 @given(F=TABLES)
 def test_hypervolume_counts_the_cells_below(F: Floats) -> None:
     F = np.column_stack([F[:, 0], F[:, -1]])
-    cells = sum(bool((F <= (x, y)).all(axis=1).any()) for x in range(6) for y in range(6))
+    cells = sum(bool(np.less_equal(F, (x, y)).all(axis=1).any()) for x in range(6) for y in range(6))
     assert hypervolume_2d(F, np.array([6.0, 6.0])) == cells
 
 
@@ -130,7 +130,7 @@ def test_a_front_is_that_of_all_that_was_told(F: Floats, block: int) -> None:
     best = F[nondominated(F, np.zeros(len(F)), np.ones(len(F), dtype=bool))]
     assert {*map(tuple, front.F)} == {*map(tuple, best)}
     assert len(front.F) == len(np.unique(best, axis=0))
-    first = [int(np.flatnonzero((F == f).all(axis=1))[0]) for f in front.F]
+    first = [int(np.flatnonzero(np.equal(F, f).all(axis=1))[0]) for f in front.F]
     assert front.ids.tolist() == sorted(first) == first
     assert np.array_equal(front.U[:, 0], front.ids / 1000.0)
 

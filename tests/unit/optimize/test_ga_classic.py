@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.unit.optimize.functions import continuous, mixed, plateau, sphere
+from tests.unit.optimize.interleaved import Drive, best, of_one, points
 
 from manyhands.optimize import packing
 from manyhands.optimize.algorithm import Algorithm, Told
 from manyhands.optimize.cube import Column, Cube, Floats, Kind
 from manyhands.optimize.ga_classic import ClassicGA
-from tests.unit.optimize.functions import continuous, mixed, plateau, sphere
-from tests.unit.optimize.interleaved import Drive, best, of_one, points
 
 MODES = pytest.mark.parametrize(
     ("block", "ahead"), [(20, 20), (8, 32), (1, 8)], ids=["generational", "window", "async"]

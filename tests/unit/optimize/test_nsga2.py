@@ -4,14 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.unit.optimize.functions import continuous, mixed, sphere
+from tests.unit.optimize.interleaved import Drive, best, of_one, points
 
 from manyhands.optimize import packing
 from manyhands.optimize.algorithm import Algorithm
 from manyhands.optimize.cube import Floats
 from manyhands.optimize.front import Front, crowding, hypervolume_2d, nondominated, ranks
 from manyhands.optimize.nsga2 import NSGA2, survivors
-from tests.unit.optimize.functions import continuous, mixed, sphere
-from tests.unit.optimize.interleaved import Drive, best, of_one, points
 
 MODES = pytest.mark.parametrize(
     ("block", "ahead"), [(20, 20), (8, 32), (1, 8)], ids=["generational", "window", "async"]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.optimize.functions import continuous
 
 from manyhands.optimize import operators
 from manyhands.optimize.cube import Column, Cube, Floats, Kind
-from tests.unit.optimize.functions import continuous
 
 N = 20_000
 

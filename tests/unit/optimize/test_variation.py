@@ -4,12 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.unit.optimize.functions import continuous
 
 from manyhands.optimize.cube import Column, Cube, Kind
 from manyhands.optimize.ga_classic import ClassicGA
 from manyhands.optimize.nsga2 import NSGA2
 from manyhands.optimize.variation import CROSSOVERS, MUTATIONS, SELECTIONS, Variation
-from tests.unit.optimize.functions import continuous
 
 MIXED = Cube([Column(Kind.CONTINUOUS), Column(Kind.ORDERED, 5), Column(Kind.CATEGORICAL, 3), Column(Kind.ORDERED, 1)])
 
