@@ -67,12 +67,14 @@ class Variation:
 
         may_vary = np.flatnonzero(cube.is_continuous | (cube.levels > 1))
         rate = 1.0 / max(len(may_vary), 1) if self.mutation_rate is None else self.mutation_rate
-        where = rng.random(children.shape) < rate
+        children = operators.mutate(cube, children, rng.random(children.shape) < rate, rng, self._step)
         if rate > 0 and len(may_vary):
-            is_copy = (children == mothers).all(axis=1) | (children == fathers).all(axis=1)
-            copies = np.flatnonzero(is_copy & ~where[:, may_vary].any(axis=1))
-            where[copies, rng.choice(may_vary, len(copies))] = True
-        return operators.mutate(cube, children, where, rng, self._step)
+            snapped = cube.snap(children)
+            copies = np.flatnonzero((snapped == mothers).all(axis=1) | (snapped == fathers).all(axis=1))
+            where = np.zeros((len(copies), cube.d), dtype=np.bool_)
+            where[np.arange(len(copies)), rng.choice(may_vary, len(copies))] = True
+            children[copies] = operators.mutate(cube, snapped[copies], where, rng, self._step)
+        return children
 
     def _select(self, members: int, n: int, rng: np.random.Generator) -> Ints:
         match self.selection:
