@@ -54,7 +54,6 @@ class Population:
             gone = gone[_of(new, gone).order()][: self.size]
             rows[gone] = self.scores.order()[::-1][: len(gone)]
             self._replace(rows, gone, X, new, gain, rng)
-        self.rank()
         return gain
 
     def _replace(self, rows: Ints, which: Ints, X: Floats, new: Scores, gain: Floats, rng: np.random.Generator) -> None:
@@ -75,6 +74,7 @@ class Population:
         self._store(self.X[rows[gain[which] > 0]], rng)
         self.X[rows] = X[which]
         old.F[rows], old.V[rows], old.ok[rows] = challengers
+        self.rank()
 
     def _store(self, beaten: Floats, rng: np.random.Generator) -> None:
         """Into the archive; once that is full, in the place of any."""
