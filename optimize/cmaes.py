@@ -13,7 +13,7 @@ from manyhands.optimize import settings
 from manyhands.optimize.algorithm import Proposal, Scores, State, Told
 from manyhands.optimize.categorical import Categoricals
 from manyhands.optimize.convergence import Convergence
-from manyhands.optimize.cube import Cube, Floats, Ints
+from manyhands.optimize.cube import Cube, Floats
 from manyhands.optimize.gaussian import Gaussian, rates
 
 #: Columns that are not categorical: with more, one decomposition of the covariance takes seconds, and a state 32 MB.
