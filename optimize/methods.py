@@ -7,13 +7,17 @@ from collections.abc import Callable
 
 from manyhands.optimize import settings
 from manyhands.optimize.algorithm import Algorithm
+from manyhands.optimize.cmaes import CMAES
 from manyhands.optimize.ga_classic import ClassicGA
 from manyhands.optimize.nsga2 import NSGA2
 from manyhands.optimize.plan import Plan
+from manyhands.optimize.portfolio import Portfolio
 
 METHODS: dict[str, Callable[..., Algorithm]] = {
+    "cmaes": CMAES,
     "ga-classic": ClassicGA,
     "nsga2": NSGA2,
+    "portfolio": Portfolio,
 }
 
 #: What every method is given, beside its settings.
