@@ -47,8 +47,7 @@ class Categoricals:
                 continue
             # So many points tell of one column's levels as well as they would have to for a rate of a half.
             rate = mu_eff / (mu_eff + _PATIENCE * (len(column) - 1))
-            column += rate * (np.bincount(levels[:, at], weights, len(column)) - column)
+            moved = column + rate * (np.bincount(levels[:, at], weights, len(column)) - column)
             least = self._margin / (len(column) - 1)
-            column[:] = np.maximum(column, least)
-            above = column - least
-            column -= (column.sum() - 1) / above.sum() * above
+            above = np.maximum(moved - least, 0.0)
+            column[:] = least + above * ((1 - least * len(column)) / above.sum())

@@ -128,7 +128,7 @@ class CMAES:
         if sum(len(each["F"]) for each in self._waiting) >= self.size:
             self._update(rng)
 
-    def inject(self, U: Floats, scores: Scores) -> None:
+    def inject(self, U: Floats, scores: Scores, rng: np.random.Generator) -> None:
         """Points (k, d), snapped, that others have found: they take part in the next update."""
         k, d = len(U), len(self._at)
         nowhere = np.zeros((k, d))

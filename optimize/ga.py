@@ -189,6 +189,20 @@ class GA:
         while self._committed >= self._due:
             self._end_generation()
 
+    @property
+    def committed(self) -> int:
+        """Evaluations so far."""
+        return self._committed
+
+    def expect(self, budget: int) -> None:
+        """There will be so many evaluations in all, instead of what was said before."""
+        self._horizon = budget
+
+    def inject(self, U: Floats, scores: Scores, rng: np.random.Generator) -> None:
+        """Points (k, d), snapped, that others have found, k <= size: they challenge the worst members."""
+        worst = self._members.scores.order()[::-1][: len(U)]
+        self._members.challenge(self._members.slot[worst], U, scores, rng)
+
     def _end_generation(self) -> None:
         self.generation += 1
         self._history.end_generation()

@@ -23,7 +23,7 @@ _WIDEST = 2.0
 
 
 class Rates(NamedTuple):
-    """What k samples in d dimensions are worth: the default parameters of Hansen's tutorial (arXiv:1604.00772, table 1).
+    """What k samples in d dimensions are worth: the defaults of Hansen's tutorial (arXiv:1604.00772, table 1).
 
     weights: (k,), from the best to the worst, those of the better half positive and 1 in all, the others negative.
     """
@@ -40,7 +40,7 @@ class Rates(NamedTuple):
 
 @lru_cache(maxsize=64)
 def rates(k: int, d: int) -> Rates:
-    """k >= 2, d >= 1."""
+    """For k >= 2, d >= 1."""
     raw = math.log((k + 1) / 2) - np.log(np.arange(1, k + 1))
     parents = k // 2
     better, worse = raw[:parents], raw[parents:]

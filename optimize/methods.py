@@ -12,12 +12,19 @@ from manyhands.optimize.ga import GA
 from manyhands.optimize.ga_classic import ClassicGA
 from manyhands.optimize.nsga2 import NSGA2
 from manyhands.optimize.plan import Plan
+from manyhands.optimize.portfolio import Portfolio
+from manyhands.optimize.samplers import Grid, Latin, Random, Sobol
 
 METHODS: dict[str, Callable[..., Algorithm]] = {
     "ga": GA,
-    "cmaes": CMAES,
     "ga-classic": ClassicGA,
+    "portfolio": Portfolio,
     "nsga2": NSGA2,
+    "cmaes": CMAES,
+    "grid": Grid,
+    "random": Random,
+    "latin": Latin,
+    "sobol": Sobol,
 }
 
 #: What every method is given, beside its settings.

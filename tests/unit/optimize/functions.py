@@ -74,7 +74,7 @@ def plateau(d: int, seed: int) -> Problem:
 
 
 def mixed(seed: int) -> Problem:
-    """4 floats, 1 of a logarithm, 3 integers, 1 in steps, 3 categoricals; the first moves the floats' optimum."""
+    """4 floats, 1 logarithm, 3 integers, 1 in coarse steps, 3 categoricals; the first moves the floats' optimum."""
     rng = np.random.default_rng(seed)
     columns = [Column(Kind.CONTINUOUS)] * 5 + [Column(Kind.ORDERED, 101)] * 3 + [Column(Kind.ORDERED, 21)]
     cube = Cube([*columns, *[Column(Kind.CATEGORICAL, 6)] * 3])
