@@ -7,7 +7,7 @@ from tests.unit.optimize.driving import Drive
 from tests.unit.optimize.functions import Problem, continuous
 
 from manyhands.optimize.algorithm import Told
-from manyhands.optimize.cube import Column, Cube, Kind
+from manyhands.optimize.cube import LEVELS_MAX, Column, Cube, Kind
 from manyhands.optimize.ga import GA, population_size
 from manyhands.optimize.random_streams import Use, stream
 
@@ -56,7 +56,7 @@ def test_all_evaluations_may_fail(window: int) -> None:
         [Column(Kind.CATEGORICAL, 1)],
         [Column(Kind.ORDERED, 1), Column(Kind.CONTINUOUS)],
         [Column(Kind.CATEGORICAL, 3)] * 4,
-        [Column(Kind.ORDERED, 2**53), Column(Kind.CATEGORICAL, 2)],
+        [Column(Kind.ORDERED, LEVELS_MAX), Column(Kind.CATEGORICAL, 2)],
         [Column(Kind.CONTINUOUS)] * 70,
     ],
 )
