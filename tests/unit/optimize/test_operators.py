@@ -200,8 +200,9 @@ def test_a_category_becomes_any_other_alike() -> None:
 
 
 @pytest.mark.parametrize("levels", [2, 3, 101])
-def test_an_ordered_value_goes_to_the_next_level_at_least(levels: int) -> None:
-    cube = Cube([Column(Kind.ORDERED, levels)])
+@pytest.mark.parametrize("log_from", [0.0, 1.0])
+def test_an_ordered_value_goes_to_the_next_level_at_least(levels: int, log_from: float) -> None:
+    cube = Cube([Column(Kind.ORDERED, levels, log_from)])
     U = cube.at_level(np.arange(levels)[:, np.newaxis])
     U = np.repeat(U, 50, axis=0)
     mutated = operators.mutate(cube, U, np.ones(U.shape, dtype=bool), rng(15), partial(operators.polynomial, eta=1e4))
@@ -213,7 +214,13 @@ def test_an_ordered_value_goes_to_the_next_level_at_least(levels: int) -> None:
     columns=st.lists(
         st.one_of(
             st.just(Column(Kind.CONTINUOUS)),
-            st.builds(Column, st.sampled_from([Kind.ORDERED, Kind.CATEGORICAL]), st.sampled_from([1, 2, 9, 2**53])),
+            st.builds(
+                Column,
+                st.sampled_from([Kind.ORDERED, Kind.CATEGORICAL]),
+                st.sampled_from([1, 2, 9, 2**51]),
+                st.just(0.0),
+            ),
+            st.builds(Column, st.just(Kind.ORDERED), st.sampled_from([1, 2, 9, 2**40]), st.sampled_from([0.5, 16.0])),
         ),
         min_size=1,
         max_size=6,
