@@ -31,8 +31,8 @@ def needed_by(body: pb.Body) -> tuple[bytes, ...]:
         return (*own, *block.definitions)
     if body.HasField("open_job"):
         opening = body.open_job
-        own = opening.reduction.functions, opening.search.evaluator
-        hashes = (opening.retry.retry_on, opening.context, *own, *opening.definitions)
+        functions = opening.reduction.functions, opening.search.evaluator
+        hashes = (opening.retry.retry_on, opening.context, *functions, *opening.definitions)
         return tuple(hash for hash in hashes if hash)
     return ()
 

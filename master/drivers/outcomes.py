@@ -1,4 +1,4 @@
-"""What became of points that were to be evaluated, as workers and the scheduler say it: checked, and put into words. Pure."""
+"""What became of points that were to be evaluated: what workers say is checked, failures are put into words. Pure."""
 
 from __future__ import annotations
 

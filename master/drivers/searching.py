@@ -36,8 +36,10 @@ TASK_SECONDS = 0.1
 TASKS_PER_SLOT = 2
 #: The weight of a task's cost in the mean of them.
 WEIGHT = 0.25
-#: Seconds of evaluations that may have to run again after a restart of the master: as often as this the state is kept.
+#: Seconds of evaluations that may have to run again after a restart of the master: as often as this the state is kept;
+#: and of a large one, so many bytes for each of these seconds.
 UNKEPT_SECONDS = 0.1
+STATE_RATE = 10e6
 #: Points of a task, if nothing else says how many.
 CHUNK_MAX = 1 << 20
 
@@ -72,7 +74,9 @@ class Searching:
         self._stopped: str | None = None
         #: Seconds that a point takes, as a mean; None: not known yet.
         self._cost: float | None = None
-        self._unkept = 0.0
+        #: Since the state was kept: seconds of evaluations, and what there is to be delivered of them, in bytes.
+        self._unkept, self._undelivered = 0.0, 0
+        self._state_bytes = 0
         #: What failed first.
         self._error: str | None = None
         #: Slots, since when there are so many, and the integral up to then.
@@ -159,6 +163,7 @@ class Searching:
         mean = seconds / len(batch.ids)
         self._cost = mean if self._cost is None else (1 - WEIGHT) * self._cost + WEIGHT * mean
         self._unkept += seconds
+        self._undelivered += batch.U.nbytes
         self._error = self._error or outcomes.error
         self._search.tell(outcomes.ids, outcomes.F, outcomes.status, outcomes.V, outcomes.cost)
         return []
@@ -192,16 +197,17 @@ class Searching:
         if self._stopped is not None:
             self._search.stop(self._stopped)
         self._search.widen(TASKS_PER_SLOT * self._slots_seen)
-        is_changed = self._unkept >= UNKEPT_SECONDS
-        for rows in iter(self._search.take_history, None):
-            is_changed = True
-            yield self._deliver(wire_results.chunk(rows))
         reason = self._search.done()
+        is_due = self._unkept >= max(UNKEPT_SECONDS, self._state_bytes / STATE_RATE)
+        if is_due or reason is not None or self._undelivered >= self._state_bytes:
+            for rows in iter(self._search.take_history, None):
+                is_due = True
+                yield self._deliver(wire_results.chunk(rows))
         if reason is not None:
             yield from self._finish(reason)
             return
-        if is_changed:
-            self._unkept = 0.0
+        if is_due:
+            self._unkept, self._undelivered = 0.0, 0
             yield KeepLatest(STATE, self._state)
         yield from self._run_ready()
 
@@ -276,6 +282,7 @@ class Searching:
         except Exception as error:  # noqa: BLE001 - any, of whichever method
             self._trouble = f"its state cannot be kept: {error!r}"
             return pb.Results()
+        self._state_bytes = len(packed)
         return pb.Results(ends=len(packed).to_bytes(4, "little"), payload=packed)
 
     def _load(self, packed: bytes) -> list[Command]:
