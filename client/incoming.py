@@ -89,6 +89,8 @@ def _rejection(message: pb.JobRejected) -> BaseException:
             return UnknownJob(message.sentence)
         case pb.JobRejected.CODE_NO_JOURNAL:
             return ClusterError(message.sentence)
+        case pb.JobRejected.CODE_NO_SEARCH:
+            return ClusterError(message.sentence)
         case pb.JobRejected.CODE_FULL:
             return MasterFull(message.sentence, WAY_OUT)
         case pb.JobRejected.CODE_CANCELLED:

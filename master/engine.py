@@ -65,8 +65,9 @@ class Engine:
         delivery = self._delivery = Delivery(self.peers, self.records, journal, detached, self.ledger, data)
         numbers = itertools.count(first_number)
         drivers = delivery.drivers = Drivers(
-            self.records, delivery, self._handle, journal, self.ledger, data, partial(next, numbers), self._loop.time
-        )
+            self.records, delivery, self._handle, journal, self.ledger, data, partial(next, numbers), self._loop,
+            lambda: self.scheduler.slots,
+        )  # fmt: skip
         if detached is not None:
             detached.report = drivers.report
         delivery.recompute_jobs = RecomputeJobs(self.records, self._handle, data, numbers)
@@ -110,6 +111,7 @@ class Engine:
             "attach_job": intake.attach,
             "leave_job": intake.leave,
             "watch": intake.watch,
+            "stop_search": intake.stop_search,
             "close_session": self._on_close,
             "join_store": data.joined_store,
             "fetch": data.sources.fetch,
@@ -198,6 +200,7 @@ class Engine:
 
     def _announce(self) -> None:
         self._tune_all()
+        self._delivery.drivers.slots_changed()
         for peer in self.peers.values():
             if peer.role == pb.ROLE_CLIENT:
                 self._send_cluster(peer)

@@ -12,9 +12,9 @@ from manyhands.master.data_keeper import DataKeeper
 from manyhands.master.definitions import OVERHEAD_BYTES, Definition, DefinitionStore, HeldBlock
 from manyhands.master.delivery import Delivery
 from manyhands.master.detached import Detached
-from manyhands.master.drivers.driving import Drivers
+from manyhands.master.drivers.driving import Drivers, NoSearch
+from manyhands.master.job_messages import mark_of, needed_by, owner_of, size_of, spans_of
 from manyhands.master.journal import WHOLE_JOB, Journal
-from manyhands.master.journal_batch import Mark
 from manyhands.master.journal_schema import Kept, KeptJob
 from manyhands.master.limits import BLOCK_OVERHEAD, OTHERS, Ledger
 from manyhands.master.peers import Peer
@@ -23,7 +23,7 @@ from manyhands.master.recovery import job_options, recovered
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import block_of, read_block
 from manyhands.wire.session import ProtocolError
-from manyhands.wire.spans import RANGES_MAX, Span
+from manyhands.wire.spans import RANGES_MAX
 
 
 class Intake:
@@ -104,7 +104,7 @@ class Intake:
         if body.HasField("block"):
             block = body.block
             count = len(block.ends) // 4
-            sentence = self._ledger.admit(job, block.first, _size(block), count)
+            sentence = self._ledger.admit(job, block.first, size_of(block), count)
             if sentence:
                 peer.asked()
             if sentence and record.inbox:
@@ -151,7 +151,7 @@ class Intake:
         """Deal with a job's inbox until something lacks a definition; `ask` for what the last one lacks."""
         while record.inbox and job in self._records:  # a message may end the job, and more wait behind it
             body, position = record.inbox[0]
-            hashes = _needed(body)
+            hashes = needed_by(body)
             found = [(wanted, self._definitions.get(wanted)) for wanted in hashes]
             missing = [wanted for wanted, definition in found if definition is None]
             if missing:
@@ -180,17 +180,30 @@ class Intake:
         """A message whose definitions and data are here."""
         if body.HasField("open_job"):
             record.held = held
-            if body.open_job.HasField("reduction"):
-                record.face = self._drivers.begin(job, _owner(job, record), body.open_job, held)
-            self._handle(ev.JobOpened(job, _owner(job, record), job_options(body.open_job)))
+            if not self._begin(job, record, body.open_job):
+                return
+            self._handle(ev.JobOpened(job, owner_of(job, record), job_options(body.open_job)))
         elif body.HasField("block"):
             self._apply_block(job, record, body.block, held, data)
         elif body.HasField("cancel"):
-            self._handle(ev.CancelRequested(job, _spans(body.cancel), body.cancel.spare_running))
+            self._handle(ev.CancelRequested(job, spans_of(body.cancel), body.cancel.spare_running))
+        elif body.HasField("stop_search"):
+            if record.face is not None:
+                self._drivers.stop(record.face, body.stop_search.reason)
         else:
             self._handle(ev.JobSealed(job, body.seal_job.total))
             if record.face is not None:
                 self._drivers.sealed(record.face, body.seal_job.total)
+
+    def _begin(self, job: int, record: JobRecord, opening: pb.OpenJob) -> bool:
+        """Give a job the driver that it needs, if it does; whether it can be."""
+        if opening.HasField("reduction") or opening.HasField("search"):
+            try:
+                record.face = self._drivers.begin(job, owner_of(job, record), opening, record.held)
+            except NoSearch as refused:
+                self._delivery.reject(job, str(refused), pb.JobRejected.CODE_NO_SEARCH)
+                return False
+        return True
 
     def _apply_block(
         self, job: int, record: JobRecord, message: pb.Block, held: tuple[Definition, ...], data: tuple[Datum, ...]
@@ -232,7 +245,7 @@ class Intake:
                 record.client.jobs.pop(record.number, None)
                 journal.detached(job)
         elif body.HasField("cancel"):
-            journal.mark(job, _mark(body.cancel), _spans(body.cancel) or ())
+            journal.mark(job, mark_of(body.cancel), spans_of(body.cancel) or ())
 
     def attach(self, peer: Peer, body: pb.Body) -> None:
         """A client takes part in a detached job."""
@@ -266,7 +279,7 @@ class Intake:
         record = self._records.get(job) if job is not None else None
         if job is None or record is None:
             return
-        spans = _spans(body.cancel)
+        spans = spans_of(body.cancel)
         if spans is None:
             record.inbox.clear()
             self._handle(ev.CancelRequested(job, None))
@@ -275,8 +288,17 @@ class Intake:
             self._take_in(job, record, body)  # after the blocks that it speaks of
         else:
             if self._journal is not None:
-                self._journal.mark(job, _mark(body.cancel), spans)
+                self._journal.mark(job, mark_of(body.cancel), spans)
             self._handle(ev.CancelRequested(job, spans, body.cancel.spare_running))
+
+    def stop_search(self, peer: Peer, body: pb.Body) -> None:
+        """A search of the peer's own, or one that it is attached to, is to end with what it has."""
+        number = body.stop_search.job
+        attached = self._detached.job_of(peer, number) if self._detached is not None else None
+        job = peer.jobs.get(number) if attached is None else attached
+        record = self._records.get(job) if job is not None else None
+        if job is not None and record is not None:
+            self._take_in(job, record, body)  # after what waits for definitions
 
     def consumed(self, peer: Peer, body: pb.Body) -> None:
         """The client's user has taken so many bytes of results."""
@@ -314,7 +336,7 @@ class Intake:
             if number in self._records:
                 self._records[number].inbox.append((body, position))
                 if body.HasField("block"):
-                    self._ledger.take(number, body.block.first, _size(body.block), len(body.block.ends) // 4)
+                    self._ledger.take(number, body.block.first, size_of(body.block), len(body.block.ends) // 4)
         for number, record in list(self._records.items()):
             self._work_off(number, record, ask=True)
         definitions.clear()  # until now they were held here: there may be more than the store keeps by itself
@@ -331,15 +353,15 @@ class Intake:
             )
             if client is not None:
                 client.jobs[number] = job.job
-            self._ledger.open(job.job, _owner(job.job, record), opening.owner)
+            self._ledger.open(job.job, owner_of(job.job, record), opening.owner)
             for _, message in job.blocks:
-                self._ledger.take(job.job, message.first, _size(message), len(message.ends) // 4)
+                self._ledger.take(job.job, message.first, size_of(message), len(message.ends) // 4)
             if is_open:
-                record.held = self._held(_needed(pb.Body(open_job=opening)))
+                record.held = self._held(needed_by(pb.Body(open_job=opening)))
                 blocks = [self._held_block(message) for _, message in job.blocks]
-                if opening.HasField("reduction"):
-                    record.face = self._drivers.begin(job.job, _owner(job.job, record), opening, record.held)
-                self._handle(recovered(job, _owner(job.job, record), blocks, self._wall()))
+                if not self._begin(job.job, record, opening):
+                    return
+                self._handle(recovered(job, owner_of(job.job, record), blocks, self._wall()))
                 if spared := tuple(job.marks["cancel unless running"]):
                     self._handle(ev.CancelRequested(job.job, spared, spare_running=True))
                 if record.face is not None:
@@ -350,7 +372,7 @@ class Intake:
 
     def _held_block(self, message: pb.Block) -> HeldBlock:
         data, _ = self._data.needed(need.id for need in message.data)
-        return HeldBlock.of(read_block(message), self._held(_needed(pb.Body(block=message))), tuple(data))
+        return HeldBlock.of(read_block(message), self._held(needed_by(pb.Body(block=message))), tuple(data))
 
     def _wall(self) -> float:
         assert self._journal is not None
@@ -360,35 +382,3 @@ class Intake:
         found = [self._definitions.get(hash) for hash in hashes]
         assert all(found), "a definition was not written down with what needs it"
         return tuple(definition for definition in found if definition is not None)
-
-
-def _size(block: pb.Block) -> int:
-    """What a block counts for."""
-    return len(block.payload) + len(block.ends) + BLOCK_OVERHEAD
-
-
-def _mark(cancel: pb.Cancel) -> Mark:
-    return "cancel unless running" if cancel.spare_running else "cancel"
-
-
-def _owner(job: int, record: JobRecord) -> int:
-    """Whose the job is to the scheduler: of two clients with work each gets half. A detached job is a client alone."""
-    return -job if record.detached or record.client is None else record.client.number
-
-
-def _needed(body: pb.Body) -> tuple[bytes, ...]:
-    """The definitions without which a message cannot be dealt with."""
-    if body.HasField("block"):
-        block = body.block
-        own = (block.function,) if block.function else ()
-        return (*own, *block.definitions)
-    if body.HasField("open_job"):
-        opening = body.open_job
-        hashes = (opening.retry.retry_on, opening.context, opening.reduction.functions, *opening.definitions)
-        return tuple(hash for hash in hashes if hash)
-    return ()
-
-
-def _spans(message: pb.Cancel) -> tuple[Span, ...] | None:
-    """What to cancel; None: the whole job."""
-    return tuple((span.lo, span.hi) for span in message.ranges) or None

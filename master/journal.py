@@ -241,6 +241,12 @@ class Journal(GroupCommit):
         self._batch.job(job).outcomes[key] = body
         self._changed()
 
+    def late_outcome(self, job: int, key: int, make: Callable[[], pb.Body]) -> None:
+        """The same; `make` is called when it is about to be written, and must not raise."""
+        self._books[job].outcomes.add(key)
+        self._batch.job(job).late_outcomes[key] = make
+        self._changed()
+
     def drop(self, job: int, keys: Iterable[int]) -> None:
         """The driver of the job does not need these any more."""
         book = self._books[job]

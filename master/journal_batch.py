@@ -6,7 +6,7 @@ reaches the disk: only the marks that say so do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -78,6 +78,8 @@ class JobChange:
     done_anew: list[Span] | None = None
     outcomes: dict[int, Message] = field(default_factory=dict)
     dead_outcomes: list[int] = field(default_factory=list)
+    #: Outcomes that are asked for only when they are about to be written.
+    late_outcomes: dict[int, Callable[[], Message]] = field(default_factory=dict)
     tries: dict[int, Tries] = field(default_factory=dict)
     states: dict[int, bytes] = field(default_factory=dict)
     dead_states: list[Span] = field(default_factory=list)
@@ -119,6 +121,9 @@ class Batch:
         for change in self.jobs.values():
             if change.counters is not None:
                 change.counters = replace(change.counters)
+            if not change.is_concluded:  # otherwise they would be deleted at once
+                change.outcomes |= {key: make() for key, make in change.late_outcomes.items()}
+            change.late_outcomes = {}
 
     def __bool__(self) -> bool:
         return bool(
@@ -155,6 +160,7 @@ class Batch:
     def drop_outcome(self, number: int, key: int) -> None:
         """The client has it."""
         change = self.job(number)
+        change.late_outcomes.pop(key, None)
         if change.outcomes.pop(key, None) is None:
             change.dead_outcomes.append(key)
 

@@ -86,6 +86,8 @@ def _open_job(message: pb.OpenJob) -> None:
         _hashes("retry.retry_on", (retry.retry_on,))
     if message.HasField("reduction"):
         _reduction(message)
+    if message.HasField("search"):
+        _search(message)
     if message.context:
         _hashes("open_job.context", (message.context,))
     _hashes("open_job.definitions", message.definitions)
@@ -100,6 +102,21 @@ def _reduction(message: pb.OpenJob) -> None:
     if message.metered:
         raise ProtocolError("a reduction has no results that pile up: it is not metered")
     _hashes("reduction.functions", (reduction.functions,))
+
+
+def _search(message: pb.OpenJob) -> None:
+    """But for its plan, which is looked at when all that it needs is here."""
+    if message.HasField("reduction"):
+        raise ProtocolError("a job is a reduction or a search, and not both")
+    if message.metered:
+        raise ProtocolError("a search's results are told as they come: it is not metered")
+    _hashes("search.evaluator", (message.search.evaluator,))
+    _seconds("search.time_limit", message.search.time_limit)
+
+
+def _stop_search(message: pb.StopSearch) -> None:
+    _count("stop_search.job", message.job)
+    _name("stop_search.reason", message.reason)
 
 
 def _block(message: pb.Block) -> None:
@@ -324,6 +341,7 @@ _CHECKS: dict[str, Callable[[Any], None]] = {
     "attach_job": _attach_job,
     "leave_job": _job("leave_job"),
     "watch": _job("watch"),
+    "stop_search": _stop_search,
     "join_store": _join_store,
     "fetch": _fetch,
     "part": _part,

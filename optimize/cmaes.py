@@ -18,6 +18,7 @@ from manyhands.optimize.gaussian import Gaussian, rates
 
 #: Columns that are not categorical: with more, one decomposition of the covariance takes seconds, and a state 32 MB.
 COLUMNS_MAX = 2000
+POPULATION_MAX = 100_000
 #: The usual population, 4 + 3 ln d, is that of a search without a crowd. With a window of points on their way it would
 #: be many updates behind; this is two, and more would only be slower.
 _POPULATION = 32
@@ -61,7 +62,7 @@ class CMAES:
         Raises ValueError.
         """
         if population is not None:
-            settings.whole("population", population, 4)
+            settings.whole("population", population, 4, POPULATION_MAX)
         settings.real("sigma", sigma, _NARROWEST, 1.0)
         self._at = np.flatnonzero(~cube.is_categorical)
         self._categorical_at = np.flatnonzero(cube.is_categorical)

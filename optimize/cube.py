@@ -16,6 +16,8 @@ LEVELS_MAX = 2**51
 #: The same where their widths differ: the narrowest is narrower by the logarithm of their number.
 LOG_LEVELS_MAX = 2**40
 COLUMNS_MAX = 100_000
+#: Numbers in one table of points: 100 MB.
+CELLS_MAX = 12_500_000
 
 _ALL = slice(None)
 
@@ -83,6 +85,13 @@ class Cube:
     def cardinality(self) -> int | None:
         """How many points there are; None if a column is continuous."""
         return None if self.is_continuous.any() else math.prod(column.levels for column in self.columns)
+
+    def check_room(self, n: int) -> None:
+        """Raises ValueError if so many points are too many to be held at a time."""
+        if n * self.d > CELLS_MAX:
+            raise ValueError(
+                f"{n} points of {self.d} parameters are too many at a time: there is room for {CELLS_MAX // self.d}"
+            )
 
     def snap(self, U: Floats) -> Floats:
         """(n, d) -> (n, d): the same points in their canonical form, inside the cube; levels are at their middle."""

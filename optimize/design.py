@@ -12,8 +12,9 @@ def latin(cube: Cube, n: int, rng: np.random.Generator) -> Floats:
 
     A continuous column has one point in each of n parts of the same width. One of k levels has each of them
     floor(n / k) or ceil(n / k) times: if there are more levels than points, none twice. A logarithmic one, whose levels
-    are of different widths, is cut like a continuous one.
+    are of different widths, is cut like a continuous one. Raises ValueError for more points than there is room for.
     """
+    cube.check_room(n)
     part = rng.permuted(np.tile(np.arange(n)[:, np.newaxis], (1, cube.d)), axis=0)
     within = rng.random((n, cube.d))
     points: Floats = (part + within) / max(n, 1)

@@ -64,13 +64,18 @@ class Evaluator:
     constraints: Sequence[Callable[..., Any]] = field(default=())
 
     def evaluate(
-        self, batch: Batch, begin: Begin = _no_begin, clock: Callable[[], float] = time.perf_counter
+        self,
+        batch: Batch,
+        begin: Begin = _no_begin,
+        clock: Callable[[], float] = time.perf_counter,
+        *,
+        lets_out: bool = False,
     ) -> Outcomes:
         """All points of a batch. What a function raises is the failure of its point, or of the whole batch where it
-        takes that; what is no Exception, such as an interrupt, comes out of here.
+        takes that, unless `lets_out`; what is no Exception, such as an interrupt, comes out of here anyway.
         """
         if self.is_batch:
-            return self._evaluate_batch(batch, begin, clock)
+            return self._evaluate_batch(batch, begin, clock, lets_out=lets_out)
         k = len(batch.ids)
         F, V = np.full((k, self.objectives), np.nan), np.zeros((k, len(self.constraints)))
         status, cost, error = np.zeros(k, np.uint8), np.zeros(k), None
@@ -81,13 +86,15 @@ class Evaluator:
             try:
                 V[at] = [float(constraint(params)) for constraint in self.constraints]
                 F[at] = _scores(self.objective(params), self.objectives)
-            except Exception as raised:  # noqa: BLE001 - whatever it is, it is this point's
+            except Exception as raised:
+                if lets_out:
+                    raise
                 status[at] = Status.FAILED
                 error = error or _text_of(raised)
             cost[at] = clock() - begun
         return Outcomes(batch.ids, F, V, status, cost, error)
 
-    def _evaluate_batch(self, batch: Batch, begin: Begin, clock: Callable[[], float]) -> Outcomes:
+    def _evaluate_batch(self, batch: Batch, begin: Begin, clock: Callable[[], float], *, lets_out: bool) -> Outcomes:
         k = len(batch.ids)
         F, V = np.full((k, self.objectives), np.nan), np.zeros((k, len(self.constraints)))
         status, error = np.zeros(k, np.uint8), None
@@ -98,14 +105,16 @@ class Evaluator:
             for at, constraint in enumerate(self.constraints):
                 V[:, at] = _column(constraint(columns), k)
             F[:] = _rows(self.objective(columns), k, self.objectives)
-        except Exception as raised:  # noqa: BLE001 - whatever it is, it is these points'
+        except Exception as raised:
+            if lets_out:
+                raise
             status[:] = Status.FAILED
             error = _text_of(raised)
         return Outcomes(batch.ids, F, V, status, np.full(k, (clock() - begun) / k), error)
 
-    def evaluate_packed(self, item: bytes, begin: Begin = _no_begin) -> bytes:
+    def evaluate_packed(self, item: bytes, begin: Begin = _no_begin, *, lets_out: bool = False) -> bytes:
         """The same for points that come packed, see `pack_batch`; the outcomes are, too."""
-        return pack_outcomes(self.evaluate(unpack_batch(item), begin))
+        return pack_outcomes(self.evaluate(unpack_batch(item), begin, lets_out=lets_out))
 
 
 def _scores(returned: Any, objectives: int) -> Floats:

@@ -18,6 +18,7 @@ WINDOW = 64
 #: Blocks that a window is cut into.
 WINDOW_BLOCKS = 8
 MAX_FAILED_SHARE = 0.5
+OBJECTIVES_MAX = 100
 
 
 class Mode(StrEnum):
@@ -57,6 +58,9 @@ class Plan:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} has to be at least 1, not {value}")
+        self.cube.check_room(self.window or WINDOW)
+        if len(self.signs) > OBJECTIVES_MAX:
+            raise ValueError(f"a search has up to {OBJECTIVES_MAX} objectives, not {len(self.signs)}")
         if not 0 <= self.max_failed_share <= 1:
             raise ValueError(f"max_failed_share is a share, from 0 to 1, not {self.max_failed_share}")
         if self.target is not None and (len(self.signs) != 1 or math.isnan(self.target)):

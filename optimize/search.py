@@ -26,6 +26,8 @@ from manyhands.optimize.tally import Best, Tally
 
 #: Evaluations that are written to the history together, at least.
 HISTORY_ROWS = 256
+#: Or, if they are of many parameters, so many numbers.
+HISTORY_CELLS = 100_000
 
 
 class Counts(NamedTuple):
@@ -191,7 +193,8 @@ class Search:
 
     def take_history(self, *, all_of_it: bool = False) -> Rows | None:
         """What has counted since this was called last; None if that is not much yet, or nothing."""
-        if not self._history or not (all_of_it or self._reason or self._history_rows >= HISTORY_ROWS):
+        enough = max(1, min(HISTORY_ROWS, HISTORY_CELLS // self.plan.cube.d))
+        if not self._history or not (all_of_it or self._reason or self._history_rows >= enough):
             return None
         taken = _joined(self._history)
         self._history, self._history_rows = [], 0
@@ -235,6 +238,7 @@ class Search:
 
     def _propose(self) -> None:
         size, first, generation = self._block_size(), self._next, self._algorithm.generation
+        self.plan.cube.check_room(len(self._table) + size)
         points, own = self._algorithm.propose(first, size, stream(self.plan.seed, Use.PROPOSE, first))
         U = self.plan.cube.snap(points)
         rows = self._table.add(first, U, own, generation)

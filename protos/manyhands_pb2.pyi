@@ -23,6 +23,7 @@ class Call(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     CALL_COMBINE: _ClassVar[Call]
     CALL_GROUP: _ClassVar[Call]
     CALL_MERGE: _ClassVar[Call]
+    CALL_EVALUATE: _ClassVar[Call]
 ROLE_UNSPECIFIED: Role
 ROLE_WORKER: Role
 ROLE_CLIENT: Role
@@ -35,6 +36,7 @@ CALL_FOLD: Call
 CALL_COMBINE: Call
 CALL_GROUP: Call
 CALL_MERGE: Call
+CALL_EVALUATE: Call
 
 class Frame(_message.Message):
     __slots__ = ("sequence", "acknowledged", "bodies", "fragment", "hello", "welcome", "refusal")
@@ -65,7 +67,7 @@ class Fragment(_message.Message):
     def __init__(self, id: _Optional[int] = ..., data: _Optional[bytes] = ..., last: bool = ...) -> None: ...
 
 class Body(_message.Message):
-    __slots__ = ("define", "want", "results", "failure", "open_job", "block", "seal_job", "cancel", "consumed", "attach_job", "leave_job", "close_session", "watch", "cancelled", "cluster", "job_rejected", "job_report", "dispatched", "dispatch", "revoke", "tuning", "renewed", "fetch", "part", "join_store", "put_data", "release_data", "await_data", "locate", "data_here", "source_failed", "forget", "data_state", "source", "admit", "returned", "crash", "held", "saved_state", "draining")
+    __slots__ = ("define", "want", "results", "failure", "open_job", "block", "seal_job", "cancel", "consumed", "attach_job", "leave_job", "stop_search", "close_session", "watch", "cancelled", "cluster", "job_rejected", "job_report", "dispatched", "dispatch", "revoke", "tuning", "renewed", "fetch", "part", "join_store", "put_data", "release_data", "await_data", "locate", "data_here", "source_failed", "forget", "data_state", "source", "admit", "returned", "crash", "held", "saved_state", "draining")
     DEFINE_FIELD_NUMBER: _ClassVar[int]
     WANT_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
@@ -77,6 +79,7 @@ class Body(_message.Message):
     CONSUMED_FIELD_NUMBER: _ClassVar[int]
     ATTACH_JOB_FIELD_NUMBER: _ClassVar[int]
     LEAVE_JOB_FIELD_NUMBER: _ClassVar[int]
+    STOP_SEARCH_FIELD_NUMBER: _ClassVar[int]
     CLOSE_SESSION_FIELD_NUMBER: _ClassVar[int]
     WATCH_FIELD_NUMBER: _ClassVar[int]
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
@@ -117,6 +120,7 @@ class Body(_message.Message):
     consumed: Consumed
     attach_job: AttachJob
     leave_job: LeaveJob
+    stop_search: StopSearch
     close_session: CloseSession
     watch: Watch
     cancelled: Cancelled
@@ -146,7 +150,7 @@ class Body(_message.Message):
     held: Held
     saved_state: SavedState
     draining: Draining
-    def __init__(self, define: _Optional[_Union[Define, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., open_job: _Optional[_Union[OpenJob, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., seal_job: _Optional[_Union[SealJob, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., consumed: _Optional[_Union[Consumed, _Mapping]] = ..., attach_job: _Optional[_Union[AttachJob, _Mapping]] = ..., leave_job: _Optional[_Union[LeaveJob, _Mapping]] = ..., close_session: _Optional[_Union[CloseSession, _Mapping]] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ..., cancelled: _Optional[_Union[Cancelled, _Mapping]] = ..., cluster: _Optional[_Union[Cluster, _Mapping]] = ..., job_rejected: _Optional[_Union[JobRejected, _Mapping]] = ..., job_report: _Optional[_Union[JobReport, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., dispatch: _Optional[_Union[Dispatch, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., tuning: _Optional[_Union[Tuning, _Mapping]] = ..., renewed: _Optional[_Union[Renewed, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., part: _Optional[_Union[Part, _Mapping]] = ..., join_store: _Optional[_Union[JoinStore, _Mapping]] = ..., put_data: _Optional[_Union[PutData, _Mapping]] = ..., release_data: _Optional[_Union[ReleaseData, _Mapping]] = ..., await_data: _Optional[_Union[AwaitData, _Mapping]] = ..., locate: _Optional[_Union[Locate, _Mapping]] = ..., data_here: _Optional[_Union[DataHere, _Mapping]] = ..., source_failed: _Optional[_Union[SourceFailed, _Mapping]] = ..., forget: _Optional[_Union[Forget, _Mapping]] = ..., data_state: _Optional[_Union[DataState, _Mapping]] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., admit: _Optional[_Union[Admit, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., crash: _Optional[_Union[Crash, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ..., saved_state: _Optional[_Union[SavedState, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ...) -> None: ...
+    def __init__(self, define: _Optional[_Union[Define, _Mapping]] = ..., want: _Optional[_Union[Want, _Mapping]] = ..., results: _Optional[_Union[Results, _Mapping]] = ..., failure: _Optional[_Union[Failure, _Mapping]] = ..., open_job: _Optional[_Union[OpenJob, _Mapping]] = ..., block: _Optional[_Union[Block, _Mapping]] = ..., seal_job: _Optional[_Union[SealJob, _Mapping]] = ..., cancel: _Optional[_Union[Cancel, _Mapping]] = ..., consumed: _Optional[_Union[Consumed, _Mapping]] = ..., attach_job: _Optional[_Union[AttachJob, _Mapping]] = ..., leave_job: _Optional[_Union[LeaveJob, _Mapping]] = ..., stop_search: _Optional[_Union[StopSearch, _Mapping]] = ..., close_session: _Optional[_Union[CloseSession, _Mapping]] = ..., watch: _Optional[_Union[Watch, _Mapping]] = ..., cancelled: _Optional[_Union[Cancelled, _Mapping]] = ..., cluster: _Optional[_Union[Cluster, _Mapping]] = ..., job_rejected: _Optional[_Union[JobRejected, _Mapping]] = ..., job_report: _Optional[_Union[JobReport, _Mapping]] = ..., dispatched: _Optional[_Union[Dispatched, _Mapping]] = ..., dispatch: _Optional[_Union[Dispatch, _Mapping]] = ..., revoke: _Optional[_Union[Revoke, _Mapping]] = ..., tuning: _Optional[_Union[Tuning, _Mapping]] = ..., renewed: _Optional[_Union[Renewed, _Mapping]] = ..., fetch: _Optional[_Union[Fetch, _Mapping]] = ..., part: _Optional[_Union[Part, _Mapping]] = ..., join_store: _Optional[_Union[JoinStore, _Mapping]] = ..., put_data: _Optional[_Union[PutData, _Mapping]] = ..., release_data: _Optional[_Union[ReleaseData, _Mapping]] = ..., await_data: _Optional[_Union[AwaitData, _Mapping]] = ..., locate: _Optional[_Union[Locate, _Mapping]] = ..., data_here: _Optional[_Union[DataHere, _Mapping]] = ..., source_failed: _Optional[_Union[SourceFailed, _Mapping]] = ..., forget: _Optional[_Union[Forget, _Mapping]] = ..., data_state: _Optional[_Union[DataState, _Mapping]] = ..., source: _Optional[_Union[Source, _Mapping]] = ..., admit: _Optional[_Union[Admit, _Mapping]] = ..., returned: _Optional[_Union[Returned, _Mapping]] = ..., crash: _Optional[_Union[Crash, _Mapping]] = ..., held: _Optional[_Union[Held, _Mapping]] = ..., saved_state: _Optional[_Union[SavedState, _Mapping]] = ..., draining: _Optional[_Union[Draining, _Mapping]] = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol", "package_version", "python_version", "libraries", "session", "resume", "received", "role", "name", "host", "pid", "slots", "holds", "epoch", "secret", "owner")
@@ -266,7 +270,7 @@ class Want(_message.Message):
     def __init__(self, hashes: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class OpenJob(_message.Message):
-    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout", "total_timeout", "queue_timeout", "progress_timeout", "memory_bytes", "speculate", "detach", "owner", "keep_bytes", "share_bytes", "reduction", "context", "definitions")
+    __slots__ = ("job", "name", "priority", "max_parallel", "retry", "metered", "timeout", "total_timeout", "queue_timeout", "progress_timeout", "memory_bytes", "speculate", "detach", "owner", "keep_bytes", "share_bytes", "reduction", "context", "definitions", "search")
     JOB_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
@@ -286,6 +290,7 @@ class OpenJob(_message.Message):
     REDUCTION_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     DEFINITIONS_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
     job: int
     name: str
     priority: int
@@ -305,7 +310,8 @@ class OpenJob(_message.Message):
     reduction: Reduction
     context: bytes
     definitions: _containers.RepeatedScalarFieldContainer[bytes]
-    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ..., total_timeout: _Optional[float] = ..., queue_timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., speculate: bool = ..., detach: bool = ..., owner: _Optional[str] = ..., keep_bytes: _Optional[int] = ..., share_bytes: _Optional[int] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., context: _Optional[bytes] = ..., definitions: _Optional[_Iterable[bytes]] = ...) -> None: ...
+    search: Search
+    def __init__(self, job: _Optional[int] = ..., name: _Optional[str] = ..., priority: _Optional[int] = ..., max_parallel: _Optional[int] = ..., retry: _Optional[_Union[Retry, _Mapping]] = ..., metered: bool = ..., timeout: _Optional[float] = ..., total_timeout: _Optional[float] = ..., queue_timeout: _Optional[float] = ..., progress_timeout: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., speculate: bool = ..., detach: bool = ..., owner: _Optional[str] = ..., keep_bytes: _Optional[int] = ..., share_bytes: _Optional[int] = ..., reduction: _Optional[_Union[Reduction, _Mapping]] = ..., context: _Optional[bytes] = ..., definitions: _Optional[_Iterable[bytes]] = ..., search: _Optional[_Union[Search, _Mapping]] = ...) -> None: ...
 
 class Reduction(_message.Message):
     __slots__ = ("kind", "functions", "commutative", "partitions")
@@ -326,6 +332,18 @@ class Reduction(_message.Message):
     commutative: bool
     partitions: int
     def __init__(self, kind: _Optional[_Union[Reduction.Kind, str]] = ..., functions: _Optional[bytes] = ..., commutative: bool = ..., partitions: _Optional[int] = ...) -> None: ...
+
+class Search(_message.Message):
+    __slots__ = ("plan", "evaluator", "time_limit", "chunk")
+    PLAN_FIELD_NUMBER: _ClassVar[int]
+    EVALUATOR_FIELD_NUMBER: _ClassVar[int]
+    TIME_LIMIT_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    plan: bytes
+    evaluator: bytes
+    time_limit: float
+    chunk: int
+    def __init__(self, plan: _Optional[bytes] = ..., evaluator: _Optional[bytes] = ..., time_limit: _Optional[float] = ..., chunk: _Optional[int] = ...) -> None: ...
 
 class Retry(_message.Message):
     __slots__ = ("retries", "delay", "backoff", "delay_max", "retry_on", "on_timeout", "on_memory")
@@ -448,6 +466,7 @@ class JobRejected(_message.Message):
         CODE_CANCELLED: _ClassVar[JobRejected.Code]
         CODE_ACCESS: _ClassVar[JobRejected.Code]
         CODE_FULL: _ClassVar[JobRejected.Code]
+        CODE_NO_SEARCH: _ClassVar[JobRejected.Code]
     CODE_UNSPECIFIED: JobRejected.Code
     CODE_NAME_TAKEN: JobRejected.Code
     CODE_NO_JOURNAL: JobRejected.Code
@@ -455,6 +474,7 @@ class JobRejected(_message.Message):
     CODE_CANCELLED: JobRejected.Code
     CODE_ACCESS: JobRejected.Code
     CODE_FULL: JobRejected.Code
+    CODE_NO_SEARCH: JobRejected.Code
     JOB_FIELD_NUMBER: _ClassVar[int]
     SENTENCE_FIELD_NUMBER: _ClassVar[int]
     CODE_FIELD_NUMBER: _ClassVar[int]
@@ -487,8 +507,16 @@ class LeaveJob(_message.Message):
     job: int
     def __init__(self, job: _Optional[int] = ...) -> None: ...
 
+class StopSearch(_message.Message):
+    __slots__ = ("job", "reason")
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    job: int
+    reason: str
+    def __init__(self, job: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
 class JobReport(_message.Message):
-    __slots__ = ("job", "total", "succeeded", "failed", "cancelled", "finished", "phases")
+    __slots__ = ("job", "total", "succeeded", "failed", "cancelled", "finished", "phases", "search")
     JOB_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     SUCCEEDED_FIELD_NUMBER: _ClassVar[int]
@@ -496,6 +524,7 @@ class JobReport(_message.Message):
     CANCELLED_FIELD_NUMBER: _ClassVar[int]
     FINISHED_FIELD_NUMBER: _ClassVar[int]
     PHASES_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_FIELD_NUMBER: _ClassVar[int]
     job: int
     total: int
     succeeded: int
@@ -503,7 +532,8 @@ class JobReport(_message.Message):
     cancelled: int
     finished: bool
     phases: _containers.RepeatedCompositeFieldContainer[Phase]
-    def __init__(self, job: _Optional[int] = ..., total: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., finished: bool = ..., phases: _Optional[_Iterable[_Union[Phase, _Mapping]]] = ...) -> None: ...
+    search: bytes
+    def __init__(self, job: _Optional[int] = ..., total: _Optional[int] = ..., succeeded: _Optional[int] = ..., failed: _Optional[int] = ..., cancelled: _Optional[int] = ..., finished: bool = ..., phases: _Optional[_Iterable[_Union[Phase, _Mapping]]] = ..., search: _Optional[bytes] = ...) -> None: ...
 
 class Phase(_message.Message):
     __slots__ = ("name", "done", "total")

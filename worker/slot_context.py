@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,6 +29,8 @@ class CurrentTask:
     attempt: int
     #: Its job's: with_options(name=), or the function's.
     name: str
+    #: For the random numbers of an evaluation of `optimize`: the same wherever and whenever it runs; else None.
+    seed: int | None = None
 
     def progress(self, so_far: float | str | None = None) -> None:
         """Say that this task gets on: it then has another `progress_timeout` seconds. Takes less than a microsecond.
@@ -34,7 +39,7 @@ class CurrentTask:
         """
         place = _place
         if place is None or place.is_copy:
-            return  # a forked child speaks for nobody
+            return  # a forked child speaks for nobody, and nobody listens outside of a cluster
         if so_far is not None:
             if isinstance(so_far, (int, float)):
                 so_far = f"{so_far:.1%}"
@@ -51,11 +56,17 @@ class CurrentTask:
         It is at the master, and in its journal, a moment later; the last one counts, and it goes with the task's end.
         For the thread that runs the task. Raises ResultEncodeError.
         """
-        _desk().save(state)
+        place = _here()
+        # Of several evaluations in one task each has a state of its own.
+        place.desk.save(state if place.evaluation is None else (place.evaluation, state))
 
     def load(self, default: Any = None) -> Any:
         """What was saved last by this attempt or an earlier one; `default` if nothing was."""
-        state = _desk().load()
+        place = _here()
+        state = place.desk.load()
+        if state is not None and place.evaluation is not None:
+            evaluation, state = state
+            state = state if evaluation == place.evaluation else None
         return default if state is None else state
 
 
@@ -66,19 +77,23 @@ class Desk(Protocol):
     def load(self) -> Any: ...
 
 
-def _desk() -> Desk:
+def _here() -> _Place | _StandIn:
+    """Where a state may be kept."""
+    stand_in = _stand_in.get()
+    if stand_in is not None:
+        return stand_in
     place = _place
     if place is None or place.is_copy or not place.words[BUSY]:
         raise NotInTask
     if threading.current_thread() is not threading.main_thread():
         raise RuntimeError("only the thread that runs the task can save or load its state, not one that it started")
-    return place.desk
+    return place
 
 
 class _Place:
     """Where the slot is: tasks of a chunk differ only by their position, which is in the page anyway."""
 
-    __slots__ = ("chunk", "desk", "is_copy", "page", "words")
+    __slots__ = ("chunk", "desk", "evaluation", "is_copy", "page", "seed", "words")
 
     def __init__(self, page: Page, chunk: Chunk, desk: Desk) -> None:
         self.page = page
@@ -86,15 +101,70 @@ class _Place:
         self.chunk = chunk
         self.words: memoryview | list[int] = page.words
         self.is_copy = False
+        #: Of an evaluation: its number and its seed.
+        self.evaluation: int | None = None
+        self.seed: int | None = None
+
+
+class _StandIn:
+    """In place of a slot, outside of a cluster: evaluations one by one. What they save is theirs only."""
+
+    __slots__ = ("desk", "evaluation", "name", "seed")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.desk: Desk = _Drawer()
+        self.evaluation = 0
+        self.seed: int | None = None
+
+    def begin(self, id: int, seed: int) -> None:
+        """See `evaluating`."""
+        self.evaluation = id
+        self.seed = seed
+
+
+class _Drawer:
+    """A desk in the same process."""
+
+    def __init__(self) -> None:
+        self._state: Any = None
+
+    def save(self, state: Any) -> None:
+        self._state = state
+
+    def load(self) -> Any:
+        return self._state
 
 
 _place: _Place | None = None
+#: In this thread or coroutine, before what the slot is at.
+_stand_in: ContextVar[_StandIn | None] = ContextVar("_stand_in", default=None)
 
 
 def enter(page: Page, chunk: Chunk, desk: Desk) -> None:
     """For the slot's loop: it runs the chunk's tasks, one position after the other; `desk` keeps their states."""
     global _place  # noqa: PLW0603 - one slot a process
     _place = _Place(page, chunk, desk)
+
+
+def evaluating(id: int, seed: int) -> None:
+    """For who evaluates points in a task: from now on it is this one, with this seed."""
+    if _place is not None:
+        _place.evaluation = id
+        _place.seed = seed
+
+
+@contextmanager
+def stand_in(name: str) -> Iterator[Callable[[int, int], None]]:
+    """For who evaluates points outside of a cluster, in this thread: what to call instead of `evaluating`; then
+    `current_task()` is a task of job 0 with the evaluation's number as its index.
+    """
+    place = _StandIn(name)
+    token = _stand_in.set(place)
+    try:
+        yield place.begin
+    finally:
+        _stand_in.reset(token)
 
 
 def leave_page() -> None:
@@ -106,9 +176,12 @@ def leave_page() -> None:
 
 def current_task() -> CurrentTask:
     """The task that calls this. Threads that a task left behind see the next one. Raises NotInTask outside of one."""
+    stand_in = _stand_in.get()
+    if stand_in is not None:
+        return CurrentTask(0, stand_in.evaluation, 0, stand_in.name, stand_in.seed)
     place = _place
     if place is None or not place.words[BUSY]:
         raise NotInTask
     chunk = place.chunk
     index = chunk.first + place.words[STARTED] - chunk.position
-    return CurrentTask(chunk.job, index, chunk.attempt, chunk.name)
+    return CurrentTask(chunk.job, index, chunk.attempt, chunk.name, place.seed)

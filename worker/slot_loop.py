@@ -20,6 +20,7 @@ from manyhands.worker.page import BUSY, LIMIT, SETTING_UP, SINCE, STARTED, Page
 from manyhands.worker.slot_by_key import GROUP, MERGE, group_leaf, keep, merge_partition
 from manyhands.worker.slot_calls import COROUTINE, AsyncRunner, caller, caller_with
 from manyhands.worker.slot_codec import ATOMS, TEXT_MAX, SlotCodec
+from manyhands.worker.slot_evaluations import EVALUATE, evaluating, text_of, with_context
 from manyhands.worker.slot_folds import SEQUENCES, folder, pickles
 from manyhands.worker.slot_frames import unpack_offsets
 from manyhands.worker.slot_interrupts import Interrupts
@@ -34,7 +35,7 @@ SEND_INTERVAL = 0.0002
 IDLE_DELAY = 0.05
 
 #: Calls that take their items as they are.
-_UNDECODED = SEQUENCES | {GROUP, MERGE}
+_UNDECODED = SEQUENCES | {GROUP, MERGE, EVALUATE}
 
 
 class SlotLoop:
@@ -134,12 +135,16 @@ class SlotLoop:
             return lambda item: group_leaf(map_fn, reduce_fn, pickles(item, self._load_next), self._codec.encode)
         if call == MERGE:
             return lambda item: merge_partition(function[1], item, self._decode, self._codec.encode, self._store.map)
+        if call == EVALUATE:
+            return evaluating(function)
         return folder(call, function, self._load_next) if call in SEQUENCES else caller(call, function)
 
     def _caller_with(self, context: Any, call: int, function: Any) -> Callable[[Any], Any]:
         if call in SEQUENCES or call == GROUP:
             map_fn, reduce_fn = function
             return self._caller(call, (partial(map_fn, context=context), reduce_fn))
+        if call == EVALUATE:
+            return self._caller(call, with_context(function, context))
         return caller_with(context, call, function)
 
     def _set_up(self, chunk: frames.Chunk) -> frames.Chunk | None:
@@ -189,11 +194,7 @@ class SlotLoop:
         loads: Callable[[Any], Any] = _as_it_is if chunk.call in _UNDECODED else pickle.loads
         if self._store.keeps:
             loads = self._store.forgetting(loads)
-        encode, dump, coroutine = self._codec.encode, self._codec.dump_atom, COROUTINE
-        if chunk.call == GROUP:
-            encode = partial(keep, put=partial(self._put, chunk.keep_as))
-        elif chunk.keep_bytes or chunk.keep_as:
-            encode = partial(self._keep, chunk)
+        encode, dump, coroutine = self._encoder(chunk), self._codec.dump_atom, COROUTINE
         atoms, text = (frozenset(), None) if chunk.keep_as else (ATOMS, str)
         outbox, interrupts = self._outbox, self.interrupts
         send_due = outbox.sent + SEND_INTERVAL
@@ -241,11 +242,19 @@ class SlotLoop:
                 interrupts.position = 0
                 ended = clock()
                 outbox.done(position, finished, now - begun)
-                self._fail(chunk, position, error, ended - now)
+                self._fail(chunk, position, error, ended - now, text_of if chunk.call == EVALUATE else None)
                 begun = clock()
             item = result = None  # the next task's may be large, too
             position += 1
         outbox.done(position, finished, clock() - begun)
+
+    def _encoder(self, chunk: frames.Chunk) -> Callable[[Any], bytes]:
+        """What makes bytes of a result."""
+        if chunk.call == GROUP:
+            return partial(keep, put=partial(self._put, chunk.keep_as))
+        if chunk.call == EVALUATE:
+            return _as_it_is
+        return partial(self._keep, chunk) if chunk.keep_bytes or chunk.keep_as else self._codec.encode
 
     def _keep(self, chunk: frames.Chunk, result: Any) -> bytes:
         """Like `encode`; but a result that is large enough stays in the store, and these bytes load it from there."""
@@ -314,7 +323,14 @@ class SlotLoop:
         position, data = self._saved
         return self._decode(data) if position == self._words[STARTED] else None
 
-    def _fail(self, chunk: frames.Chunk, position: int, error: BaseException, seconds: float) -> None:
+    def _fail(
+        self,
+        chunk: frames.Chunk,
+        position: int,
+        error: BaseException,
+        seconds: float,
+        encode: Callable[[BaseException], bytes] | None = None,
+    ) -> None:
         if self._is_disowned:
             self._child_error = error
             raise error
@@ -323,7 +339,7 @@ class SlotLoop:
             self._outbox.send()
             return
         retryable = self._is_retryable(chunk, error)
-        self._outbox.failed(position, self._codec.encode_exception(error), retryable, seconds)
+        self._outbox.failed(position, (encode or self._codec.encode_exception)(error), retryable, seconds)
 
     def _fail_chunk(self, chunk: frames.Chunk, error: BaseException) -> None:
         """The function cannot be loaded: so fails every task of the chunk, below the limit as ever."""

@@ -106,6 +106,9 @@ class ByKey:
             ]
         return [Again(leaf)]
 
+    def failed(self, name: int, failure: pb.Failure) -> None:
+        """See Driver."""
+
     def sealed(self, total: int) -> list[Command]:
         """See Driver."""
         self._total = total

@@ -8,7 +8,7 @@ one fact become durable together. So the same rows always lead to the same tasks
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -40,6 +40,16 @@ class Keep:
 
 
 @dataclass(frozen=True, slots=True)
+class KeepLatest:
+    """As Keep; but what it is when it is about to be written, with all that was told until then. `results` must not
+    raise.
+    """
+
+    key: int
+    results: Callable[[], pb.Results]
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """What was kept under these keys is of no use any more."""
 
@@ -66,7 +76,7 @@ class Reject:
     sentence: str
 
 
-Command = Run | Again | Keep | Drop | Deliver | Finish | Reject
+Command = Run | Again | Keep | KeepLatest | Drop | Deliver | Finish | Reject
 
 
 class Phase(NamedTuple):
@@ -80,11 +90,15 @@ class Phase(NamedTuple):
 class Driver(Protocol):
     """One job's. `Results` that it is told of have not been told before, and are its own from then on."""
 
-    #: How its own tasks are called, and the results that the job will have.
+    #: How its own tasks are called.
     call: pb.Call
-    results: int
     #: Whether what leaves have made is needed to the end, by several tasks; it may have leaves run again, then.
     keeps_leaves: bool
+
+    @property
+    def results(self) -> int:
+        """How many the job will have; or has so far, if nobody knows."""
+        ...
 
     def restored(self, rows: Iterable[tuple[int, pb.Results]], done: int, total: int | None) -> Sequence[Command]:
         """First of all: an earlier life has kept these rows, by key, of `done` leaves, and of `total` if sealed."""
@@ -102,10 +116,34 @@ class Driver(Protocol):
         """A task of the driver's own could not be run: this datum, which a leaf has made, is gone."""
         ...
 
+    def failed(self, name: int, failure: pb.Failure) -> Sequence[Command] | None:
+        """A task of the driver's own has failed, for good. None: so has the job."""
+        ...
+
     def sealed(self, total: int) -> Sequence[Command]:
         """There are so many leaves."""
         ...
 
     def phases(self, received: int) -> Sequence[Phase]:
         """How far it is; `received`: leaves that have come so far."""
+        ...
+
+
+class SearchDriver(Driver, Protocol):
+    """That of a search, which has no leaves, and looks at a clock."""
+
+    def look(self) -> Sequence[Command]:
+        """Time has passed, or there are more slots, or fewer."""
+        ...
+
+    def due(self) -> float | None:
+        """In how many seconds it is to look at the latest."""
+        ...
+
+    def stop(self, reason: str) -> Sequence[Command]:
+        """End it with what it has."""
+        ...
+
+    def progress(self) -> bytes:
+        """How far it is, packed: see JobReport."""
         ...

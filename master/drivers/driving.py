@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -13,7 +14,19 @@ from manyhands.master.data_keeper import DataKeeper
 from manyhands.master.definitions import Definition, HeldBlock
 from manyhands.master.delivery import Delivery
 from manyhands.master.drivers.by_key import ByKey
-from manyhands.master.drivers.driver import Again, Command, Deliver, Driver, Drop, Finish, Keep, Reject, Run
+from manyhands.master.drivers.driver import (
+    Again,
+    Command,
+    Deliver,
+    Driver,
+    Drop,
+    Finish,
+    Keep,
+    KeepLatest,
+    Reject,
+    Run,
+    SearchDriver,
+)
 from manyhands.master.drivers.face import Face, Inner
 from manyhands.master.drivers.heap import Heap
 from manyhands.master.drivers.tree import Tree
@@ -31,7 +44,11 @@ from manyhands.wire.sizes import shown
 REPORT_INTERVAL = 0.2
 
 
-def make_driver(reduction: pb.Reduction) -> Driver:
+class NoSearch(Exception):
+    """There cannot be such a search; the text says why."""
+
+
+def make_reduction(reduction: pb.Reduction) -> Driver:
     """What a client has asked for."""
     if reduction.kind == pb.Reduction.KIND_BY_KEY:
         return ByKey(reduction.partitions)
@@ -44,7 +61,9 @@ def ledger_key(index: int) -> int:
 
 
 class Drivers:
-    """All of one master's. `records` as in Delivery; new_job: another number for the scheduler."""
+    """All of one master's. `records` as in Delivery; new_job: another number for the scheduler; slots: how many there
+    are.
+    """
 
     def __init__(
         self,
@@ -55,7 +74,8 @@ class Drivers:
         ledger: Ledger,
         data: DataKeeper,
         new_job: Callable[[], int],
-        clock: Callable[[], float],
+        loop: asyncio.AbstractEventLoop,
+        slots: Callable[[], int],
     ) -> None:
         self._records = records
         self._delivery = delivery
@@ -64,13 +84,25 @@ class Drivers:
         self._ledger = ledger
         self._data = data
         self._new_job = new_job
-        self._clock = clock
+        self._loop = loop
+        self._slots = slots
 
     # ------------------------------------------------------------ what clients send
 
     def begin(self, job: int, owner: int, opening: pb.OpenJob, held: tuple[Definition, ...]) -> Face:
-        """A client has opened a job that needs a driver."""
-        return Face(job, owner, opening, make_driver(opening.reduction), held)
+        """A client has opened a job that needs a driver. Raises NoSearch."""
+        search = self._make_search(opening) if opening.HasField("search") else None
+        return Face(job, owner, opening, search or make_reduction(opening.reduction), search, held)
+
+    def _make_search(self, opening: pb.OpenJob) -> SearchDriver:
+        from manyhands.master.drivers.searching import Searching  # with numpy, for those who search
+
+        # What was begun in an earlier life is timed by what its journal counts by.
+        clock = self._loop.time if self._journal is None else self._journal.wall
+        try:
+            return Searching(opening, clock, self._slots)
+        except Exception as error:  # a client may have written anything
+            raise NoSearch(f"there cannot be such a search: {str(error) or type(error).__name__}") from error
 
     def block(self, face: Face, block: HeldBlock) -> None:
         """Leaves have come."""
@@ -86,6 +118,33 @@ class Drivers:
     def sealed(self, face: Face, total: int) -> None:
         """All leaves have."""
         self._do(face, face.driver.sealed(total))
+        self._set_timer(face)
+
+    def stop(self, face: Face, reason: str) -> None:
+        """A client wants no more of a search than it has."""
+        if face.search is not None:
+            self._do(face, face.search.stop(reason))
+
+    # ------------------------------------------------------------ what searches look at
+
+    def slots_changed(self) -> None:
+        """There are more of them, or fewer."""
+        for job, record in list(self._records.items()):
+            if record.face is not None and record.face.job == job:
+                self._look(record.face)
+
+    def _look(self, face: Face) -> None:
+        if face.search is not None and not face.is_over:
+            self._do(face, face.search.look())
+
+    def _set_timer(self, face: Face) -> None:
+        due = face.search.due() if face.search is not None and not face.is_over else None
+        if due is not None:
+            face.timer = self._loop.call_later(due, self._time_up, face)
+
+    def _time_up(self, face: Face) -> None:
+        self._look(face)
+        self._set_timer(face)  # by another clock it may be a moment too early
 
     # ------------------------------------------------------------ what becomes of tasks
 
@@ -109,6 +168,8 @@ class Drivers:
 
     def _one_succeeded(self, face: Face, job: int, results: pb.Results) -> None:
         index = results.first
+        if face.is_over:  # by one before it in the same message
+            return
         if face.again is not None and job == face.again.job:
             leaf = results.first = face.again.names.pop(index)
             for each in results.stored:
@@ -126,11 +187,27 @@ class Drivers:
             self._ledger.release(face.job, (ledger_key(message.index),))
             self._do(face, face.driver.lost(face.inner.names.pop(message.index), message.data))
             return
-        message.index, message.end, message.lease = 0, 0, 0
+        if face.inner is not None and command.job == face.inner.job and self._is_dealt_with(face, face.inner, message):
+            return
+        message.index, message.end, message.lease = face.end, 0, 0
         message.job = self._records[face.job].number
         message.seconds = face.seconds + message.seconds
-        self._delivery.tell_outcome(face.job, 0, pb.Body(failure=message))
-        self._conclude(face, failed=1)
+        self._delivery.tell_outcome(face.job, face.end, pb.Body(failure=message))
+        self._conclude(face, succeeded=face.end, failed=1)
+
+    def _is_dealt_with(self, face: Face, inner: Inner, message: pb.Failure) -> bool:
+        """Whether the driver can go on although these tasks of its own have failed."""
+        for index in range(message.index, max(message.end, message.index + 1)):
+            commands = None if face.is_over else face.driver.failed(inner.names[index], message)
+            if commands is None:
+                return face.is_over
+            del inner.names[index]
+            self._ledger.release(face.job, (ledger_key(index),))
+            self._do(face, commands)
+        if not face.is_over:
+            face.seconds += message.seconds
+            self._report_if_due(face)
+        return True
 
     def cancelled(self, face: Face) -> None:
         """The client wants nothing of some leaves any more, and so of none."""
@@ -141,6 +218,8 @@ class Drivers:
     def closed(self, face: Face) -> None:
         """Nobody wants to hear of the job any more: what runs of it is to end."""
         face.is_over = True
+        if face.timer is not None:
+            face.timer.cancel()
         self._handle(ev.CancelRequested(face.job, None))
         for inner in (face.inner, face.again):
             if inner is not None:
@@ -161,6 +240,7 @@ class Drivers:
             for each in results.stored:
                 face.data[each.id] = self._data.known(each.id, each.size)
         self._do(face, face.driver.restored(rows, kept.done.count, kept.sealed_at))
+        self._set_timer(face)
 
     # ------------------------------------------------------------ looking
 
@@ -173,6 +253,8 @@ class Drivers:
         report = pb.JobReport(job=record.number, total=face.driver.results, succeeded=face.delivered)
         for phase in face.driver.phases(face.received):
             report.phases.add(name=phase.name, done=phase.done, total=phase.total)
+        if face.search is not None:
+            report.search = face.search.progress()
         return report
 
     def watch(self, face: Face) -> None:
@@ -183,7 +265,7 @@ class Drivers:
     def _report_if_due(self, face: Face) -> None:
         if face.reported_at is None or face.is_over:
             return
-        now = self._clock()
+        now = self._loop.time()
         client = self._records[face.job].client
         report = self.report(face.job)
         if now - face.reported_at >= REPORT_INTERVAL and client is not None and report is not None:
@@ -201,18 +283,26 @@ class Drivers:
                     self._run(face, command)
                 case Again():
                     self._run_again(face, command.leaf)
-                case Keep():
-                    if self._journal is not None:
-                        self._journal.outcome(face.job, driver_key(command.key), pb.Body(results=command.results))
-                case Drop():
-                    if self._journal is not None:
-                        self._journal.drop(face.job, map(driver_key, command.keys))
+                case Keep() | KeepLatest() | Drop():
+                    self._keep(face.job, command, self._journal)
                 case Deliver():
                     self._deliver(face, command)
                 case Finish():
-                    self._conclude(face, succeeded=face.delivered)
+                    self._conclude(face, succeeded=face.driver.results)
                 case Reject():
                     self._reject(face, command.sentence)
+
+    @staticmethod
+    def _keep(job: int, command: Keep | KeepLatest | Drop, journal: Journal | None) -> None:
+        if journal is None:
+            return
+        match command:
+            case Keep(key, results):
+                journal.outcome(job, driver_key(key), pb.Body(results=results))
+            case KeepLatest(key, latest):
+                journal.late_outcome(job, driver_key(key), lambda: pb.Body(results=latest()))
+            case Drop(keys):
+                journal.drop(job, map(driver_key, keys))
 
     def _run(self, face: Face, command: Run) -> None:
         size = len(command.item)
@@ -223,13 +313,13 @@ class Drivers:
             )
             return
         if face.inner is None:
-            # Without a context: that is for the map function.
-            face.inner = self._open_inner(face, pb.Call.Name(face.driver.call), context=b"")
+            # A reduction's is for the map function.
+            context = face.opening.context if face.search is not None else b""
+            face.inner = self._open_inner(face, pb.Call.Name(face.driver.call), context=context)
         index = face.inner.add(command.name)
         self._ledger.take(face.job, ledger_key(index), size + BLOCK_OVERHEAD, 1)
         ends = pack_ends(array("I", [size]))
-        functions = face.opening.reduction.functions
-        block = Block(index, 0, ends, command.item, functions, face.driver.call, (), command.data)
+        block = Block(index, 0, ends, command.item, face.functions, face.driver.call, (), command.data)
         take = face.data.__getitem__ if face.driver.keeps_leaves else face.data.pop
         data = tuple([take(need.id) for need in command.data])
         self._handle(ev.BlockArrived(face.inner.job, HeldBlock.of(block, (), data)))
@@ -269,8 +359,9 @@ class Drivers:
             base=results.base,
             ends=results.ends,
             payload=results.payload,
-            seconds=0.0 if face.delivered else face.seconds,
+            seconds=face.seconds,
         )
+        face.seconds = 0.0
         for each in results.stored:
             message.stored.add(index=command.index, id=each.id, size=each.size)
             if record.client is not None:
@@ -280,8 +371,9 @@ class Drivers:
 
     def _reject(self, face: Face, sentence: str) -> None:
         message = pb.Failure(job=self._records[face.job].number, kind=pb.Failure.KIND_REJECTED, text=sentence)
-        self._delivery.tell_outcome(face.job, 0, pb.Body(failure=message))
-        self._conclude(face, failed=1)
+        message.index, message.seconds = face.end, face.seconds
+        self._delivery.tell_outcome(face.job, face.end, pb.Body(failure=message))
+        self._conclude(face, succeeded=face.end, failed=1)
 
     def _conclude(self, face: Face, succeeded: int = 0, failed: int = 0, cancelled: int = 0) -> None:
         if self._journal is not None:

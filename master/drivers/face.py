@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from manyhands.master.data import Datum
 from manyhands.master.definitions import Definition
-from manyhands.master.drivers.driver import Driver
+from manyhands.master.drivers.driver import Driver, SearchDriver
 from manyhands.master.drivers.kept_leaves import KeptLeaves
 from manyhands.protos import manyhands_pb2 as pb
 
@@ -37,6 +38,8 @@ class Face:
     owner: int
     opening: pb.OpenJob
     driver: Driver
+    #: The same, if it is a search's.
+    search: SearchDriver | None
     #: What the functions are made of; and what results of leaves may refer to, by hash.
     held: tuple[Definition, ...]
     needs: dict[bytes, Definition] = field(default_factory=dict)
@@ -51,9 +54,21 @@ class Face:
     received: int = 0
     #: Results that the client has been told.
     delivered: int = 0
-    #: What all tasks took in their slots, together.
+    #: What all tasks took in their slots, together, as far as the client has not been told.
     seconds: float = 0.0
     #: When its client, who watches, was last told how it fares; None: nobody watches.
     reported_at: float | None = None
+    #: When a search is to look at the clock.
+    timer: asyncio.TimerHandle | None = None
     #: It is finished, or was cancelled: nothing counts any more.
     is_over: bool = False
+
+    @property
+    def functions(self) -> bytes:
+        """Hash of what the driver's tasks call."""
+        return self.opening.search.evaluator if self.search is not None else self.opening.reduction.functions
+
+    @property
+    def end(self) -> int:
+        """Under which index its failure is told: a search's comes behind what it has delivered."""
+        return self.driver.results if self.search is not None else 0

@@ -55,6 +55,9 @@ class Heap:
         """See Driver."""
         raise AssertionError("leaves leave nothing behind")
 
+    def failed(self, name: int, failure: pb.Failure) -> None:
+        """See Driver."""
+
     def sealed(self, total: int) -> list[Command]:
         """See Driver."""
         self._total = total

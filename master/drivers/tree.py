@@ -122,6 +122,9 @@ class Tree:
         """See Driver."""
         raise AssertionError("leaves leave nothing behind")
 
+    def failed(self, name: int, failure: pb.Failure) -> None:
+        """See Driver."""
+
     def sealed(self, total: int) -> list[Command]:
         """See Driver."""
         if not total:
