@@ -21,6 +21,7 @@ from manyhands.client.partial_results import Failed, PartialResults, as_result
 from manyhands.client.progress import Progress
 from manyhands.client.reductions import Reductions
 from manyhands.client.refs import Ref
+from manyhands.client.searches import Searches
 from manyhands.client.session import Session
 from manyhands.client.starting import connect
 from manyhands.wire.joining import make_keys
@@ -29,7 +30,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Client(Reductions, concurrent.futures.Executor):
+class Client(Reductions, Searches, concurrent.futures.Executor):
     """A connection to a cluster; a `concurrent.futures.Executor`.
 
     Client("host:7077") joins a cluster, Client() the one that MANYHANDS_ADDRESS names or else starts one on

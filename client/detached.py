@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands.client.attached import Inquiry, begin_cancel, begin_hand_over, begin_results, inquiring
 from manyhands.client.mapping import ResultIterator, results_of
@@ -14,6 +14,10 @@ from manyhands.client.pairs import as_dict
 from manyhands.client.session import Session
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.pair_chunks import Pairs
+from manyhands.wire.preface import Preface
+
+if TYPE_CHECKING:
+    from manyhands.optimize.progress import Progress
 
 #: Seconds that the master may take to say how a job fares.
 REPORT_TIMEOUT = 30.0
@@ -40,6 +44,8 @@ class JobProgress(_Counts):
 
     #: Of a reduction that goes on.
     phases: tuple[Phase, ...] = ()
+    #: Of a search that goes on: see manyhands.optimize.
+    search: Progress | None = None
 
     @property
     def done(self) -> int:
@@ -59,6 +65,13 @@ def phases_of(report: pb.JobReport) -> tuple[Phase, ...]:
     return tuple([Phase(each.name, each.done, each.total) for each in report.phases])
 
 
+class BestSoFar(NamedTuple):
+    """Of a search."""
+
+    params: dict[str, Any]
+    score: float
+
+
 class DetachedJob:
     """A job at the master, by its name; it outlives every client. Made by `map(..., detach=True)` and `client.job`."""
 
@@ -67,14 +80,39 @@ class DetachedJob:
     def __init__(self, session: Session, name: str) -> None:
         self._session = session
         self.name = name
+        self._preface: Any = None
 
     def progress(self) -> JobProgress:
         """How it fares now. Raises UnknownJob, and what ended the connection."""
-        return self._ask(until=lambda report: True, timeout=REPORT_TIMEOUT)
+        report = self._ask(until=lambda report: True, timeout=REPORT_TIMEOUT)
+        progress = JobProgress.of(report)
+        if report.search:
+            progress.search = self._read_preface().progress(report.search)
+        return progress
+
+    @property
+    def best(self) -> BestSoFar | None:
+        """Of a search: the best params and score so far; None if there are none yet. Raises ValueError for others."""
+        progress = self.progress()
+        found = progress.search
+        if found is None:
+            if not progress.finished or not isinstance(self._read_preface(), Preface):
+                raise ValueError(f"the job {self.name!r} is no search")
+            found = self.result()
+        params, score = found.best_params, found.best_score
+        return None if params is None or score is None else BestSoFar(params, score)
+
+    def _read_preface(self) -> Any:
+        """Of a search: its first result."""
+        if self._preface is None:
+            results = self.results(REPORT_TIMEOUT)
+            self._preface = next(results, None)
+            results.close()
+        return self._preface
 
     def wait(self, timeout: float | None = None) -> JobProgress:
         """Wait until every task has its outcome. Raises TimeoutError after `timeout` seconds, UnknownJob."""
-        return self._ask(until=lambda report: report.finished, timeout=timeout)
+        return JobProgress.of(self._ask(until=lambda report: report.finished, timeout=timeout))
 
     def results(self, timeout: float | None = None, *, return_exceptions: bool = False) -> ResultIterator[Any]:
         """Its results from the first on, in the order of the inputs, as they come; as often as one likes.
@@ -87,7 +125,7 @@ class DetachedJob:
         return results_of(self._session, reader, deadline, None)
 
     def result(self, timeout: float | None = None) -> Any:
-        """That of a reduction, or of any job that has a single one; as often as one likes.
+        """That of a reduction or a search, or of any job that has a single one; as often as one likes.
 
         Raises what it raised, ValueError if the job has several results, UnknownJob, and TimeoutError after `timeout`
         seconds.
@@ -95,11 +133,16 @@ class DetachedJob:
         progress = self.progress()
         if not (progress.phases or progress.finished):
             check_single(self.name, progress)
-        results = self.results(timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if progress.search is not None:
+            self.wait(timeout)  # until then nobody knows how many parts there are
+        results = self.results(None if deadline is None else max(0.0, deadline - time.monotonic()))
         try:
             first = next(results, None)
             if isinstance(first, Pairs):
                 return as_dict(itertools.chain((first,), results))
+            if isinstance(first, Preface):
+                return first.whole(results)
             check_single(self.name, progress)
             return first
         except TimeoutError:
@@ -114,9 +157,9 @@ class DetachedJob:
             except TimeoutError:
                 raise unconfirmed(self.name) from None
 
-    def _ask(self, until: Callable[[pb.JobReport], bool], timeout: float | None) -> JobProgress:
+    def _ask(self, until: Callable[[pb.JobReport], bool], timeout: float | None) -> pb.JobReport:
         with inquiring(self._session, self.name, until) as inquiry:
-            return JobProgress.of(self._answer(inquiry, timeout))
+            return self._answer(inquiry, timeout)
 
     def _answer(self, inquiry: Inquiry, timeout: float | None) -> pb.JobReport:
         try:

@@ -181,7 +181,11 @@ class Encoding:
 
     def pair(self, map_fn: Callable[..., Any], reduce_fn: Callable[..., Any], call: pb.Call) -> Target:
         """What the leaves of a reduction call. Raises EncodeError."""
-        digest, blobs = self._registry.define_with_blobs((map_fn, reduce_fn))
+        return self.whole((map_fn, reduce_fn), call)
+
+    def whole(self, obj: Any, call: pb.Call) -> Target:
+        """An object as what tasks call, whatever such a call makes of it. Raises EncodeError."""
+        digest, blobs = self._registry.define_with_blobs(obj)
         return Target(digest, call, blobs)
 
     def encode_options(self, options: Options) -> JobDefinitions:

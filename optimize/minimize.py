@@ -7,16 +7,17 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from manyhands.optimize.evaluating import Outcomes
+from manyhands.optimize.evaluating import Begin, Outcomes
 from manyhands.optimize.evaluations import Batch
 from manyhands.optimize.plan import Mode
 from manyhands.optimize.progress import Progress
-from manyhands.optimize.recording import Recording
+from manyhands.optimize.recording import Recording, progress
 from manyhands.optimize.request import Request, request
 from manyhands.optimize.result import OptimizeResult
 from manyhands.optimize.search import Search
 from manyhands.optimize.space import Space
 from manyhands.optimize.wire_results import conclude
+from manyhands.worker.slot_context import stand_in
 
 #: Seconds between two looks at the clock, and between two calls of a callback.
 LOOK_INTERVAL = 0.1
@@ -42,17 +43,25 @@ def minimize(
         raise ValueError(
             f'arrivals are for mode="async": in mode "{what.plan.mode}" the order of arrival does not count'
         )
-    run = _Run(what, callback, None if arrivals is None else deque(arrivals))
-    return run.to_the_end()
+    name = getattr(objective, "__qualname__", None) or type(objective).__qualname__
+    with stand_in(name) as begin:
+        return _Run(what, callback, None if arrivals is None else deque(arrivals), begin).to_the_end()
 
 
 class _Run:
-    def __init__(self, what: Request, callback: Callable[[Progress], Any] | None, arrivals: deque[int] | None) -> None:
+    def __init__(
+        self,
+        what: Request,
+        callback: Callable[[Progress], Any] | None,
+        arrivals: deque[int] | None,
+        begin: Begin,
+    ) -> None:
         self._what = what
+        self._begin = begin
         self._callback = callback
         self._arrivals = arrivals
         self._search = Search(what.plan)
-        self._recording = Recording(what)
+        self._recording = Recording(what.asked)
         self._begun = self._looked = time.monotonic()
         self._error: str | None = None
         #: With arrivals: what has been evaluated before its turn.
@@ -76,7 +85,7 @@ class _Run:
 
     def _evaluate(self, batch: Batch) -> None:
         if len(batch.ids):
-            outcomes = self._what.evaluator.evaluate(batch)
+            outcomes = self._what.evaluator.evaluate(batch, self._begin)
             self._error = self._error or outcomes.error
             if self._arrivals is None:
                 self._tell(outcomes)
@@ -95,8 +104,8 @@ class _Run:
         self._looked = now
         search, elapsed = self._search, now - self._begun
         if self._callback is not None:
-            progress = self._recording.progress(search.counts(), search.best(), elapsed, 1.0)
-            if self._callback(progress) is True:
+            told = progress(self._what.asked, search.counts(), search.best(), elapsed, 1.0)
+            if self._callback(told) is True:
                 search.stop("stopped")
         if self._what.time_limit is not None and elapsed >= self._what.time_limit:
             search.stop("time limit")

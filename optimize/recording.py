@@ -2,55 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
+from manyhands.optimize import packing
 from manyhands.optimize.evaluations import Rows
 from manyhands.optimize.history import History
 from manyhands.optimize.history_file import HistoryFile
 from manyhands.optimize.progress import Progress
-from manyhands.optimize.request import Request
+from manyhands.optimize.request import Asked
 from manyhands.optimize.result import FrontPoint, OptimizeResult, Stats
 from manyhands.optimize.search import Counts
 from manyhands.optimize.tally import Best
-from manyhands.optimize.wire_results import Conclusion
+from manyhands.optimize.wire_results import Conclusion, HistoryChunk
 from manyhands.wire.errors import TooManyFailures
 
 
 class Recording:
     """One search's: its history goes to a file without a name, which its result reads."""
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
-        plan = request.plan
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+        plan = asked.plan
         self._file = HistoryFile(plan.cube.d, plan.objectives)
 
     def add(self, rows: Rows) -> None:
         """These have counted."""
         self._file.append(rows)
 
-    def progress(self, counts: Counts, best: Best | None, elapsed: float, slots: float) -> Progress:
-        """How far it is after `elapsed` seconds on so many slots."""
-        return Progress(
-            counts.counted,
-            self._request.plan.budget,
-            counts.failed,
-            counts.generation,
-            self._params(best),
-            None if best is None else best.score,
-            elapsed,
-            counts.counted / elapsed if elapsed else 0.0,
-            counts.seconds / elapsed / slots if elapsed and slots else 0.0,
-        )
-
-    def _params(self, best: Best | None) -> dict[str, Any] | None:
-        return None if best is None else self._request.space.params(best.U.reshape(1, -1))[0]
-
     def result(self, end: Conclusion) -> OptimizeResult:
         """It has ended like that. Raises TooManyFailures."""
+        asked = self._asked
         if end.reason == "failures":
-            allowed = self._request.plan.max_failed_share
+            allowed = asked.plan.max_failed_share
             raise TooManyFailures(end.counts.failed, end.counts.counted, allowed, end.error or "")
-        space, plan = self._request.space, self._request.plan
+        space, plan = asked.space, asked.plan
         front: tuple[FrontPoint, ...] = ()
         if end.front is not None:
             ids, U, F = end.front
@@ -59,7 +45,7 @@ class Recording:
         counts = end.counts
         stats = Stats(counts.counted, counts.failed, counts.cached, end.elapsed, counts.seconds, end.slots)
         return OptimizeResult(
-            best_params=self._params(end.best),
+            best_params=_params(asked, end.best),
             best_score=None if end.best is None else end.best.score,
             best_violation=0.0 if end.best is None else end.best.violation,
             front=front,
@@ -70,3 +56,46 @@ class Recording:
             space=space,
             directions=tuple("min" if sign > 0 else "max" for sign in plan.signs),
         )
+
+
+def progress(asked: Asked, counts: Counts, best: Best | None, elapsed: float, slots: float) -> Progress:
+    """How far a search is after `elapsed` seconds on so many slots."""
+    return Progress(
+        counts.counted,
+        asked.plan.budget,
+        counts.failed,
+        counts.generation,
+        _params(asked, best),
+        None if best is None else best.score,
+        elapsed,
+        counts.counted / elapsed if elapsed else 0.0,
+        counts.seconds / elapsed / slots if elapsed and slots else 0.0,
+    )
+
+
+def read_progress(asked: Asked, packed: bytes) -> Progress:
+    """The same, as the master says it; see JobReport."""
+    state = packing.unpack(packed)
+    found = state["best"]
+    best = (
+        None if found is None else Best(found["id"], found["U"], *found["score"].tolist(), *found["violation"].tolist())
+    )
+    counts = Counts(*(state[name] for name in Counts._fields))
+    return progress(asked, counts, best, state["elapsed"], state["slots"])
+
+
+def _params(asked: Asked, best: Best | None) -> dict[str, Any] | None:
+    return None if best is None else asked.space.params(best.U.reshape(1, -1))[0]
+
+
+def assembled(asked: Asked, told: Iterable[Any]) -> OptimizeResult:
+    """The result of a search, of all that its master has told after the preface. Raises TooManyFailures, and whatever
+    `told` does.
+    """
+    recording = Recording(asked)
+    for each in told:
+        if isinstance(each, HistoryChunk):
+            recording.add(each.rows)
+        elif isinstance(each, Conclusion):
+            return recording.result(each)
+    raise ValueError("the search has no end")

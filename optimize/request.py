@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from manyhands.optimize.cube import Floats
 from manyhands.optimize.evaluating import Evaluator
+from manyhands.optimize.methods import make_algorithm
 from manyhands.optimize.plan import MAX_FAILED_SHARE, Mode, Plan
 from manyhands.optimize.space import Space
+from manyhands.wire.preface import Preface
 
 #: Evaluations, if neither a budget nor another end is asked for.
 DEFAULT_BUDGET = 10_000
@@ -22,6 +25,26 @@ DEFAULT_METHOD, DEFAULT_METHOD_SEVERAL = "ga", "nsga2"
 _SIGNS = {"min": 1.0, "max": -1.0}
 
 
+@dataclass(frozen=True)
+class Asked(Preface):
+    """A search as who reads its results has to know it."""
+
+    space: Space
+    plan: Plan
+
+    def whole(self, parts: Iterable[Any]) -> Any:
+        """An OptimizeResult. Raises TooManyFailures, and whatever `parts` does."""
+        from manyhands.optimize.recording import assembled
+
+        return assembled(self, parts)
+
+    def progress(self, packed: bytes) -> Any:
+        """A Progress."""
+        from manyhands.optimize.recording import read_progress
+
+        return read_progress(self, packed)
+
+
 class Request(NamedTuple):
     """One search, all of it. time_limit: seconds, or None."""
 
@@ -29,6 +52,11 @@ class Request(NamedTuple):
     plan: Plan
     evaluator: Evaluator
     time_limit: float | None
+
+    @property
+    def asked(self) -> Asked:
+        """What its reader has to know."""
+        return Asked(self.space, self.plan)
 
 
 def request(
@@ -83,6 +111,7 @@ def request(
         max_failed_share=max_failed_share,
         window=_whole("window", window),
     )
+    make_algorithm(plan)  # what its settings cannot be is said here and now
     evaluator = Evaluator(objective, whole, len(signs), batch, functions)
     return Request(whole, plan, evaluator, time_limit)
 

@@ -334,16 +334,18 @@ class Reduction(_message.Message):
     def __init__(self, kind: _Optional[_Union[Reduction.Kind, str]] = ..., functions: _Optional[bytes] = ..., commutative: bool = ..., partitions: _Optional[int] = ...) -> None: ...
 
 class Search(_message.Message):
-    __slots__ = ("plan", "evaluator", "time_limit", "chunk")
+    __slots__ = ("plan", "evaluator", "time_limit", "chunk", "preface")
     PLAN_FIELD_NUMBER: _ClassVar[int]
     EVALUATOR_FIELD_NUMBER: _ClassVar[int]
     TIME_LIMIT_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
+    PREFACE_FIELD_NUMBER: _ClassVar[int]
     plan: bytes
     evaluator: bytes
     time_limit: float
     chunk: int
-    def __init__(self, plan: _Optional[bytes] = ..., evaluator: _Optional[bytes] = ..., time_limit: _Optional[float] = ..., chunk: _Optional[int] = ...) -> None: ...
+    preface: bytes
+    def __init__(self, plan: _Optional[bytes] = ..., evaluator: _Optional[bytes] = ..., time_limit: _Optional[float] = ..., chunk: _Optional[int] = ..., preface: _Optional[bytes] = ...) -> None: ...
 
 class Retry(_message.Message):
     __slots__ = ("retries", "delay", "backoff", "delay_max", "retry_on", "on_timeout", "on_memory")

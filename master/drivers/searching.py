@@ -61,13 +61,14 @@ class Searching:
         self._clock = clock
         self._slots = slots
         self._time_limit = opening.search.time_limit
+        self._preface = opening.search.preface
         #: Exceptions are tried again by the scheduler, task by task; and what limits a task is meant for an evaluation.
         self._lets_out = opening.retry.retries > 0
         limits = (opening.timeout, opening.progress_timeout, opening.total_timeout, opening.queue_timeout)
         self._chunk_max = 1 if self._lets_out or any(limits) else opening.search.chunk or CHUNK_MAX
         self._running: dict[int, Batch] = {}
         self._next = 0
-        #: Chunks of history that were delivered, and the conclusion.
+        #: The preface, chunks of history and the conclusion, as far as they were delivered.
         self.results = 0
         self._begun_at: float | None = None
         self._is_over = False
@@ -183,7 +184,7 @@ class Searching:
     def _begin(self) -> list[Command]:
         self._begun_at = self._seen_at = self._clock()
         self._slots_seen = self._slots()
-        return [KeepLatest(STATE, self._state)]
+        return [self._deliver(self._preface), KeepLatest(STATE, self._state)]
 
     def _go_on(self) -> Iterator[Command]:
         """Deliver what has counted, and run what is ready."""
