@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from manyhands.optimize.random_streams import splitmix
+
 #: Levels of a column: so many that a float64 tells the middles of all of them apart, rounding included.
 LEVELS_MAX = 2**51
 #: The same where their widths differ: the narrowest is narrower by the logarithm of their number.
@@ -74,6 +76,8 @@ class Cube:
         self._log = np.flatnonzero(self.is_log)
         # Of others, numbers that nothing divides by.
         self._log_from = np.where(self.is_log, [column.log_from for column in self.columns], 1.0)
+        numbers = np.arange(1, 2 * len(self.columns) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        self._odd = (splitmix(numbers) | np.uint64(1)).reshape(2, 1, -1)
         self._log_span = np.log1p(self.levels / self._log_from)
 
     @property
@@ -127,16 +131,11 @@ class Cube:
 
     def keys(self, U: Floats) -> list[bytes]:
         """16 bytes for each row of snapped points: the same for the same points, and for others others."""
-        # Two multiplications modulo 2 ** 64 a column, as in splitmix64 (Steele, Lea, Flood 2014), from two beginnings.
-        words = np.ascontiguousarray(U).view(np.uint64)
-        mixed = np.empty((len(U), 2), dtype=np.uint64)
-        mixed[:] = np.array([0x9E3779B97F4A7C15, 0xD1B54A32D192ED03], dtype=np.uint64)
-        for column in words.T:
-            mixed ^= column[:, np.newaxis]
-            mixed *= np.array([0xBF58476D1CE4E5B9, 0x94D049BB133111EB], dtype=np.uint64)
-            mixed ^= mixed >> np.uint64(31)
-            mixed *= np.array([0x94D049BB133111EB, 0xBF58476D1CE4E5B9], dtype=np.uint64)
-            mixed ^= mixed >> np.uint64(29)
+        # Each column is mixed with two odd numbers of its own, and the sums of that are taken.
+        words = np.ascontiguousarray(U).view(np.uint64) + self._odd
+        words ^= words >> np.uint64(32)
+        words *= self._odd
+        mixed = splitmix(words).sum(axis=2).T
         content = mixed.tobytes()
         return [content[at : at + 16] for at in range(0, len(content), 16)]
 

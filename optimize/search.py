@@ -20,7 +20,7 @@ from manyhands.optimize.duplicates import Duplicates
 from manyhands.optimize.evaluations import Batch, Rows, Status, failed
 from manyhands.optimize.methods import make_algorithm
 from manyhands.optimize.plan import WINDOW, WINDOW_BLOCKS, Mode, Plan
-from manyhands.optimize.random_streams import Use, evaluation_seeds, stream
+from manyhands.optimize.random_streams import Streams, Use, evaluation_seeds
 from manyhands.optimize.table import Table
 from manyhands.optimize.tally import Best, Tally
 
@@ -58,6 +58,7 @@ class Search:
         self.plan = plan
         self._signs: Floats = np.array(plan.signs)
         self._algorithm = algorithm or make_algorithm(plan)
+        self._streams = Streams(plan.seed)
         self._table = Table(plan.cube.d, plan.objectives)
         self._tally = Tally(plan)
         is_finite = plan.cube.cardinality is not None
@@ -227,7 +228,7 @@ class Search:
     def _window(self) -> int:
         if self.plan.mode is Mode.ASYNC:
             return self._async_window
-        return self.plan.window or max(WINDOW, self._algorithm.size // 2)
+        return self.plan.window or max(WINDOW, self._algorithm.size)
 
     def _may_propose(self) -> bool:
         size = self._block_size()
@@ -239,7 +240,7 @@ class Search:
     def _propose(self) -> None:
         size, first, generation = self._block_size(), self._next, self._algorithm.generation
         self.plan.cube.check_room(len(self._table) + size)
-        points, own = self._algorithm.propose(first, size, stream(self.plan.seed, Use.PROPOSE, first))
+        points, own = self._algorithm.propose(first, size, self._streams.at(Use.PROPOSE, first))
         U = self.plan.cube.snap(points)
         rows = self._table.add(first, U, own, generation)
         self._next += len(rows)
@@ -284,7 +285,7 @@ class Search:
         violation: Floats = np.where(ok, V, np.inf)
         told = Told(ids, U, signed, violation, ok, {name: column[rows] for name, column in table.own.items()})
         if for_method:
-            self._algorithm.commit(told, stream(plan.seed, Use.COMMIT, int(ids[0])))
+            self._algorithm.commit(told, self._streams.at(Use.COMMIT, int(ids[0])))
         rows_told = Rows(ids, U, F, V, status, table.cost[rows])
         self._history.append(rows_told)
         self._history_rows += len(ids)
