@@ -1,4 +1,4 @@
-"""Searches on real clusters, told by a client that knows only the protocol: whoever comes and goes, the same history."""
+"""Searches on real clusters, told by a client that knows only the protocol: whoever comes and goes, one history."""
 
 from __future__ import annotations
 
