@@ -306,11 +306,13 @@ def _read_jobs(db: sqlite3.Connection) -> list[KeptJob]:
         jobs[job].blocks.append((arrived_at, pb.Block.FromString(block)))
     for job, lo, hi in db.execute("SELECT job, lo, hi FROM done ORDER BY job, lo"):
         jobs[job].done.add(lo, hi)
-    for job, key, body in db.execute("SELECT job, key, body FROM outcomes ORDER BY job, key"):
-        kept = jobs[job]
-        # A detached job's are read where they are, by those who ask for them.
-        is_needed = kept.opening.session or key <= driver_key(0)
-        kept.outcomes[key] = pb.Body.FromString(body) if is_needed else None
+    # A detached job's are read where they are, by those who ask for them.
+    for job, key, body in db.execute(
+        "SELECT outcomes.job, key, CASE WHEN session <> x'' OR key <= ? THEN body END "
+        "FROM outcomes JOIN jobs ON jobs.job = outcomes.job ORDER BY outcomes.job, key",
+        (driver_key(0),),
+    ):
+        jobs[job].outcomes[key] = None if body is None else pb.Body.FromString(body)
     for job, hash in db.execute("SELECT job, hash FROM needs"):
         jobs[job].needs.append(hash)
     for job, task, attempts, failures, crashes, due, delay in db.execute(

@@ -24,9 +24,12 @@ from tests.support.bombs import (
 )
 from tests.support.daemons import Daemon
 from tests.support.raw_peer import RawPeer
+from tests.support.searches import begin
 
 from manyhands import Client
 from manyhands.errors import TaskCrashed
+from manyhands.optimize.plan import Plan
+from manyhands.optimize.space import Float, Space
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.joining import Way
 
@@ -41,6 +44,8 @@ PLACES = [
 #: Of these a journal keeps what is in them.
 KEPT = ("block", "results", "failure")
 
+SPACE = Space({"x": Float(0, 1)})
+
 
 def audited_master(*arguments: str, **env: str) -> Daemon:
     return Daemon("master", *arguments, env=env, through=(sys.executable, "-P", audited.__file__))
@@ -50,9 +55,15 @@ def squared(number: int) -> int:
     return number * number
 
 
+def first_of(params: dict[str, float]) -> float:
+    return params["x"]
+
+
 def honest_job(address: str, count: int) -> list[int]:
     """By a client and a worker as they should be."""
     with Daemon("worker", address, "--slots", "1"), Client(address, reconnect_timeout=10) as client:
+        plan = Plan(SPACE.cube, method="ga-classic", budget=50)
+        assert begin(client, first_of, SPACE, plan).told().end.reason == "budget"
         return list(client.map(squared, range(count)))
 
 
@@ -86,9 +97,15 @@ def called(path: Path) -> Iterator[str]:
 
 def test_nothing_that_the_masters_process_has_could_unpickle(armed_master: tuple[Daemon, list[Path]]) -> None:
     files = {path for path in armed_master[1] if not path.stem.endswith(("_pb2", "_pb2_grpc"))}
-    assert {"engine.py", "intake.py", "journal_file.py", "session.py", "grpc_server.py"} <= {
-        path.name for path in files
-    }
+    assert {
+        "searching.py",
+        "wire_results.py",
+        "engine.py",
+        "intake.py",
+        "journal_file.py",
+        "session.py",
+        "grpc_server.py",
+    } <= {path.name for path in files}
     for path in files:
         names = set(imported(path))
         assert not {name.partition(".")[0] for name in names} & UNPICKLERS, path

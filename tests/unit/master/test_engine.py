@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from array import array
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
@@ -13,6 +14,8 @@ import pytest
 from manyhands.master.config import MasterConfig
 from manyhands.master.engine import Engine
 from manyhands.master.peers import Peer
+from manyhands.optimize.cube import Column, Cube, Kind
+from manyhands.optimize.plan import Plan
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import pack_ends
 from manyhands.wire.session import ProtocolError
@@ -225,3 +228,72 @@ def test_a_number_that_was_freed_and_used_again_is_the_new_jobs(loop: asyncio.Ab
     assert peer.jobs == {7: 2}
     peer.close_job(7, 2)
     assert peer.jobs == {}
+
+
+def search_of(plan: bytes) -> pb.Body:
+    return pb.Body(open_job=pb.OpenJob(job=JOB, search=pb.Search(plan=plan, evaluator=HASH)))
+
+
+def stop_search(reason: str) -> pb.Body:
+    return pb.Body(stop_search=pb.StopSearch(job=JOB, reason=reason))
+
+
+CUBE = Cube([Column(Kind.CONTINUOUS)])
+PLAN = Plan(CUBE, method="ga-classic", budget=100)
+SEAL_NONE = pb.Body(seal_job=pb.SealJob(job=JOB))
+
+
+@pytest.mark.parametrize(
+    ("plan", "why"),
+    [
+        (b"rubbish", "no state of an optimizer"),
+        (Plan(CUBE, method="magic").pack(), "magic"),
+        (Plan(CUBE, method="ga-classic", settings={"population": 10**9}).pack(), "population"),
+        (Plan(CUBE, method="ga-classic", settings={"population": [3]}).pack(), "population"),
+    ],
+)
+def test_a_search_that_cannot_be_is_rejected_and_nobody_else_hears_of_it(
+    say: Callable[..., Engine], plan: bytes, why: str
+) -> None:
+    engine = say(DEFINE, search_of(plan), SEAL_NONE, stop_search("enough"))
+    (client,) = engine.peers.values()
+    rejected = [each.job_rejected for each in told(client) if each.HasField("job_rejected")]
+    assert [each.code for each in rejected] == [pb.JobRejected.CODE_NO_SEARCH]
+    assert why in rejected[0].sentence
+    assert not engine.records
+    assert not list(engine.scheduler.jobs)
+
+
+def test_a_search_waits_for_its_evaluator_and_so_does_its_end(say: Callable[..., Engine]) -> None:
+    engine = say(search_of(PLAN.pack()), SEAL_NONE, stop_search("enough"), DEFINE)
+    (client,) = engine.peers.values()
+    (results,) = [each.results for each in told(client) if each.HasField("results")]
+    assert pickle.loads(results.payload).reason == "enough"
+    assert not engine.records
+    assert not list(engine.scheduler.jobs)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pb.Body(open_job=pb.OpenJob(job=JOB, search=pb.Search(evaluator=b"short"))),
+        pb.Body(open_job=pb.OpenJob(job=JOB, metered=True, search=pb.Search(evaluator=HASH))),
+        pb.Body(open_job=pb.OpenJob(job=JOB, search=pb.Search(evaluator=HASH, time_limit=-1))),
+        pb.Body(
+            open_job=pb.OpenJob(
+                job=JOB,
+                search=pb.Search(evaluator=HASH),
+                reduction=pb.Reduction(kind=pb.Reduction.KIND_TREE, functions=HASH),
+            )
+        ),
+        stop_search("not\nprintable"),
+    ],
+)
+def test_what_no_client_says_of_a_search_ends_its_session(say: Callable[..., Engine], body: pb.Body) -> None:
+    with pytest.raises(ProtocolError):
+        say(body)
+
+
+def told(client: Peer) -> list[pb.Body]:
+    assert isinstance(client, ClientPeer)
+    return client.sent

@@ -96,7 +96,7 @@ def test_tasks_without_a_definition_start_at_once() -> None:
 @pytest.mark.parametrize(
     ("call", "function", "definitions", "reason"),
     [
-        (9, FUNCTION, [], "call 9"),
+        (99, FUNCTION, [], "call 99"),
         (pb.CALL_UNSPECIFIED, FUNCTION, [], "call 0"),
         (pb.CALL_ITEM, b"", [], "names no function"),
         (pb.CALL_ITEM, b"short", [], "16 bytes"),
