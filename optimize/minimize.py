@@ -17,7 +17,7 @@ from manyhands.optimize.result import OptimizeResult
 from manyhands.optimize.search import Search
 from manyhands.optimize.space import Space
 from manyhands.optimize.wire_results import conclude
-from manyhands.worker.slot_context import stand_in
+from manyhands.wire.stand_in import stand_in
 
 #: Seconds between two looks at the clock, and between two calls of a callback.
 LOOK_INTERVAL = 0.1

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Protocol
 
 from manyhands.wire.errors import NotInTask
+from manyhands.wire.stand_in import StandIn, standing
 from manyhands.worker.page import BUSY, NOTE, NOTE_BYTES, PROGRESSED, STARTED, Page
 
 if TYPE_CHECKING:
@@ -77,9 +75,9 @@ class Desk(Protocol):
     def load(self) -> Any: ...
 
 
-def _here() -> _Place | _StandIn:
+def _here() -> _Place | StandIn:
     """Where a state may be kept."""
-    stand_in = _stand_in.get()
+    stand_in = standing.get()
     if stand_in is not None:
         return stand_in
     place = _place
@@ -106,39 +104,7 @@ class _Place:
         self.seed: int | None = None
 
 
-class _StandIn:
-    """In place of a slot, outside of a cluster: evaluations one by one. What they save is theirs only."""
-
-    __slots__ = ("desk", "evaluation", "name", "seed")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.desk: Desk = _Drawer()
-        self.evaluation = 0
-        self.seed: int | None = None
-
-    def begin(self, id: int, seed: int) -> None:
-        """See `evaluating`."""
-        self.evaluation = id
-        self.seed = seed
-
-
-class _Drawer:
-    """A desk in the same process."""
-
-    def __init__(self) -> None:
-        self._state: Any = None
-
-    def save(self, state: Any) -> None:
-        self._state = state
-
-    def load(self) -> Any:
-        return self._state
-
-
 _place: _Place | None = None
-#: In this thread or coroutine, before what the slot is at.
-_stand_in: ContextVar[_StandIn | None] = ContextVar("_stand_in", default=None)
 
 
 def enter(page: Page, chunk: Chunk, desk: Desk) -> None:
@@ -154,19 +120,6 @@ def evaluating(id: int, seed: int) -> None:
         _place.seed = seed
 
 
-@contextmanager
-def stand_in(name: str) -> Iterator[Callable[[int, int], None]]:
-    """For who evaluates points outside of a cluster, in this thread: what to call instead of `evaluating`; then
-    `current_task()` is a task of job 0 with the evaluation's number as its index.
-    """
-    place = _StandIn(name)
-    token = _stand_in.set(place)
-    try:
-        yield place.begin
-    finally:
-        _stand_in.reset(token)
-
-
 def leave_page() -> None:
     """In a forked child, which goes on in the present task but without the page."""
     if _place is not None:
@@ -176,7 +129,7 @@ def leave_page() -> None:
 
 def current_task() -> CurrentTask:
     """The task that calls this. Threads that a task left behind see the next one. Raises NotInTask outside of one."""
-    stand_in = _stand_in.get()
+    stand_in = standing.get()
     if stand_in is not None:
         return CurrentTask(0, stand_in.evaluation, 0, stand_in.name, stand_in.seed)
     place = _place

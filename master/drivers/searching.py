@@ -184,7 +184,8 @@ class Searching:
     def _begin(self) -> list[Command]:
         self._begun_at = self._seen_at = self._clock()
         self._slots_seen = self._slots()
-        return [self._deliver(self._preface), KeepLatest(STATE, self._state)]
+        preface = [self._deliver(self._preface)] if self._preface else []
+        return [*preface, KeepLatest(STATE, self._state)]
 
     def _go_on(self) -> Iterator[Command]:
         """Deliver what has counted, and run what is ready."""

@@ -15,7 +15,7 @@ PACKAGE = ROOT / "src" / "manyhands"
 MAY_IMPORT = {
     "protos": set(),
     "wire": {"protos"},
-    "optimize": set(),
+    "optimize": {"wire"},
     "master": {"protos", "wire", "optimize"},
     "worker": {"protos", "wire"},
     "client": {"protos", "wire", "optimize"},

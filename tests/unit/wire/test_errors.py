@@ -31,6 +31,7 @@ EXAMPLES = [
     errors.ConnectionFailed("host:7077", "reset"),
     errors.MasterUnreachable(address="host:7077", reason="timed out"),
     errors.UnstableKey("<object object at 0x7f>", "object", "[1].name"),
+    errors.TooManyFailures(40, 60, 0.5, "Traceback: ValueError: no"),
     errors.Refused("Python 3.12 here, 3.11 there"),
     errors.AccessDenied("it wants a token", "h:1"),
     errors.SessionLost("the master was restarted"),
