@@ -103,6 +103,7 @@ class GA:
     def _begin(self, initial: Floats | None = None) -> None:
         """A population of which nothing is known yet, for the budget that is left."""
         self._from = self._committed
+        self._failed = 0
         left = max(self._horizon - self._from, 1)
         size = self._population or population_size(left, self._cube.d)
         rng = stream(self._seed, Use.DESIGN, self._epoch)
@@ -147,16 +148,16 @@ class GA:
         rates = self._history.draw(n, rng)
         if m < members.size:
             rows = np.where(members.scores.ok[rows], rows, good[(draw[4] * m).astype(np.int64)])
-        best = X[good[(draw[0] * max(2, round(self._best_share * m))).astype(np.int64)]]
+        best = X.take(good[(draw[0] * max(2, round(self._best_share * m))).astype(np.int64)], axis=0)
         # A mate is another one than the parent; what it is compared with, or one of the archive, another than the mate.
         place = (draw[1] * (m - 1)).astype(np.int64)
         place += place >= members.place[rows]
-        mate = X[good[place]]
+        mate = X.take(good[place], axis=0)
         other = (draw[2] * (m - 1 + members.archived)).astype(np.int64)
         other += other >= place
         other = np.where(other < m, good[np.minimum(other, m - 1)], other - m + members.archive_at)
-        x = X[rows]
-        step = (best - x + mate - X[other]) * rates.F[:, np.newaxis]
+        x = X.take(rows, axis=0)
+        step = (best - x + mate - X.take(other, axis=0)) * rates.F[:, np.newaxis]
         crossed = rng.random(x.shape) < rates.CR[:, np.newaxis]
         crossed[np.arange(n), (draw[3] * x.shape[1]).astype(np.int64)] = True
         if self._arms == 2:
@@ -184,6 +185,7 @@ class GA:
         scores = Scores(told.F[of_this, 0], told.V[of_this], told.ok[of_this])
         gain = self._members.challenge(own["slot"][of_this], X[of_this], scores, rng)
         self._history.learn(Rates(own["arm"][of_this], own["F"][of_this], own["CR"][of_this]), gain)
+        self._failed += int(np.count_nonzero(~scores.ok))
         if gain.any():
             self._improved = self._committed
         while self._committed >= self._due:
@@ -221,7 +223,10 @@ class GA:
         begin = len(self._design)
         end = min(POPULATION_MIN if self._population_min is None else self._population_min, begin)
         progress = min((self._committed - self._from) / max(self._horizon - self._from, 1), 1.0)
-        size = round(begin + (end - begin) * progress)
+        # Evaluations that fail leave a smaller budget, and that is for a smaller population: to a half, for what fails
+        # may be over soon, and members do not come back.
+        held = max(1.0 - self._failed / (self._committed - self._from), 0.5)
+        size = max(round((begin + (end - begin) * progress) * held), end)
         if size < self.size:
             self._cursor = int(np.searchsorted(self._members.reduce(size), self._cursor)) % size
 
@@ -251,9 +256,10 @@ class GA:
         self._issued = 1
 
     def state(self) -> State:
-        counts = ("generation", "_committed", "_epoch", "_horizon", "_from", "_issued", "_cursor", "_due", "_improved")
+        names = ("committed", "epoch", "horizon", "from", "failed", "issued", "cursor", "due", "improved")
         return {
-            "counts": {name.lstrip("_"): getattr(self, name) for name in counts},
+            "generation": self.generation,
+            "counts": {name: getattr(self, f"_{name}") for name in names},
             "design": self._design,
             "members": self._members.state(),
             "history": self._history.state(),
@@ -263,7 +269,8 @@ class GA:
 
     def load(self, state: State) -> None:
         for name, value in state["counts"].items():
-            setattr(self, name if name == "generation" else f"_{name}", int(value))
+            setattr(self, f"_{name}", int(value))
+        self.generation = int(state["generation"])
         self._design = state["design"].copy()
         self._members.load(state["members"])
         self._history.load(state["history"])

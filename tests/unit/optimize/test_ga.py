@@ -140,6 +140,16 @@ def test_the_population_narrows_to_its_least_size() -> None:
     assert method.generation > 1000 / 40
 
 
+def test_a_budget_that_fails_in_part_is_for_a_smaller_population() -> None:
+    problem = functions.rastrigin(3, 1)
+    sizes = []
+    for failing in (0.0, 0.5):
+        search = drive(problem, 4000, failing=failing)
+        search.run(1000)
+        sizes.append(search.method.size)
+    assert 0.4 < sizes[1] / sizes[0] < 0.65
+
+
 def test_the_size_of_a_population_follows_from_budget_and_columns() -> None:
     assert [population_size(20_000, d) for d in (2, 10, 20)] == [36, 100, 100]
     assert [population_size(budget, 10) for budget in (1, 10, 100, 1000, 10**6)] == [1, 8, 20, 50, 180]
