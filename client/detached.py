@@ -84,7 +84,7 @@ class DetachedJob:
 
     def progress(self) -> JobProgress:
         """How it fares now. Raises UnknownJob, and what ended the connection."""
-        report = self._ask(until=lambda report: True, timeout=REPORT_TIMEOUT)
+        report = self._report()
         progress = JobProgress.of(report)
         if report.search:
             progress.search = self._read_preface().progress(report.search)
@@ -119,7 +119,7 @@ class DetachedJob:
 
         Raises as `Client.map` does; nothing of that, and no iterator half read, cancels anything.
         """
-        self.progress()  # or an unknown name would only be told by the iterator
+        self._report()  # or an unknown name would only be told by the iterator
         reader = begin_results(self._session, self.name, return_exceptions=return_exceptions)
         deadline = None if timeout is None else time.monotonic() + timeout
         return results_of(self._session, reader, deadline, None)
@@ -156,6 +156,9 @@ class DetachedJob:
                 begin_cancel(self._session, inquiry).result(REPORT_TIMEOUT)
             except TimeoutError:
                 raise unconfirmed(self.name) from None
+
+    def _report(self) -> pb.JobReport:
+        return self._ask(until=lambda report: True, timeout=REPORT_TIMEOUT)
 
     def _ask(self, until: Callable[[pb.JobReport], bool], timeout: float | None) -> pb.JobReport:
         with inquiring(self._session, self.name, until) as inquiry:

@@ -128,33 +128,34 @@ def run(
     from manyhands.optimize.recording import Recording, progress, read_progress
     from manyhands.optimize.wire_results import Conclusion, HistoryChunk
 
-    recording = Recording(what.asked)
     try:
-        begin(session, options, what, job)
-        job.seal()
-        watches = callback is not None or bar is not None
-        if watches:
-            session.connection.background.post(job.watch)
-        seen = b""
-        while True:
-            try:
-                outcome = job.arrived.get(timeout=SHOW_INTERVAL if watches else None)
-            except queue.Empty:
-                outcome = b""
-            if job.report != seen:
-                seen = job.report
-                show(read_progress(what.asked, seen), job, callback, bar)
-            if outcome == b"":
-                continue
-            told, error = session.encoding.decode_outcome(outcome)
-            if error is not None:
-                raise error
-            if isinstance(told, HistoryChunk):
-                recording.add(told.rows)
-            elif isinstance(told, Conclusion):
-                job.end()
-                show(progress(what.asked, told.counts, told.best, told.elapsed, told.slots), job, callback, bar)
-                return recording.result(told)
+        with Recording(what.asked) as recording:
+            begin(session, options, what, job)
+            job.seal()
+            watches = callback is not None or bar is not None
+            if watches:
+                session.connection.background.post(job.watch)
+            seen = b""
+            while True:
+                try:
+                    outcome = job.arrived.get(timeout=SHOW_INTERVAL if watches else None)
+                except queue.Empty:
+                    outcome = b""
+                if job.report != seen:
+                    seen = job.report
+                    show(read_progress(what.asked, seen), job, callback, bar)
+                if outcome == b"":
+                    continue
+                told, error = session.encoding.decode_outcome(outcome)
+                if error is not None:
+                    raise error
+                if isinstance(told, HistoryChunk):
+                    recording.add(told.rows)
+                elif isinstance(told, Conclusion):
+                    job.end()
+                    end = progress(what.asked, told.counts, told.best, told.elapsed, told.slots)
+                    show(end, job, callback, bar)
+                    return recording.result(told)
     except BaseException:
         job.abandon(cancel=True)
         raise

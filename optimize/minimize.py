@@ -44,24 +44,25 @@ def minimize(
             f'arrivals are for mode="async": in mode "{what.plan.mode}" the order of arrival does not count'
         )
     name = getattr(objective, "__qualname__", None) or type(objective).__qualname__
-    with stand_in(name) as begin:
-        return _Run(what, callback, None if arrivals is None else deque(arrivals), begin).to_the_end()
+    with stand_in(name) as begin, Recording(what.asked) as recording:
+        return _Run(what, recording, begin, callback, None if arrivals is None else deque(arrivals)).to_the_end()
 
 
 class _Run:
     def __init__(
         self,
         what: Request,
+        recording: Recording,
+        begin: Begin,
         callback: Callable[[Progress], Any] | None,
         arrivals: deque[int] | None,
-        begin: Begin,
     ) -> None:
         self._what = what
         self._begin = begin
         self._callback = callback
         self._arrivals = arrivals
         self._search = Search(what.plan)
-        self._recording = Recording(what.asked)
+        self._recording = recording
         self._begun = self._looked = time.monotonic()
         self._error: str | None = None
         #: With arrivals: what has been evaluated before its turn.

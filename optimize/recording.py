@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Self
 
 from manyhands.optimize import packing
 from manyhands.optimize.evaluations import Rows
@@ -19,12 +19,18 @@ from manyhands.wire.errors import TooManyFailures
 
 
 class Recording:
-    """One search's: its history goes to a file without a name, which its result reads."""
+    """One search's: its history goes to a file without a name, which is mapped by its result. To be closed."""
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
         plan = asked.plan
         self._file = HistoryFile(plan.cube.d, plan.objectives)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
 
     def add(self, rows: Rows) -> None:
         """These have counted."""
@@ -92,10 +98,10 @@ def assembled(asked: Asked, told: Iterable[Any]) -> OptimizeResult:
     """The result of a search, of all that its master has told after the preface. Raises TooManyFailures, and whatever
     `told` does.
     """
-    recording = Recording(asked)
-    for each in told:
-        if isinstance(each, HistoryChunk):
-            recording.add(each.rows)
-        elif isinstance(each, Conclusion):
-            return recording.result(each)
+    with Recording(asked) as recording:
+        for each in told:
+            if isinstance(each, HistoryChunk):
+                recording.add(each.rows)
+            elif isinstance(each, Conclusion):
+                return recording.result(each)
     raise ValueError("the search has no end")

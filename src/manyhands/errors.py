@@ -29,6 +29,7 @@ from manyhands.wire.errors import (
     TaskInterrupted,
     TaskMemoryExceeded,
     TaskTimeout,
+    TooManyFailures,
     UnknownJob,
     UnstableKey,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "TaskInterrupted",
     "TaskMemoryExceeded",
     "TaskTimeout",
+    "TooManyFailures",
     "UnknownJob",
     "UnstableKey",
 ]

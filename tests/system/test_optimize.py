@@ -70,7 +70,7 @@ def test_a_maximum_with_scores_of_any_kind(client: Client) -> None:
 
 
 def test_a_sweep_of_a_huge_grid_begins_at_once(client: Client) -> None:
-    space = {name: (1, 1000) for name in "abcd"}
+    space = dict.fromkeys("abcd", (1, 1000))
     assert Space.of(space).cardinality() == 10**12
     result = client.optimize(lambda params: sum(params.values()), space, method="grid", budget=500)
     assert result.history.params["d"].tolist() == list(range(1, 501))
@@ -115,7 +115,7 @@ def test_initial_points_come_first_and_constraints_hold(client: Client) -> None:
         cost, SPACE, initial=initial, budget=400, constraints=[lambda params: 5 - params["n"]], seed=1
     )
     first = {name: column[0] for name, column in result.history.params.items()}
-    assert first == pytest.approx(initial[0]) if False else first["n"] == 2
+    assert {**first, "x": round(float(first["x"]), 9)} == initial[0]
     assert result.history.violations[0] == 3
     assert result.best_params is not None
     assert result.best_params["n"] == 5
@@ -140,7 +140,7 @@ def test_too_many_failures_say_what_the_first_was(client: Client) -> None:
     def broken(_params: dict[str, Any]) -> float:
         raise LookupError("no such file")
 
-    with pytest.raises(TooManyFailures, match="evaluations failed.*no such file") as raised:
+    with pytest.raises(TooManyFailures, match=r"evaluations failed[\s\S]*no such file") as raised:
         client.optimize(broken, SPACE, budget=1000)
     assert raised.value.failed == raised.value.evaluations < 1000
 
