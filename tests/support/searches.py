@@ -24,6 +24,8 @@ from manyhands.optimize.space import Space
 from manyhands.optimize.wire_results import Conclusion
 from manyhands.protos import manyhands_pb2 as pb
 
+#: What comes back as the first result.
+PREFACE = "what its reader has to know"
 #: Longer than any search of a test.
 TIMEOUT = 60.0
 
@@ -48,7 +50,8 @@ def told(payloads: Iterable[bytes]) -> Told:
 
 def gathered(results: Iterable[Any]) -> Told:
     """The same, of objects."""
-    *chunks, end = results
+    preface, *chunks, end = results
+    assert preface == PREFACE
     assert isinstance(end, Conclusion)
     return Told(Rows(*map(np.concatenate, zip(*[chunk.rows for chunk in chunks], strict=True))), end)
 
@@ -135,6 +138,6 @@ def _open(
     definitions = session.encoding.encode_options(options)
     opening = open_job(job.number, options, "search", definitions, metered=False, detach=detach)
     message = opening.open_job
-    message.search.MergeFrom(pb.Search(plan=plan.pack(), evaluator=hash, **search))
+    message.search.MergeFrom(pb.Search(plan=plan.pack(), evaluator=hash, preface=pickle.dumps(PREFACE), **search))
     message.definitions.extend(other for other, _ in blobs if other != hash)
     session.connection.post_job(job, opening, (*definitions.blobs, *blobs))
