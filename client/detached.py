@@ -119,7 +119,8 @@ class DetachedJob:
 
         Raises as `Client.map` does; nothing of that, and no iterator half read, cancels anything.
         """
-        self.progress()  # or an unknown name would only be told by the iterator
+        # An unknown name would else only be told by the iterator.
+        self._ask(until=lambda report: True, timeout=REPORT_TIMEOUT)
         reader = begin_results(self._session, self.name, return_exceptions=return_exceptions)
         deadline = None if timeout is None else time.monotonic() + timeout
         return results_of(self._session, reader, deadline, None)
