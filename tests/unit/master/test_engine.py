@@ -267,7 +267,7 @@ def test_a_search_that_cannot_be_is_rejected_and_nobody_else_hears_of_it(
 def test_a_search_waits_for_its_evaluator_and_so_does_its_end(say: Callable[..., Engine]) -> None:
     engine = say(search_of(PLAN.pack()), SEAL_NONE, stop_search("enough"), DEFINE)
     (client,) = engine.peers.values()
-    _, results = [each.results for each in told(client) if each.HasField("results")]
+    (results,) = [each.results for each in told(client) if each.HasField("results")]
     assert pickle.loads(results.payload).reason == "enough"
     assert not engine.records
     assert not list(engine.scheduler.jobs)
