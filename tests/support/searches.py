@@ -23,6 +23,18 @@ from manyhands.optimize.plan import Plan
 from manyhands.optimize.space import Space
 from manyhands.optimize.wire_results import Conclusion
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.preface import Preface
+
+
+class Asked(Preface):
+    """What comes back as the first result."""
+
+    def whole(self, parts: Iterable[Any]) -> Told:
+        return put_together(parts)
+
+    def progress(self, packed: bytes) -> dict[str, Any]:
+        return packing.unpack(packed)
+
 
 #: Longer than any search of a test.
 TIMEOUT = 60.0
@@ -48,7 +60,14 @@ def told(payloads: Iterable[bytes]) -> Told:
 
 def gathered(results: Iterable[Any]) -> Told:
     """The same, of objects."""
-    *chunks, end = results
+    preface, *parts = results
+    assert isinstance(preface, Asked)
+    return preface.whole(parts)
+
+
+def put_together(parts: Iterable[Any]) -> Told:
+    """What comes after the preface."""
+    *chunks, end = parts
     assert isinstance(end, Conclusion)
     return Told(Rows(*map(np.concatenate, zip(*[chunk.rows for chunk in chunks], strict=True))), end)
 
@@ -135,6 +154,6 @@ def _open(
     definitions = session.encoding.encode_options(options)
     opening = open_job(job.number, options, "search", definitions, metered=False, detach=detach)
     message = opening.open_job
-    message.search.MergeFrom(pb.Search(plan=plan.pack(), evaluator=hash, **search))
+    message.search.MergeFrom(pb.Search(plan=plan.pack(), evaluator=hash, preface=pickle.dumps(Asked()), **search))
     message.definitions.extend(other for other, _ in blobs if other != hash)
     session.connection.post_job(job, opening, (*definitions.blobs, *blobs))

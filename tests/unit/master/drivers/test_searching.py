@@ -21,6 +21,7 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.search_tasks import LETS_OUT, TEXT
 
 BUDGET = 700
+PREFACE = b"what its reader has to know"
 
 
 def plan_of(**changes):
@@ -45,7 +46,7 @@ class World:
     """A search, and what workers are given of it."""
 
     def __init__(self, plan, *, slots=2, seconds=0.01, chunk=0, **opening):
-        self.opening = pb.OpenJob(search=pb.Search(plan=plan.pack(), chunk=chunk), **opening)
+        self.opening = pb.OpenJob(search=pb.Search(plan=plan.pack(), chunk=chunk, preface=PREFACE), **opening)
         self.slots, self.seconds = slots, seconds
         self.now = 100.0
         self.running = {}
@@ -117,7 +118,9 @@ class World:
         return self.history()
 
     def history(self):
-        *chunks, conclusion = [pickle.loads(self.delivered[index]) for index in sorted(self.delivered)]
+        preface, *pickles = [self.delivered[index] for index in sorted(self.delivered)]
+        assert preface == PREFACE
+        *chunks, conclusion = map(pickle.loads, pickles)
         assert isinstance(conclusion, Conclusion)
         rows = [chunk.rows for chunk in chunks]
         columns = zip(*[(each.ids, each.U, each.F, each.V, each.status) for each in rows], strict=True)
@@ -229,7 +232,7 @@ def test_points_that_fail_alone_are_told_as_that():
         world.take(world.driver.failed(name, failure))
     _, conclusion = world.to_the_end()
     statuses = {}
-    for payload in list(world.delivered.values())[:-1]:
+    for payload in list(world.delivered.values())[1:-1]:
         rows = pickle.loads(payload).rows
         statuses |= dict(zip(rows.ids.tolist(), rows.status.tolist(), strict=True))
     assert {id: statuses[id] for id in failed} == failed
@@ -285,7 +288,7 @@ def test_it_ends_in_time_and_when_it_is_told():
     timed.restart()
     timed.take(timed.driver.look())
     assert timed.end == Finish()
-    (conclusion,) = map(pickle.loads, timed.delivered.values())
+    conclusion = pickle.loads(timed.delivered[1])
     assert conclusion.reason == "time limit"
     assert conclusion.elapsed == 1000
     assert timed.driver.due() is None
@@ -309,7 +312,7 @@ def test_slots_are_told_as_a_mean_over_time():
     world.take(world.driver.look())
     world.now += 10
     world.take(world.driver.stop("enough"))
-    (conclusion,) = map(pickle.loads, world.delivered.values())
+    conclusion = pickle.loads(world.delivered[1])
     assert conclusion.slots == pytest.approx((2 * 30 + 6 * 10) / 40)
 
 
