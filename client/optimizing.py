@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import queue
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -155,6 +156,7 @@ def run(
                     job.end()
                     end = progress(what.asked, told.counts, told.best, told.elapsed, told.slots)
                     show(end, job, callback, bar)
+                    advise(what, told.slots)
                     return recording.result(told)
     except BaseException:
         job.abandon(cancel=True)
@@ -162,6 +164,20 @@ def run(
     finally:
         if bar is not None:
             bar.close()
+
+
+def advise(what: Request, slots: float) -> None:
+    """Warn who had more slots than evaluations: how many are out cannot follow the cluster, or results would, too."""
+    from manyhands.optimize.plan import WINDOW
+
+    plan = what.plan
+    window = plan.window or WINDOW
+    if plan.mode == "windowed" and slots > window and "population" not in plan.settings:
+        warnings.warn(
+            f"{slots:.0f} slots, and about {window} evaluations were out at a time: window={2 * round(slots)} keeps "
+            'all slots busy, and so does mode="async"',
+            stacklevel=4,
+        )
 
 
 def show(progress: Progress, job: SearchJob, callback: Callback | None, bar: SearchBar | None) -> None:
