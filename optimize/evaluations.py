@@ -48,7 +48,10 @@ class Rows(NamedTuple):
     cost: Floats
 
 
+_FINE = np.array([status in (Status.OK, Status.CACHED) for status in range(256)])
+
+
 def failed(status: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """(n,): which evaluations have."""
-    has_failed: NDArray[np.bool_] = (status != Status.OK) & (status != Status.CACHED)
+    has_failed: NDArray[np.bool_] = ~_FINE[status]
     return has_failed

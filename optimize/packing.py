@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def _unpack(data: bytes) -> dict[str, Any]:
         dtype = np.dtype(kind)
         if dtype.kind not in _KINDS:
             raise StateRefused(f"damaged state: an array of {kind}")
-        count = int(np.prod(shape, dtype=np.int64))
+        count = math.prod(shape)
         array = np.frombuffer(data, dtype, count, at).reshape(shape).copy()
         at += array.nbytes
         return array

@@ -30,6 +30,10 @@ HISTORY_ROWS = 256
 HISTORY_CELLS = 100_000
 
 
+#: What is remembered of an outcome: the same, whether or not it was known before.
+_AS_FIRST = np.array([Status.OK if status == Status.CACHED else status for status in range(256)], np.uint8)
+
+
 class Counts(NamedTuple):
     """How far a search is, in evaluations; `seconds`: what they cost together."""
 
@@ -291,7 +295,7 @@ class Search:
         self._history_rows += len(ids)
         self._tally.count(rows_told, told, table.is_known[rows])
         if self._duplicates is not None:
-            self._duplicates.counted(plan.cube.keys(U), F, V, np.where(status == Status.CACHED, Status.OK, status))
+            self._duplicates.counted(plan.cube.keys(U), F, V, _AS_FIRST[status])
         table.remove(rows)
         if self._reason is None:
             is_exhausted = self._algorithm.is_exhausted and not len(table)
