@@ -1,1 +1,1 @@
-"""What searches find, what they cost, how busy they keep a cluster, and what their peers do. `./scripts/bench optimize`."""
+"""What searches find, what they cost, how busy they keep a cluster, and what their peers do: `bench optimize`."""

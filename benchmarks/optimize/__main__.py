@@ -1,4 +1,4 @@
-"""Owns the command line of the search benchmark: which parts, which seeds, where it goes. `./scripts/bench optimize`."""
+"""Owns the command line of `./scripts/bench optimize`: which parts, which seeds, where it goes."""
 
 from __future__ import annotations
 

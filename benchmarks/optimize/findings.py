@@ -10,7 +10,8 @@ from benchmarks.readings import Better
 
 @dataclass(frozen=True)
 class Judged:
-    """One figure and its bars. None: there was no figure, or there is no such bar. `aim_is_strict`: equal is not met."""
+    """One figure and its bars. None: there was no figure, or there is no such bar. aim_is_strict: to equal it is not
+    enough."""
 
     what: str
     measured: float | None

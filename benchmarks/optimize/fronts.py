@@ -79,7 +79,7 @@ def _ours(mode: str) -> Callable[[_Recorded, int], Floats]:
 
         result = minimize(
             objective,
-            {name: (0.0, 1.0) for name in names},
+            dict.fromkeys(names, (0.0, 1.0)),
             direction=["min", "min"],
             mode=mode,
             population=POPULATION,

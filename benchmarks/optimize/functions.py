@@ -39,7 +39,7 @@ class Function:
 
     def allows(self, X: Floats) -> NDArray[np.bool_]:
         """(n, d) -> (n,): which points are of the box, and whole where they have to be."""
-        inside = ((X >= self.lower) & (X <= self.upper)).all(axis=1)
+        inside = ((self.lower <= X) & (self.upper >= X)).all(axis=1)
         whole = (X[:, self.is_whole] == np.rint(X[:, self.is_whole])).all(axis=1)
         allowed: NDArray[np.bool_] = inside & whole
         return allowed

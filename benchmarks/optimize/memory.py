@@ -32,7 +32,7 @@ def sphere(columns: Mapping[str, Floats]) -> Floats:
 def search(client: Client, evaluations: int) -> None:
     result = client.optimize(
         sphere,
-        {name: (-5.0, 5.0) for name in _NAMES},
+        dict.fromkeys(_NAMES, (-5.0, 5.0)),
         method="ga",
         mode="generational",
         population=POPULATION,

@@ -1,4 +1,4 @@
-"""Owns the peers on continuous functions: each runs until its budget is spent, with its own defaults where it has some."""
+"""Owns the peers on continuous functions: each spends its budget, with its own defaults where it has some."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def _pymoo(objective: Budgeted, algorithm: Any, seed: int) -> None:
 
 
 def scipy_de(objective: Budgeted, seed: int, popsize: int = 15) -> None:
-    """Differential evolution as it comes, vectorised; `popsize` for each dimension. No polish, no stop before the end."""
+    """Vectorised differential evolution by its defaults, `popsize` for each dimension; no stop before the end."""
     from scipy.optimize import differential_evolution
 
     function = objective.function

@@ -49,7 +49,8 @@ class Run:
 
 def markdown(run: Run) -> str:
     kind = "" if run.kind == "complete" else f" This is a {run.kind} run: do not quote its figures."
-    about = f"`./scripts/bench optimize --seed {run.seed}`, {run.seeds} seeds, {max(run.seconds / 60, 1):.0f} minutes.{kind}"
+    minutes = max(run.seconds / 60, 1)
+    about = f"`./scripts/bench optimize --seed {run.seed}`, {run.seeds} seeds, {minutes:.0f} minutes.{kind}"
     lines = [f"# Search and evolution, {run.date}, commit {run.commit}", "", about, ""]
     lines += ["## What must be reached", "", *_judged(run.parts.values()), ""]
     for part in run.parts.values():
