@@ -11,14 +11,13 @@ from pathlib import Path
 from benchmarks import machine
 from benchmarks.children import Laboratory, Repetition, laboratory
 from benchmarks.measures import MEASURES
+from benchmarks.names import Names
 from benchmarks.plot import plot
 from benchmarks.readings import Outcome, Scale
 from benchmarks.report import Run, markdown, quantity
 from benchmarks.systems import TITLES
 
 RESULTS = Path(__file__).resolve().parent / "results"
-#: Above this load at the start, others are at work on this machine and the figures are theirs as well.
-QUIET_LOAD = 0.5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seconds=round(seconds, 1),
         machine=machine.describe(),
         versions=machine.versions(),
-        remarks=_remarks(load, (machine.stolen_seconds() - stolen) / seconds),
+        remarks=machine.remarks(load, (machine.stolen_seconds() - stolen) / seconds),
         outcomes=outcomes,
     )
     _write(run, options.output)
@@ -85,15 +84,6 @@ def _tell(outcome: Outcome, number: int, repetition: Repetition, seconds: float)
         print(f"    left behind, now ended: {'; '.join(repetition.strays)}", file=sys.stderr)
 
 
-def _remarks(load: float, stolen: float) -> list[str]:
-    remarks = [f"Load average at the start: {load:.2f}."]
-    if load > QUIET_LOAD:
-        remarks.append("**Others were at work on this machine when the run began: do not rely on these figures.**")
-    if stolen > 0.01:
-        remarks.append(f"The hypervisor kept {stolen:.1%} of a core from this machine during the run.")
-    return remarks
-
-
 def _write(run: Run, folder: Path) -> None:
     """Complete runs become `latest`; others only leave their own file, marked by their kind."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,27 +104,13 @@ def _write(run: Run, folder: Path) -> None:
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     names = sorted({system for measure in MEASURES.values() for system in measure.SYSTEMS})
-    parser.add_argument("--only", type=_names(list(MEASURES)), help=f"measures, comma-separated: {', '.join(MEASURES)}")
-    parser.add_argument("--systems", type=_names(names), help=f"systems, comma-separated: {', '.join(names)}")
+    parser.add_argument("--only", type=Names(list(MEASURES)), help=f"measures, comma-separated: {', '.join(MEASURES)}")
+    parser.add_argument("--systems", type=Names(names), help=f"systems, comma-separated: {', '.join(names)}")
     parser.add_argument("--quick", action="store_true", help="one repetition, a fifth of the work: about three minutes")
     parser.add_argument("--repetitions", type=int, help="instead of each measure's own number")
     parser.add_argument("--generator-items", type=int, help="length of the generator whose memory is measured")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder for the results")
     return parser.parse_args(arguments)
-
-
-class _names:  # noqa: N801 -- argparse prints the type's name
-    """Splits a comma-separated list and refuses unknown names."""
-
-    def __init__(self, known: Sequence[str]) -> None:
-        self._known = known
-
-    def __call__(self, text: str) -> list[str]:
-        names = text.split(",")
-        if unknown := set(names) - set(self._known):
-            message = f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(self._known)}"
-            raise argparse.ArgumentTypeError(message)
-        return names
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 
 PACKAGES = ("manyhands", "grpcio", "protobuf", "cloudpickle", "uvloop", "ray", "distributed", "parsl")
+#: Above this load at the start, others are at work on this machine and the figures are theirs as well.
+QUIET_LOAD = 0.5
 
 
 def describe() -> dict[str, str]:
@@ -23,9 +25,9 @@ def describe() -> dict[str, str]:
     }
 
 
-def versions() -> dict[str, str]:
+def versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     found = {}
-    for package in PACKAGES:
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
@@ -50,6 +52,16 @@ def load() -> float:
 def stolen_seconds() -> float:
     """Core seconds that a hypervisor kept from this machine since it started; 0 where it does not say."""
     return float(getattr(psutil.cpu_times(), "steal", 0.0))
+
+
+def remarks(load: float, stolen: float) -> list[str]:
+    """On a run that began under this load, and from which a hypervisor kept this share of a core."""
+    told = [f"Load average at the start: {load:.2f}."]
+    if load > QUIET_LOAD:
+        told.append("**Others were at work on this machine when the run began: do not rely on these figures.**")
+    if stolen > 0.01:
+        told.append(f"The hypervisor kept {stolen:.1%} of a core from this machine during the run.")
+    return told
 
 
 def _processor() -> str:

@@ -192,12 +192,12 @@ def _targets(verdicts: Sequence[Verdict], outcomes: Sequence[Outcome]) -> list[s
                 TITLES[target.system].removeprefix("manyhands "),
                 quantity(reading.value, unit) + times if reading else "no figure",
                 _bound(target.reach, verdict.reach, unit),
-                _met(verdict.reach_met),
+                met(verdict.reach_met),
                 _bound(target.aim, verdict.aim, unit) if target.aim else "",
-                _met(verdict.aim_met) if target.aim else "",
+                met(verdict.aim_met) if target.aim else "",
             )
         )
-    return list(_table(("measure", "manyhands", "measured", "reach at least", "met", "aim", "met"), rows))
+    return list(table(("measure", "manyhands", "measured", "reach at least", "met", "aim", "met"), rows))
 
 
 def _bound(bound: Bound, value: float | None, unit: str) -> str:
@@ -207,8 +207,8 @@ def _bound(bound: Bound, value: float | None, unit: str) -> str:
     return f"{words}: {quantity(value, unit)}" if words else quantity(value, unit)
 
 
-def _met(met: bool | None) -> str:
-    return {True: "yes", False: "**no**", None: "unknown"}[met]
+def met(is_met: bool | None) -> str:
+    return {True: "yes", False: "**no**", None: "unknown"}[is_met]
 
 
 def _figures(figures: Figures, outcomes: Sequence[Outcome]) -> list[str]:
@@ -225,7 +225,7 @@ def _figures(figures: Figures, outcomes: Sequence[Outcome]) -> list[str]:
         ]
         if any(cells):
             rows.append((words, *cells))
-    return list(_table(("measure", *(TITLES[system] for system in systems)), rows))
+    return list(table(("measure", *(TITLES[system] for system in systems)), rows))
 
 
 def _ratios(figures: Figures) -> list[str]:
@@ -244,7 +244,7 @@ def _ratios(figures: Figures) -> list[str]:
                 cells.append(f"{high.value / low.value:.2g}" if low.value else "")
             words = ROWS[ours] if ours == theirs else f"{ROWS[ours]}; peers with `chunksize=500`"
             rows.append((words, TITLES[system].removeprefix("manyhands "), *cells))
-    return list(_table(("measure", "manyhands", *(TITLES[peer] for peer in PEERS)), rows))
+    return list(table(("measure", "manyhands", *(TITLES[peer] for peer in PEERS)), rows))
 
 
 def _failures(outcomes: Sequence[Outcome]) -> list[str]:
@@ -257,7 +257,7 @@ def _failures(outcomes: Sequence[Outcome]) -> list[str]:
     return lines
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     yield f"| {' | '.join(head)} |"
     yield f"|{'|'.join('---' for _ in head)}|"
     for row in rows:
