@@ -14,6 +14,7 @@ from manyhands.client import lifecycle
 from manyhands.client.aio_detached import AsyncDetachedJob, detach_map
 from manyhands.client.aio_reductions import AsyncReductions
 from manyhands.client.aio_results import AsyncResultIterator
+from manyhands.client.aio_searches import AsyncSearches
 from manyhands.client.bridge import Bridge
 from manyhands.client.client import Client
 from manyhands.client.mapping import begin_map, check_map
@@ -27,7 +28,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class AsyncClient(AsyncReductions):
+class AsyncClient(AsyncReductions, AsyncSearches):
     """`Client` for asyncio; the same arguments. Connects when entered: `async with AsyncClient("host:7077") as client`.
 
     Belongs to the event loop in which it was entered.

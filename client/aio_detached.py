@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import aclosing
 from typing import Any
 
 from manyhands.client.aio_results import AsyncResultIterator
 from manyhands.client.attached import Inquiry, begin_cancel, begin_hand_over, begin_results, inquiring
 from manyhands.client.bridge import Bridge
-from manyhands.client.detached import REPORT_TIMEOUT, JobProgress, check_single, overdue, unconfirmed
+from manyhands.client.detached import (
+    REPORT_TIMEOUT,
+    BestSoFar,
+    JobProgress,
+    check_single,
+    no_search,
+    overdue,
+    unconfirmed,
+)
 from manyhands.client.options import Options
 from manyhands.client.pairs import as_dict
 from manyhands.client.session import Session
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.pair_chunks import Pairs
+from manyhands.wire.preface import Preface
 
 
 class AsyncDetachedJob:
@@ -27,14 +37,36 @@ class AsyncDetachedJob:
         self._session = session
         self._bridge = bridge
         self.name = name
+        self._preface: Any = None
 
     async def progress(self) -> JobProgress:
         """How it fares now. Raises UnknownJob, and what ended the connection."""
-        return await self._ask(until=lambda report: True, timeout=REPORT_TIMEOUT)
+        report = await self._ask(until=lambda report: True, timeout=REPORT_TIMEOUT)
+        progress = JobProgress.of(report)
+        if report.search:
+            progress.search = (await self._read_preface()).progress(report.search)
+        return progress
+
+    async def best(self) -> BestSoFar | None:
+        """See `DetachedJob.best`."""
+        progress = await self.progress()
+        found = progress.search
+        if found is None:
+            if not progress.finished or not isinstance(await self._read_preface(), Preface):
+                raise no_search(self.name)
+            found = await self.result()
+        return BestSoFar.of(found)
+
+    async def _read_preface(self) -> Any:
+        """Of a search: its first result."""
+        if self._preface is None:
+            async with aclosing(self.results(REPORT_TIMEOUT)) as results:
+                self._preface = await anext(results, None)
+        return self._preface
 
     async def wait(self, timeout: float | None = None) -> JobProgress:
         """Wait until every task has its outcome. Raises TimeoutError after `timeout` seconds, UnknownJob."""
-        return await self._ask(until=lambda report: report.finished, timeout=timeout)
+        return JobProgress.of(await self._ask(until=lambda report: report.finished, timeout=timeout))
 
     def results(self, timeout: float | None = None, *, return_exceptions: bool = False) -> AsyncResultIterator[Any]:
         """Its results from the first on, in the order of the inputs, as they come; as often as one likes.
@@ -51,7 +83,10 @@ class AsyncDetachedJob:
         progress = await self.progress()
         if not (progress.phases or progress.finished):
             check_single(self.name, progress)
-        results = self.results(timeout)
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if progress.search is not None:
+            await self.wait(timeout)  # until then nobody knows how many parts there are
+        results = self.results(None if deadline is None else max(0.0, deadline - time.monotonic()))
         try:
             first = await anext(results, None)
             if isinstance(first, Pairs):
@@ -59,6 +94,9 @@ class AsyncDetachedJob:
                 async for pairs in results:
                     merged.update(await asyncio.to_thread(as_dict, (pairs,)))
                 return merged
+            if isinstance(first, Preface):
+                async with aclosing(results):
+                    return await asyncio.to_thread(first.whole, _pulled(results, self._bridge.loop))
             check_single(self.name, progress)
             return first
         except TimeoutError:
@@ -73,9 +111,9 @@ class AsyncDetachedJob:
             except TimeoutError:
                 raise unconfirmed(self.name) from None
 
-    async def _ask(self, until: Callable[[pb.JobReport], bool], timeout: float | None) -> JobProgress:
+    async def _ask(self, until: Callable[[pb.JobReport], bool], timeout: float | None) -> pb.JobReport:
         with inquiring(self._session, self.name, until) as inquiry:
-            return JobProgress.of(await self._answer(inquiry, timeout))
+            return await self._answer(inquiry, timeout)
 
     async def _answer(self, inquiry: Inquiry, timeout: float | None) -> pb.JobReport:
         try:
@@ -89,6 +127,17 @@ class AsyncDetachedJob:
 
     def __reduce__(self) -> Any:
         raise TypeError(self.__manyhands_unsendable__)
+
+
+def _pulled(results: AsyncResultIterator[Any], loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
+    """In a thread: what there is to be read in the loop, one by one, so that it is never all in memory."""
+    end = object()
+
+    async def read() -> Any:
+        return await anext(results, end)
+
+    while (part := asyncio.run_coroutine_threadsafe(read(), loop).result()) is not end:
+        yield part
 
 
 async def detach_map(

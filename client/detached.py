@@ -18,6 +18,7 @@ from manyhands.wire.preface import Preface
 
 if TYPE_CHECKING:
     from manyhands.optimize.progress import Progress
+    from manyhands.optimize.result import OptimizeResult
 
 #: Seconds that the master may take to say how a job fares.
 REPORT_TIMEOUT = 30.0
@@ -71,6 +72,12 @@ class BestSoFar(NamedTuple):
     params: dict[str, Any]
     score: float
 
+    @classmethod
+    def of(cls, found: Progress | OptimizeResult) -> BestSoFar | None:
+        """None if there is none."""
+        params, score = found.best_params, found.best_score
+        return None if params is None or score is None else cls(params, score)
+
 
 class DetachedJob:
     """A job at the master, by its name; it outlives every client. Made by `map(..., detach=True)` and `client.job`."""
@@ -97,10 +104,9 @@ class DetachedJob:
         found = progress.search
         if found is None:
             if not progress.finished or not isinstance(self._read_preface(), Preface):
-                raise ValueError(f"the job {self.name!r} is no search")
+                raise no_search(self.name)
             found = self.result()
-        params, score = found.best_params, found.best_score
-        return None if params is None or score is None else BestSoFar(params, score)
+        return BestSoFar.of(found)
 
     def _read_preface(self) -> Any:
         """Of a search: its first result."""
@@ -182,6 +188,11 @@ def check_single(name: str, progress: JobProgress) -> None:
     """Raises ValueError for a job that has no single result."""
     if progress.total != 1:
         raise ValueError(f"the job {name!r} has {progress.total} results: read them with results()")
+
+
+def no_search(name: str) -> ValueError:
+    """It has no best params."""
+    return ValueError(f"the job {name!r} is no search")
 
 
 def overdue(name: str, timeout: float | None) -> TimeoutError:

@@ -79,6 +79,10 @@ class SearchJob(ReductionJob):
         """From any thread: its conclusion has been read."""
         self._connection.background.post(lambda: super(SearchJob, self)._conclude(b""))
 
+    def _abandon(self, cancel: bool) -> None:
+        super()._abandon(cancel)
+        self._conclude(concurrent.futures.CancelledError())  # another thread may wait for it
+
     def _conclude(self, outcome: Outcome, seconds: float = 0.0) -> None:
         if not self.outcome.done():
             super()._conclude(outcome, seconds)

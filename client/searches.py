@@ -94,8 +94,13 @@ class Searches:
         )  # fmt: skip
         session, options = self.session, self.named(name)
         if detach:
-            if callback is not None:
-                raise ValueError("a detached search outlives this process, and its callback: look with progress()")
+            check_detached(callback)
             return optimizing.detach(session, options, what)
         bar = SearchBar(optimizing.name_of(objective)) if progress else None
         return optimizing.run(session, options, what, optimizing.SearchJob(session.connection), callback, bar)
+
+
+def check_detached(callback: optimizing.Callback | None) -> None:
+    """Raises ValueError for what cannot go with `detach`."""
+    if callback is not None:
+        raise ValueError("a detached search outlives this process, and its callback: look with progress()")

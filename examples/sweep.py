@@ -1,21 +1,31 @@
-"""A parameter sweep: back-tests a moving-average rule with many window lengths, on prices drawn from a random walk.
+"""A parameter sweep: back-tests a moving-average rule with each pair of window lengths of a grid.
 
-`prices` is a variable of the script that the task uses. It travels with the function, once to each worker, however
-many tasks there are.
+The prices are drawn from a random walk. `prices` is a variable of the script that the objective uses: it travels with
+it, once to each worker, however many points there are. A grid is never made as a list, and every score comes back.
 """
 
-from itertools import combinations
+import argparse
 
 import numpy as np
 
 from manyhands import Client
+from manyhands.optimize import Int, Space
+
+parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser.add_argument("--days", type=int, default=5_000, help="of prices; more than 500")
+parser.add_argument("--top", type=int, default=5, help="rows of the table")
+arguments = parser.parse_args()
 
 generator = np.random.default_rng(seed=7)
-prices = 100 * np.exp(np.cumsum(generator.normal(0.0002, 0.01, size=5_000)))
+prices = 100 * np.exp(np.cumsum(generator.normal(0.0002, 0.01, size=arguments.days)))
+
+# Not two windows, of which most pairs would be the wrong way round: one, and by how much the other is longer.
+space = Space(fast=Int(5, 200, step=5), longer=Int(5, 195, step=5))
 
 
-def backtest(fast, slow):
+def backtest(params):
     """The growth of 1 that is invested while the fast average lies above the slow one, each trade costing 0.1 %."""
+    fast, slow = params["fast"], params["fast"] + params["longer"]
     sums = np.concatenate(([0.0], np.cumsum(prices)))
     days = np.arange(slow, len(prices))
     above = (sums[days] - sums[days - fast]) / fast > (sums[days] - sums[days - slow]) / slow
@@ -24,11 +34,15 @@ def backtest(fast, slow):
     return float(np.prod(np.where(above, daily, 1.0)) * 0.999**trades)
 
 
-windows = list(combinations(range(5, 205, 5), 2))
 with Client() as client:
-    growth = list(client.starmap(backtest, windows, progress=True))
+    result = client.optimize(backtest, space, method="grid", direction="max", progress=True)
 
-ranking = sorted(zip(growth, windows, strict=True), reverse=True)
-print(f"{len(windows)} pairs of windows; holding all the time: {prices[-1] / prices[0]:.2f}")
-for value, (fast, slow) in ranking[:5]:
-    print(f"  {fast:>3} and {slow:>3} days: {value:.2f}")
+history = result.history
+print(f"{space.cardinality()} pairs of windows; holding all the time: {prices[-1] / prices[0]:.2f}")
+print(
+    f"half of the pairs make less than {np.median(history.scores):.2f}; the best ones, which is what luck looks like:"
+)
+print(" fast   slow   growth")
+for at in np.argsort(-history.scores, kind="stable")[: arguments.top]:
+    fast, longer = history.params["fast"][at], history.params["longer"][at]
+    print(f"{fast:>5}  {fast + longer:>5}  {history.scores[at]:>7.2f}")

@@ -62,6 +62,8 @@ class Optimizer:
                 raise TypeError(f"{name} is for who evaluates: an Optimizer is only asked and told")
         what = request(_nothing, space, **asked)
         self.space = what.space
+        #: How many scores a point has.
+        self.objectives = what.plan.objectives
         self._search = Search(what.plan, state)
 
     def ready(self) -> int:

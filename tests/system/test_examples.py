@@ -1,6 +1,7 @@
 """The examples, run as people run them: scripts as processes, with their figures checked by hand."""
 
 import gzip
+import importlib.util
 import re
 import subprocess
 import sys
@@ -129,17 +130,58 @@ def test_complexity_without_python_files(tmp_path: Path, argument: str, sentence
 
 
 def test_sweep_finds_the_best_windows(tmp_path: Path) -> None:
-    done = run_example("sweep", cwd=tmp_path)
+    done = run_example("sweep", "--top", "5", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    first, *rows = done.stdout.splitlines()
-    assert first.startswith("780 pairs of windows; holding all the time: ")
-    found = [re.fullmatch(r" +(\d+) and +(\d+) days: (\d+\.\d\d)", row) for row in rows]
+    first, _, head, *rows = done.stdout.splitlines()
+    assert first.startswith("1560 pairs of windows; holding all the time: ")
+    assert head.split() == ["fast", "slow", "growth"]
+    found = [re.fullmatch(r" +(\d+) +(\d+) +(\d+\.\d\d)", row) for row in rows]
     assert all(found)
     growth = [float(each[3]) for each in found if each]
     assert len(growth) == 5
     assert growth == sorted(growth, reverse=True)
     assert found[0] is not None
     assert growth[0] == pytest.approx(slow_backtest(int(found[0][1]), int(found[0][2])), abs=0.006)
+
+
+def test_calibrate_finds_the_rates_again(tmp_path: Path) -> None:
+    done = run_example("calibrate", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    contact, recovery, *shares, last = done.stdout.splitlines()
+    for line, name, true in ((contact, "contact", 0.6), (recovery, "recovery", 0.2)):
+        found = re.fullmatch(rf"{name} +(\S+), give or take (\S+); it was {true}", line)
+        assert found, line
+        assert float(found[1]) == pytest.approx(true, rel=0.4)
+    assert sum(int(each.split()[5]) for each in shares[1:]) == 600
+    assert last.startswith("600 evaluations in ")
+    one, two = (
+        run_example("calibrate", "--mode", "windowed", "--budget", "60", cwd=tmp_path).stdout.splitlines()[:2]
+        for _ in range(2)
+    )
+    assert one == two
+
+
+def test_tune_model_finds_what_says_nothing(tmp_path: Path) -> None:
+    done = run_example("tune_model", "--plot", "picture.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first, *rows = done.stdout.splitlines()
+    errors = re.fullmatch(r"600 models: error (\S+); the first one had (\S+), noise 0\.2", first)
+    assert errors
+    assert 0.2 < float(errors[1]) < 0.25 < float(errors[2])
+    found = dict(row.split() for row in rows)
+    assert found["kernel"] == "gauss"
+    assert float(found["third"]) < 0.2 < float(found["second"])
+    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_tune_model_with_scikit_learn_or_a_sentence(tmp_path: Path) -> None:
+    done = run_example("tune_model", "--model", "forest", "--budget", "10", cwd=tmp_path)
+    if importlib.util.find_spec("sklearn") is None:
+        sentence = "tune_model: needs scikit-learn, which is not installed\n"
+        assert (done.returncode, done.stdout, done.stderr) == (1, "", sentence)
+    else:
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("10 models: error 0.")
 
 
 def slow_backtest(fast: int, slow: int) -> float:

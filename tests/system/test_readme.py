@@ -43,6 +43,15 @@ def test_the_example_of_a_context(tmp_path: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "1998.0\n999999000000.0\n", "")
 
 
+def test_the_example_of_a_search(tmp_path: Path) -> None:
+    done = run_script(f"from manyhands import Client\n{SNIPPETS[3]}", tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    found = re.fullmatch(r"{'x': (\S+), 'n': 5} (\S+) \(1000,\)\n", done.stdout)
+    assert found, done.stdout
+    assert abs(float(found[1]) - 0.3) < 1e-3
+    assert float(found[2]) < 1e-6
+
+
 def test_the_example_for_several_machines(tmp_path: Path) -> None:
     """On this machine's loopback instead of three hosts; otherwise word for word, with the first one's function."""
     function = re.search(r"^def simulate.*?\n\n\n", SNIPPETS[0], re.MULTILINE | re.DOTALL)
@@ -52,7 +61,7 @@ def test_the_example_for_several_machines(tmp_path: Path) -> None:
         join = master.wait_for(r"manyhands (worker \S+)")[1]
         workers = [Daemon(*join.split(), "--slots", "1") for _ in range(3)]
         try:
-            snippet = SNIPPETS[3].replace("192.0.2.7:7077", address).replace("range(100_000)", "range(300)")
+            snippet = SNIPPETS[4].replace("192.0.2.7:7077", address).replace("range(100_000)", "range(300)")
             assert address in snippet
             assert "range(300)" in snippet
             lines = f"from manyhands import Client\n{function[0]}{snippet}"
@@ -69,7 +78,7 @@ def test_the_example_of_a_job_that_outlives_its_client(tmp_path: Path) -> None:
     master, address = start_master("--data-dir", str(tmp_path / "state"))
     with master, Daemon("worker", address, "--slots", "1"):
         lines = f'from manyhands import Client\n{function[0]}client = Client("{address}")\n'
-        snippet = SNIPPETS[4].replace("range(100_000)", "range(30)")
+        snippet = SNIPPETS[5].replace("range(100_000)", "range(30)")
         assert "range(30)" in snippet
         done = run_script(f"{lines}{snippet}print(job.wait(timeout=40))\n", tmp_path)
     assert done.stdout == "JobProgress(total=30, succeeded=30, failed=0, finished=True)\n", done.stderr
