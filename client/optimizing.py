@@ -41,6 +41,8 @@ class SearchJob(ReductionJob):
         #: Results, in order; and what ends it early.
         self.arrived: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self._results_told = 0
+        #: Results that have come before those ahead of them.
+        self._early: dict[int, Outcome] = {}
         #: How it fares, if it is watched: packed, see JobReport.
         self.report = b""
 
@@ -55,10 +57,12 @@ class SearchJob(ReductionJob):
         return self.outcome.done()
 
     def on_results(self, message: pb.Results) -> None:
-        """See Job."""
-        if message.first == self._results_told:  # a restarted master may tell them again
+        """See Job. A small one may overtake large ones, and a restarted master may tell them again."""
+        if message.first >= self._results_told:
+            self._early[message.first] = items_of(message)[0]
+        while (item := self._early.pop(self._results_told, None)) is not None:
             self._results_told += 1
-            self.arrived.put(items_of(message)[0])
+            self.arrived.put(item)
 
     def on_report(self, message: pb.JobReport) -> None:
         """See Job."""

@@ -31,7 +31,7 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.search_tasks import KEEPS, LETS_OUT
 
 #: Seconds that a task is to take.
-TASK_SECONDS = 0.1
+TASK_SECONDS = 0.02
 #: Tasks that are out for each slot: one that runs, and the next.
 TASKS_PER_SLOT = 2
 #: The weight of a task's cost in the mean of them.

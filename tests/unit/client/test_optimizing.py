@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from manyhands.client.optimizing import advise, check, name_of
+from manyhands.client.optimizing import SearchJob, advise, check, name_of
 from manyhands.client.options import Options
 from manyhands.optimize.request import request
+from manyhands.protos import manyhands_pb2 as pb
 
 
 def asked(**changes: Any) -> Any:
@@ -35,6 +39,16 @@ def test_options_that_mean_nothing_to_a_search_are_refused() -> None:
     for changes, match in (({"keep_results": True}, "keep_results="), ({"checkpoint": "file"}, "checkpoint=")):
         with pytest.raises(ValueError, match=match):
             check(Options().changed(changes))
+
+
+@given(order=st.permutations(range(6)), again=st.lists(st.integers(0, 5), max_size=4))
+def test_results_are_read_in_their_order_however_they_arrive(order: list[int], again: list[int]) -> None:
+    job = SearchJob(SimpleNamespace(next_job_number=lambda: 1))  # type: ignore[arg-type]  # all that it looks at
+    for index in [*order, *again]:
+        item = b"result %d" % index
+        job.on_results(pb.Results(first=index, ends=len(item).to_bytes(4, "little"), payload=item))
+    assert [job.arrived.get_nowait() for _ in range(6)] == [b"result %d" % index for index in range(6)]
+    assert job.arrived.empty()
 
 
 def test_a_search_is_named_after_its_objective() -> None:
