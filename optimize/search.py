@@ -146,8 +146,10 @@ class Search:
     def _out_and_untold(self, ids: Ints) -> tuple[Ints, Ints]:
         """Where in `ids` those are that are out and have not been told yet, each once; and their rows."""
         found = np.array([self._table.row_of.get(id, -1) for id in ids.tolist()], dtype=np.int64)
-        at: Ints = np.unique(ids, return_index=True)[1]
-        at.sort()
+        at: Ints = np.arange(len(ids))
+        if len(ids) > 1:
+            at = np.unique(ids, return_index=True)[1]
+            at.sort()
         at = at[found[at] >= 0]
         at = at[~self._table.is_told[found[at]]]
         self.ignored += len(ids) - len(at)
