@@ -223,11 +223,8 @@ class Search:
 
     def _block_size(self) -> int:
         plan = self.plan
-        if plan.mode is Mode.ASYNC:
-            size = 1
-        elif plan.mode is Mode.GENERATIONAL:
-            size = self._algorithm.size
-        else:
+        size = self._algorithm.size
+        if plan.mode is not Mode.GENERATIONAL:
             size = max(1, self._window() // WINDOW_BLOCKS)
         return size if plan.budget is None else min(size, plan.budget - self._next)
 

@@ -56,7 +56,7 @@ def sleeping(params: Mapping[str, float]) -> float:
 def ideal_seconds(durations: Sequence[float], mode: str) -> float:
     slots = WORKERS * SLOTS
     if mode == "async":
-        return makespan(durations, slots, block=1, window=WINDOW, in_order=False)
+        return makespan(durations, slots, block=WINDOW // WINDOW_BLOCKS, window=WINDOW, in_order=False)
     window = max(WINDOW, POPULATION)
     block = POPULATION if mode == "generational" else window // WINDOW_BLOCKS
     return makespan(durations, slots, block=block, window=window)
