@@ -479,7 +479,7 @@ MUTANTS = (
     Mutant(
         "cancels are not written down",
         "manyhands.master.intake",
-        "                self._journal.mark(job, _mark(body.cancel), spans)\n",
+        "                self._journal.mark(job, mark_of(body.cancel), spans)\n",
         "                pass\n",
         "day:cancel",
     ),
@@ -577,7 +577,7 @@ MUTANTS = (
     ),
     Mutant(
         "a cancel that spares what runs comes back as any other",
-        "manyhands.master.intake",
+        "manyhands.master.job_messages",
         'return "cancel unless running" if cancel.spare_running else "cancel"',
         'return "cancel"',
         "spared",

@@ -15,7 +15,7 @@ from manyhands.master.config import MasterConfig
 from manyhands.master.engine import Engine
 from manyhands.master.events import JobOptions
 from manyhands.master.expiry import LATENESS, Limit
-from manyhands.master.intake import _needed
+from manyhands.master.job_messages import needed_by
 from manyhands.master.jobs import Job
 from manyhands.master.journal import Journal
 from manyhands.master.journal_batch import Batch
@@ -163,7 +163,7 @@ def _compare_inboxes(number: int, live: State, replayed: State, definitions: Col
         raise Violation(f"{len(waiting)} messages wait for definitions, {len(then)} would then", number)
     # What the master has forgotten may not have been swept out of the journal yet, so that some need not wait.
     for data in taken:
-        if not set(_needed(pb.Body.FromString(data))) <= set(definitions):
+        if not set(needed_by(pb.Body.FromString(data))) <= set(definitions):
             raise Violation(f"{len(waiting)} messages wait for definitions, {len(then)} would then", number)
     if taken:
         live.jobs.pop(number, None)

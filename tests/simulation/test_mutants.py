@@ -24,16 +24,17 @@ def test_without_a_fault_the_check_passes(check):
 def searches(request):
     """One for each fault that is asked for, as many at once as there are cores."""
     asked = [item.callspec.params["mutant"] for item in request.session.items if "searches" in item.fixturenames]
+    environment = {**os.environ, "PYTHONHASHSEED": "0"}  # copied here: pytest changes it between tests
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {mutant.name: pool.submit(_search, mutant) for mutant in asked}
+        yield {mutant.name: pool.submit(_search, mutant, environment) for mutant in asked}
         pool.shutdown(cancel_futures=True)  # when the first failure ends it all
 
 
-def _search(mutant):
+def _search(mutant, environment):
     return subprocess.run(
         [sys.executable, "-m", "tests.simulation.mutated", mutant.name],
         cwd=ROOT,
-        env={**os.environ, "PYTHONHASHSEED": "0"},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=50,
