@@ -18,6 +18,7 @@ from manyhands.client.options import Options
 from manyhands.client.search_progress import SearchBar
 from manyhands.client.searches import check_detached
 from manyhands.client.session import Session
+from manyhands.wire.function_name import name_of
 
 if TYPE_CHECKING:
     from manyhands.optimize.request import Request
@@ -71,7 +72,7 @@ class AsyncSearches:
         if inspect.iscoroutinefunction(callback):
             raise TypeError("callback must be a plain function: it is called in a thread, beside the event loop")
         job = optimizing.SearchJob(session.connection)
-        bar = SearchBar(optimizing.name_of(objective)) if progress else None
+        bar = SearchBar(name_of(objective)) if progress else None
         # Not the loop's own threads: these are few, and everything else would wait for some searches.
         executor = ThreadPoolExecutor(1, thread_name_prefix="manyhands-search")
         follow = partial(optimizing.run, session, options, what, job, callback, bar)

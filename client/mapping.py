@@ -13,6 +13,7 @@ from manyhands.client.progress import Progress
 from manyhands.client.reading import Reader, StandIn, iterate
 from manyhands.client.session import Session
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.function_name import name_of
 from manyhands.wire.pickling import Feed
 
 T = TypeVar("T")
@@ -88,7 +89,7 @@ def begin_map(
     definitions = encoding.encode_options(options)
     if job is None:
         job = OrderedMapJob(connection) if ordered else UnorderedMapJob(connection)
-    opening = open_job(job.number, options, _name_of(function), definitions, metered=not detach, detach=detach)
+    opening = open_job(job.number, options, name_of(function), definitions, metered=not detach, detach=detach)
     feeder: Feeder
     keep_unsent = stand_in is not None
     if checkpoint is None:
@@ -123,7 +124,3 @@ def results_of(
     generator = iterate(session, reader, deadline, progress)
     next(generator)
     return ResultIterator(generator)
-
-
-def _name_of(function: Callable[..., Any]) -> str:
-    return getattr(function, "__qualname__", None) or type(function).__qualname__

@@ -22,6 +22,7 @@ from manyhands.client.reducing import SHOW_INTERVAL, ReductionJob
 from manyhands.client.search_progress import SearchBar
 from manyhands.client.session import Session
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.function_name import name_of
 from manyhands.wire.spans import Span
 
 if TYPE_CHECKING:
@@ -123,11 +124,6 @@ def begin(session: Session, options: Options, what: Request, job: MapJob, *, det
     message.definitions.extend(hash for hash, _ in target.blobs if hash != target.function)
     message.keep_bytes = message.share_bytes = 0
     connection.post_job(job, opening, (*definitions.blobs, *target.blobs))
-
-
-def name_of(objective: Callable[..., Any]) -> str:
-    """What people see, if it has been given none."""
-    return getattr(objective, "__qualname__", None) or type(objective).__qualname__
 
 
 def run(

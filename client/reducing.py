@@ -20,6 +20,7 @@ from manyhands.client.options import Options
 from manyhands.client.phase_progress import PhaseProgress
 from manyhands.client.session import Session
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.function_name import name_of
 from manyhands.wire.spans import Span
 
 #: Seconds between two looks at how it fares, for who wants to see that.
@@ -39,7 +40,7 @@ class Reduction(NamedTuple):
     @property
     def name(self) -> str:
         """What people see, if it has been given none."""
-        return getattr(self.map_fn, "__qualname__", None) or type(self.map_fn).__qualname__
+        return name_of(self.map_fn)
 
     def check(self, options: Options) -> None:
         """Raises TypeError or ValueError for what cannot be."""

@@ -10,6 +10,7 @@ from manyhands.client.detached import DetachedJob
 from manyhands.client.options import Options
 from manyhands.client.search_progress import SearchBar
 from manyhands.client.session import Session
+from manyhands.wire.function_name import name_of
 
 if TYPE_CHECKING:
     from manyhands.optimize.result import OptimizeResult
@@ -96,7 +97,7 @@ class Searches:
         if detach:
             check_detached(callback)
             return optimizing.detach(session, options, what)
-        bar = SearchBar(optimizing.name_of(objective)) if progress else None
+        bar = SearchBar(name_of(objective)) if progress else None
         return optimizing.run(session, options, what, optimizing.SearchJob(session.connection), callback, bar)
 
 

@@ -17,6 +17,7 @@ from manyhands.optimize.result import OptimizeResult
 from manyhands.optimize.search import Search
 from manyhands.optimize.space import Space
 from manyhands.optimize.wire_results import conclude
+from manyhands.wire.function_name import name_of
 from manyhands.wire.stand_in import stand_in
 
 #: Seconds between two looks at the clock, and between two calls of a callback.
@@ -43,8 +44,7 @@ def minimize(
         raise ValueError(
             f'arrivals are for mode="async": in mode "{what.plan.mode}" the order of arrival does not count'
         )
-    name = getattr(objective, "__qualname__", None) or type(objective).__qualname__
-    with stand_in(name) as begin, Recording(what.asked) as recording:
+    with stand_in(name_of(objective)) as begin, Recording(what.asked) as recording:
         return _Run(what, recording, begin, callback, None if arrivals is None else deque(arrivals)).to_the_end()
 
 

@@ -100,9 +100,7 @@ class Optimizer:
 
     def front(self) -> list[FrontPoint]:
         """With several objectives: the points that no other one dominates."""
-        ids, U, F = self._search.front()
-        points = zip(ids.tolist(), self.space.params(U), F.tolist(), strict=True)
-        return [FrontPoint(id, params, tuple(scores)) for id, params, scores in points]
+        return list(FrontPoint.all_of(self._search.front(), self.space))
 
     def counts(self) -> Counts:
         """How far it is."""

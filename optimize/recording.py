@@ -43,18 +43,13 @@ class Recording:
             allowed = asked.plan.max_failed_share
             raise TooManyFailures(end.counts.failed, end.counts.counted, allowed, end.error or "")
         space, plan = asked.space, asked.plan
-        front: tuple[FrontPoint, ...] = ()
-        if end.front is not None:
-            ids, U, F = end.front
-            points = zip(ids.tolist(), space.params(U), F.tolist(), strict=True)
-            front = tuple(FrontPoint(id, params, tuple(scores)) for id, params, scores in points)
         counts = end.counts
         stats = Stats(counts.counted, counts.failed, counts.cached, end.elapsed, counts.seconds, end.slots)
         return OptimizeResult(
             best_params=_params(asked, end.best),
             best_score=None if end.best is None else end.best.score,
             best_violation=0.0 if end.best is None else end.best.violation,
-            front=front,
+            front=() if end.front is None else FrontPoint.all_of(end.front, space),
             history=History(space, self._file.rows(), plan.signs),
             stats=stats,
             reason=end.reason,

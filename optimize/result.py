@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from manyhands.optimize.cube import Floats, Ints
 from manyhands.optimize.history import History
 from manyhands.optimize.space import Space
 
@@ -45,6 +46,13 @@ class FrontPoint(NamedTuple):
     id: int
     params: dict[str, Any]
     scores: tuple[float, ...]
+
+    @classmethod
+    def all_of(cls, front: tuple[Ints, Floats, Floats], space: Space) -> tuple[FrontPoint, ...]:
+        """Those of a front, see Search.front."""
+        ids, U, F = front
+        points = zip(ids.tolist(), space.params(U), F.tolist(), strict=True)
+        return tuple(cls(id, params, tuple(scores)) for id, params, scores in points)
 
 
 @dataclass(frozen=True, eq=False)

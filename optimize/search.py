@@ -67,6 +67,8 @@ class Search:
         self._tally = Tally(plan)
         is_finite = plan.cube.cardinality is not None
         self._duplicates = None if plan.noisy else Duplicates(plan.objectives, is_finite=is_finite)
+        #: Of points that are out, by number; kept only where duplicates are looked for.
+        self._keys: dict[int, bytes] = {}
         self._blocks: deque[_Block] = deque()
         #: Points to be handed out next, by number.
         self._ready: deque[int] = deque()
@@ -257,6 +259,7 @@ class Search:
             self._ready.extend(range(first, first + len(rows)))
             return
         keys = self.plan.cube.keys(self._table.U[rows])
+        self._keys.update(zip(range(first, first + len(rows)), keys, strict=True))
         for id, row, key in zip(range(first, first + len(rows)), rows.tolist(), keys, strict=True):
             if (known := self._duplicates.known(key)) is not None:
                 self._table.know(row, *known)
@@ -281,7 +284,7 @@ class Search:
 
     def _count(self, rows: Ints, *, for_method: bool = True) -> None:
         """These results count from now on, in this order."""
-        table, plan = self._table, self.plan
+        table = self._table
         ids, U, F, V, status = table.ids[rows], table.U[rows], table.F[rows], table.V[rows], table.status[rows]
         ok = ~failed(status)
         signed: Floats = np.where(ok[:, np.newaxis], F * self._signs, np.nan)
@@ -294,7 +297,7 @@ class Search:
         self._history_rows += len(ids)
         self._tally.count(rows_told, told, table.is_known[rows])
         if self._duplicates is not None:
-            self._duplicates.counted(plan.cube.keys(U), F, V, _AS_FIRST[status])
+            self._duplicates.counted([self._keys.pop(id) for id in ids.tolist()], F, V, _AS_FIRST[status])
         table.remove(rows)
         if self._reason is None:
             is_exhausted = self._algorithm.is_exhausted and not len(table)
@@ -330,8 +333,11 @@ class Search:
             self._duplicates.load(state["duplicates"])
         for first, n in state["blocks"]:
             self._blocks.append(_Block(first, self._table.rows(range(first, first + n))))
-        keys = self.plan.cube.keys(self._table.U)
-        for id, key in sorted(zip(self._table.ids.tolist(), keys, strict=True)):
+        ids = self._table.ids.tolist()
+        keys = dict(zip(ids, self.plan.cube.keys(self._table.U), strict=True))
+        if self._duplicates is not None:
+            self._keys = keys
+        for id, key in sorted(keys.items()):
             if not self._table.is_told[self._table.row_of[id]]:
                 self._queue(id, key)
             elif self._duplicates is not None:

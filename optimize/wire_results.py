@@ -9,6 +9,7 @@ import numpy as np
 from manyhands.optimize import packing
 from manyhands.optimize.cube import Floats, Ints
 from manyhands.optimize.evaluations import Rows
+from manyhands.optimize.rows import pack_rows, unpack_rows
 from manyhands.optimize.search import Counts, Search
 from manyhands.optimize.tally import Best
 
@@ -44,7 +45,7 @@ def conclude(search: Search, elapsed: float, slots: float, error: str | None) ->
 
 def load_chunk(data: bytes) -> HistoryChunk:
     """See `chunk`."""
-    return HistoryChunk(Rows(**packing.unpack(data)))
+    return HistoryChunk(unpack_rows(data))
 
 
 def load_conclusion(data: bytes) -> Conclusion:
@@ -73,7 +74,7 @@ def _calling(function: str, data: bytes) -> bytes:
 
 def chunk(rows: Rows) -> bytes:
     """A pickle that loads as a HistoryChunk."""
-    return _calling(load_chunk.__name__, packing.pack(rows._asdict()))
+    return _calling(load_chunk.__name__, pack_rows(rows))
 
 
 def conclusion(end: Conclusion) -> bytes:

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manyhands.client.optimizing import SearchJob, advise, check, name_of
+from manyhands.client.optimizing import SearchJob, advise, check
 from manyhands.client.options import Options
 from manyhands.optimize.request import request
 from manyhands.protos import manyhands_pb2 as pb
+from manyhands.wire.function_name import name_of
 
 
 def asked(**changes: Any) -> Any:
