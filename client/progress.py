@@ -1,9 +1,10 @@
-"""The progress bar of `map(..., progress=True)`: on stderr, or a plain line now and then where that is no terminal."""
+"""Progress on stderr: what bars have in common, and that of `map(..., progress=True)`."""
 
 from __future__ import annotations
 
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sized
 from typing import Any
 
@@ -11,18 +12,50 @@ from typing import Any
 LINE_INTERVAL = 10.0
 
 
-class Progress:
-    """Counts what was taken. Time is read from `clock`, in monotonic seconds."""
+class Shown(ABC):
+    """What is shown of a call: bars where stderr is a terminal, a plain line now and then where it is none.
+
+    Time is read from `clock`, in monotonic seconds.
+    """
+
+    def __init__(self, label: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._label = label
+        self._clock = clock
+        self._started_at = self._line_at = clock()
+        #: None: there is no terminal.
+        self._bar: Any = make_bar() if sys.stderr is not None and sys.stderr.isatty() else None
+
+    @abstractmethod
+    def _text(self) -> str:
+        """The plain line."""
+
+    def _print_if_due(self) -> None:
+        if self._clock() - self._line_at >= LINE_INTERVAL:
+            self._line_at = self._clock()
+            self._print_line()
+
+    def close(self) -> None:
+        """It has ended, or nobody wants more of it."""
+        if self._bar is not None:
+            self._bar.stop()
+        else:
+            self._print_line()
+
+    def _print_line(self) -> None:
+        print(f"{self._label}: {self._text()}", file=sys.stderr)  # noqa: T201
+
+    def _elapsed(self) -> float:
+        return self._clock() - self._started_at
+
+
+class Progress(Shown):
+    """Counts what was taken."""
 
     def __init__(self, label: str, total: int | None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._label = label
+        super().__init__(label, clock)
         self._total = total
-        self._clock = clock
         self._done = 0
-        self._started_at = self._line_at = clock()
-        self._bar: Any = None
-        if sys.stderr is not None and sys.stderr.isatty():
-            self._bar = make_bar()
+        if self._bar is not None:
             self._line = self._bar.add_task(label, total=total)
 
     @classmethod
@@ -37,21 +70,12 @@ class Progress:
         self._done += count
         if self._bar is not None:
             self._bar.update(self._line, completed=self._done)
-        elif self._clock() - self._line_at >= LINE_INTERVAL:
-            self._line_at = self._clock()
-            self._print_line()
-
-    def close(self) -> None:
-        """The last one was taken, or nobody takes any more."""
-        if self._bar is not None:
-            self._bar.stop()
         else:
-            self._print_line()
+            self._print_if_due()
 
-    def _print_line(self) -> None:
+    def _text(self) -> str:
         of_total = "" if self._total is None else f" of {self._total}"
-        elapsed = self._clock() - self._started_at
-        print(f"{self._label}: {self._done}{of_total} done, {elapsed:.1f} s", file=sys.stderr)  # noqa: T201
+        return f"{self._done}{of_total} done, {self._elapsed():.1f} s"
 
 
 def make_bar() -> Any:
