@@ -24,8 +24,6 @@ PROMPT_DELAY = 0.1
 PROMPT_TIMEOUT = 1.25
 #: A master that accepts the connection but does not answer the handshake for so long is given up.
 HANDSHAKE_TIMEOUT = 10.0
-#: Not the module's own generator: a program that seeds that one is to see what it expects.
-_jitter = random.Random()
 
 
 class Dialer:
@@ -48,8 +46,12 @@ class Dialer:
         on_link_lost: Callable[[str], None] = lambda _: None,
         carry: frozenset[str] = frozenset(),
         credential: Credential | None = None,
+        jitter: random.Random | None = None,
     ) -> None:
-        """credential: what is shown to the master each time; it may renew that."""
+        """credential: what is shown to the master each time; it may renew that. jitter: of delays; by default one of
+        its own, as a program that seeds the module's generator is to see what it expects.
+        """
+        self._jitter = jitter or random.Random()
         self._open_link = open_link
         self._credential = credential or Credential()
         self._make_hello = make_hello
@@ -106,7 +108,7 @@ class Dialer:
                 welcome = await self._connect()
             except LinkLost as lost:
                 self._on_link_lost(str(lost))
-                await self._pause(delay * _jitter.uniform(0.8, 1.2))
+                await self._pause(delay * self._jitter.uniform(0.8, 1.2))
                 is_prompt = loop.time() < lost_at + PROMPT_TIMEOUT
                 delay = min(delay * 1.6, PROMPT_DELAY if is_prompt else RECONNECT_DELAY_MAX)
                 continue

@@ -169,6 +169,8 @@ class Network:
         self._pipes: dict[str, Pipe] = {}
         self._unreachable: dict[str, float] = {}  # until when
         self.listener: Listener
+        #: Of all dialers' delays.
+        self.jitter: Random
 
     def opener(self, name: str) -> OpenLink:
         """How `name` dials."""

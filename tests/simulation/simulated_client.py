@@ -81,6 +81,7 @@ class SimulatedClient:
             self._on_bodies,
             self._on_welcome,
             self._on_session_lost,
+            jitter=network.jitter,
         )
         world.spawn(self.dialer.run())
         for job in self.jobs.values():

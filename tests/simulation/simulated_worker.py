@@ -68,6 +68,7 @@ class SimulatedWorker:
             lambda _: None,
             self._on_session_lost,
             carry=REPORTS,
+            jitter=network.jitter,
         )
         self._recent: deque[pb.Body] = deque(maxlen=LATE_BODIES)
         self._timer: asyncio.TimerHandle | None = None

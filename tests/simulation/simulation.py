@@ -20,7 +20,6 @@ from tests.simulation.virtual_loop import VirtualLoop
 from tests.simulation.world import World
 
 from manyhands.master import journal
-from manyhands.wire import dialer
 
 #: Virtual seconds after the last outcome within which everything must have come to rest.
 REST_LIMIT = 600.0
@@ -53,6 +52,7 @@ class Simulation:
         self.workers: dict[str, SimulatedWorker] = {}
         self.clients: dict[str, SimulatedClient] = {}
         self._network = Network(scenario.link, Random(scenario.seed), world.story.tell)
+        self._network.jitter = Random(scenario.seed)
         self.master = SimulatedMaster(scenario, world, self._network, self._promises)
         #: What went wrong, by kind.
         self.faults: dict[str, int] = {}
@@ -287,7 +287,6 @@ def simulate(scenario: Scenario) -> Outcome:
     try:
         with (
             patch("os.urandom", Random(scenario.seed).randbytes),  # the names of sessions
-            patch.object(dialer, "_jitter", Random(scenario.seed)),
             patch.multiple(journal, DONE_ROWS=scenario.done_rows, SWEEP_AFTER=scenario.sweep_after),
         ):
             return loop.run_until_complete(main())
