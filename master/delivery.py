@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from manyhands.master import commands as cmd
@@ -148,7 +149,12 @@ class Delivery:
         if self._journal is not None:
             receipt = job, key
             self._journal.outcome(job, key, body)
-        if record.client is not None and not record.detached:
+        if record.client is None or record.detached:
+            return
+        if self._journal is not None and body.results.stored:
+            # Until that is written down, nobody but this master knows that the client holds what is in a store.
+            self._journal.when_durable(partial(record.client.send, body, receipt=receipt))
+        else:
             record.client.send(body, receipt=receipt)
 
     def _close_job(self, command: cmd.CloseJob) -> None:

@@ -67,8 +67,8 @@ class GroupCommit:
         self._acks: dict[Watcher, int] = {}
         self._writing: list[Batch] = []
         self._written_acks: dict[Watcher, int] = {}
-        self._waiters: list[asyncio.Future[None]] = []
-        self._writing_waiters: list[asyncio.Future[None]] = []
+        self._waiters: list[Callable[[], None]] = []
+        self._writing_waiters: list[Callable[[], None]] = []
         self._is_busy = False
         self._timer: asyncio.TimerHandle | None = None
         #: Called after each commit.
@@ -126,18 +126,22 @@ class GroupCommit:
             watcher.durable(sequence)
         waiters, self._writing_waiters = self._writing_waiters, []
         for waiter in waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+            waiter()
         self.on_commit()
+
+    def when_durable(self, call: Callable[[], None]) -> None:
+        """Have `call` called once everything noted so far is durable."""
+        self._waiters.append(call)
+        self._changed()
 
     async def synced(self) -> None:
         """Return once everything noted so far is durable."""
-        waiter = self._loop.create_future()
-        self._waiters.append(waiter)
+        is_durable = asyncio.Event()
+        self._waiters.append(is_durable.set)
         if self._timer is not None:
             self._timer.cancel()
         self._commit()
-        await waiter
+        await is_durable.wait()
 
     def acknowledge(self, watcher: Watcher, sequence: int, session: bytes | None) -> None:
         """Frames up to `sequence` were dealt with: tell the watcher once that is durable. `session`: a client's, to be

@@ -206,10 +206,13 @@ class Agent:
             memory = self._evidence.of_death(exit_code)
             self._do(self._core.died(slot, exit_code, stderr_tail, time.monotonic(), memory))
 
-    def on_joined(self, message: pb.JoinStore | None, *, is_change: bool) -> None:
+    def on_entered(self) -> None:
         """See StorageEvents."""
-        for number, slot in enumerate(self._slots if is_change else ()):
+        for number, slot in enumerate(self._slots):
             slot.write(self._storage.frames_for(number))
+
+    def on_joined(self, message: pb.JoinStore | None) -> None:
+        """See StorageEvents."""
         self._do(self._core.joined_store(message, time.monotonic()))
 
     def on_here(self, need: Need) -> None:

@@ -26,8 +26,12 @@ from manyhands.worker.transferring import Transferring
 class StorageEvents(Protocol):
     """Who is told, on the loop's thread."""
 
-    def on_joined(self, message: pb.JoinStore | None, *, is_change: bool) -> None:
-        """The store to tell the master of is there, another one than before if `is_change`; None: there is none."""
+    def on_entered(self) -> None:
+        """There is another store than before: slots are to be told, before anything in it counts as there."""
+        ...
+
+    def on_joined(self, message: pb.JoinStore | None) -> None:
+        """The store to tell the master of is there; None: there is none."""
         ...
 
     def on_here(self, need: Need) -> None:
@@ -91,9 +95,8 @@ class Storage:
             if session != self._sessions_lost:
                 return
             message: pb.JoinStore | None = None
-            is_change = self._store is None or cluster != self._cluster
             try:
-                if is_change:
+                if self._store is None or cluster != self._cluster:
                     await self._leave()
                     await self._enter(cluster)
                 if self._store is not None:
@@ -102,7 +105,7 @@ class Storage:
             except OSError as error:
                 self._events.complain(f"tasks that refer to data will fail: {error}")
             if session == self._sessions_lost:
-                self._events.on_joined(message, is_change=is_change)
+                self._events.on_joined(message)
 
     async def _enter(self, cluster: bytes) -> None:
         join = partial(HostStore.join, cluster, disk=self._folder, limit_bytes=self._limit_bytes)
@@ -111,6 +114,7 @@ class Storage:
         events = self._events
         open_peer = self._peers.open if self._peers is not None else None
         self._transfers = Transferring(self._store, self._send, events.on_here, events.on_lost, open_peer)
+        events.on_entered()
 
     async def _meet_peers(self, store: HostStore, message: pb.JoinStore) -> None:
         if self._peers is None:

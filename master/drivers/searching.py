@@ -241,7 +241,7 @@ class Searching:
         return Deliver(index, pb.Results(ends=len(pickle).to_bytes(4, "little"), payload=pickle))
 
     def _finish(self, reason: str) -> Iterator[Command]:
-        elapsed = self._elapsed()
+        elapsed = max(0.0, self._seen_at - (self._begun_at or 0.0))  # as long as slots were counted, not a moment more
         slots = self._slot_seconds / elapsed if elapsed else float(self._slots_seen)
         yield self._deliver(wire_results.conclusion(wire_results.conclude(self._search, elapsed, slots, self._error)))
         self._is_over = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,6 +14,8 @@ from tests.support.daemons import wait_until
 
 from manyhands.master.config import MasterConfig
 from manyhands.master.engine import Engine
+from manyhands.master.journal import Journal
+from manyhands.master.journal_batch import Batch
 from manyhands.master.peers import Peer
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import pack_ends
@@ -38,8 +40,8 @@ class SomePeer(Peer):
 class Cluster:
     """An engine with a store of its own, a client (1), and workers as they join."""
 
-    def __init__(self, store: HostStore | None) -> None:
-        self.engine = Engine(MasterConfig(), Random(0), store=store)
+    def __init__(self, store: HostStore | None, journal: Journal | None = None) -> None:
+        self.engine = Engine(MasterConfig(), Random(0), journal, store=store)
         self.client = self.join(1, pb.ROLE_CLIENT)
         self.tasks = 0
 
@@ -374,6 +376,55 @@ def test_no_store_no_data(tmp_path: Path) -> None:
         await compute(cluster, worker, A, B)
         cluster.say(cluster.client, await_data=pb.AwaitData(ids=[A, C]))
         assert all("no place" in state.lost for state in of_kind(cluster.client, "data_state"))
+        cluster.engine.data.close()
+
+    asyncio.run(story())
+
+
+# ---------------------------------------------------------------- with a journal
+
+
+class Disk:
+    """Commits when it is told to."""
+
+    def __init__(self) -> None:
+        self.held: list[tuple[bytes, bytes]] = []
+        self.commits: list[Callable[[], None]] = []
+
+    def commit(self, batches: Sequence[Batch], on_end: Callable[[Exception | None], None]) -> None:
+        def end() -> None:
+            self.held += [key for batch in batches for key in batch.held_data]
+            on_end(None)
+
+        self.commits.append(end)
+
+    async def outcomes(self, job: int, *, ordered: bool, after: int) -> list[tuple[int, int, bytes]]:
+        raise AssertionError
+
+    def wall(self) -> float:
+        return 0.0
+
+
+def test_a_client_is_not_told_of_what_a_restarted_master_would_not_know_it_holds(store: HostStore) -> None:
+    async def story() -> None:
+        disk = Disk()
+
+        async def commit() -> None:
+            await asyncio.sleep(0.01)
+            disk.commits.pop()()
+
+        cluster = Cluster(store, Journal(disk, on_broken=print, commit_interval=0.0))
+        worker = cluster.join(2, store="w")
+        cluster.submit()
+        cluster.submit(keep=False)
+        await commit()
+        kept, small = sorted(of_kind(worker, "dispatch"), key=lambda dispatch: -dispatch.keep_bytes)
+        cluster.answer(worker, kept, (A, 100))
+        cluster.answer(worker, small)
+        assert [list(results.stored) for results in of_kind(cluster.client, "results")] == [[]]
+        await commit()
+        assert [results.stored[0].id for results in of_kind(cluster.client, "results")] == [A]
+        assert disk.held == [(cluster.client.hello.session, A)]
         cluster.engine.data.close()
 
     asyncio.run(story())

@@ -316,6 +316,21 @@ def test_slots_are_told_as_a_mean_over_time():
     assert conclusion.slots == pytest.approx((2 * 30 + 6 * 10) / 40)
 
 
+def test_slots_are_counted_to_the_end_and_no_further(monkeypatch):
+    """A clock that counts milliseconds may go on between two looks at it."""
+    world = World(plan_of(), slots=2)
+    see = Searching._see_slots
+
+    def see_slowly(driver):
+        see(driver)
+        world.now += 0.001
+
+    monkeypatch.setattr(Searching, "_see_slots", see_slowly)
+    world.now += 0.006
+    world.take(world.driver.stop("enough"))
+    assert pickle.loads(world.delivered[1]).slots == pytest.approx(2)
+
+
 @pytest.mark.parametrize(
     "change",
     [
