@@ -391,12 +391,10 @@ MUTANTS = (
     Mutant(
         "outcomes are forgotten when they are sent",
         "manyhands.master.delivery",
-        "        if record.client is not None and not record.detached:\n"
-        "            record.client.send(body, receipt=receipt)\n",
-        "        if record.client is not None and not record.detached:\n"
-        "            record.client.send(body, receipt=receipt)\n"
+        "        else:\n            record.client.send(body, receipt=receipt)\n\n    def _close_job",
+        "        else:\n            record.client.send(body, receipt=receipt)\n"
         "            if self._journal is not None:\n"
-        "                self._journal.delivered([receipt])\n",
+        "                self._journal.delivered([receipt])\n\n    def _close_job",
         "crash:19",
     ),
     Mutant(
