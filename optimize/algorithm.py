@@ -89,6 +89,8 @@ class Scores(NamedTuple):
         """(n,) indices, from the best to the worst: who violates less comes first, of those who do not violate anything
         who scores less (feasibility rules: Deb 2000); failed ones come last. Equals keep their order.
         """
+        if len(self.ok) < 2:  # in mode "async" they often come alone
+            return np.arange(len(self.ok))
         return np.lexsort((np.where(self.V > 0, 0.0, self.F), self.V, ~self.ok))
 
     def beat(self, other: Scores) -> NDArray[np.bool_]:

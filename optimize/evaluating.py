@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from manyhands.optimize import packing
-from manyhands.optimize.cube import Floats, Ints
-from manyhands.optimize.evaluations import Batch, Status
+from manyhands.optimize.cube import Floats
+from manyhands.optimize.evaluations import Batch, Outcomes, Status
+from manyhands.optimize.task_format import pack_outcomes, unpack_batch
 
 #: Of the text of an exception, that much is told.
 ERROR_CHARACTERS = 4000
@@ -24,23 +24,6 @@ class Decoder(Protocol):
 
     def decode(self, U: Floats) -> dict[str, NDArray[Any]]: ...
     def params(self, U: Floats) -> list[dict[str, Any]]: ...
-
-
-class Outcomes(NamedTuple):
-    """Of (k,) points: what Search.tell takes. error: what the first one that failed raised, with its traceback."""
-
-    ids: Ints
-    F: Floats
-    V: Floats
-    status: NDArray[np.uint8]
-    cost: Floats
-    error: str | None = None
-
-    def one_by_one(self) -> Iterator[Outcomes]:
-        """Each point's by itself, without the error."""
-        for at in range(len(self.ids)):
-            one = slice(at, at + 1)
-            yield Outcomes(self.ids[one], self.F[one], self.V[one], self.status[one], self.cost[one])
 
 
 #: Called before an evaluation with its number and its seed.
@@ -113,7 +96,7 @@ class Evaluator:
         return Outcomes(batch.ids, F, V, status, np.full(k, (clock() - begun) / k), error)
 
     def evaluate_packed(self, item: bytes, begin: Begin = _no_begin, *, lets_out: bool = False) -> bytes:
-        """The same for points that come packed, see `pack_batch`; the outcomes are, too."""
+        """The same for points that come packed, see task_format.py; the outcomes are, too."""
         return pack_outcomes(self.evaluate(unpack_batch(item), begin, lets_out=lets_out))
 
 
@@ -144,26 +127,3 @@ def _rows(returned: Any, k: int, objectives: int) -> Floats:
 
 def _text_of(error: Exception) -> str:
     return "".join(traceback.format_exception(error))[-ERROR_CHARACTERS:]
-
-
-def pack_batch(batch: Batch) -> bytes:
-    """For `unpack_batch`."""
-    return packing.pack(batch._asdict())
-
-
-def unpack_batch(data: bytes) -> Batch:
-    """Raises StateRefused."""
-    return Batch(**packing.unpack(data))
-
-
-def pack_outcomes(outcomes: Outcomes) -> bytes:
-    """For `unpack_outcomes`."""
-    return packing.pack(outcomes._asdict())
-
-
-def unpack_outcomes(data: bytes) -> Outcomes:
-    """Raises StateRefused; ValueError for what are no outcomes."""
-    try:
-        return Outcomes(**packing.unpack(data))
-    except TypeError as error:
-        raise packing.StateRefused(f"no outcomes: {error}") from error

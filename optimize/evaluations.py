@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -33,6 +34,23 @@ class Batch(NamedTuple):
     U: Floats
     seeds: NDArray[np.uint64]
     generation: NDArray[np.int32]
+
+
+class Outcomes(NamedTuple):
+    """Of (k,) points: what Search.tell takes. error: what the first one that failed raised, with its traceback."""
+
+    ids: Ints
+    F: Floats
+    V: Floats
+    status: NDArray[np.uint8]
+    cost: Floats
+    error: str | None = None
+
+    def one_by_one(self) -> Iterator[Outcomes]:
+        """Each point's by itself, without the error."""
+        for at in range(len(self.ids)):
+            one = slice(at, at + 1)
+            yield Outcomes(self.ids[one], self.F[one], self.V[one], self.status[one], self.cost[one])
 
 
 class Rows(NamedTuple):

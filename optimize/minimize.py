@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from manyhands.optimize.evaluating import Begin, Outcomes
-from manyhands.optimize.evaluations import Batch
+from manyhands.optimize.evaluating import Begin
+from manyhands.optimize.evaluations import Batch, Outcomes
 from manyhands.optimize.plan import Mode
 from manyhands.optimize.progress import Progress
 from manyhands.optimize.recording import Recording, progress

@@ -83,13 +83,15 @@ class Float(Parameter):
     def decode(self, u: Floats, levels: Ints) -> Floats:
         if self.step is not None:
             return self._of_levels(levels, self.step)
-        if self.log:
-            first, last = math.log(self.low), math.log(self.high)
-            inside = np.exp(first + u * (last - first))
-        else:
-            inside = self.low + u * (self.high - self.low)
-        values: Floats = np.where(u <= 0, self.low, np.where(u >= LAST, self.high, inside))
-        return np.clip(values, self.low, self.high)
+        if not self.log:
+            return between(u, self.low, self.high)
+        first, last = math.log(self.low), math.log(self.high)
+        return _bounded(np.exp(first + u * (last - first)), u, self.low, self.high)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its values are those of `between`."""
+        return self.step is None and not self.log
 
     def _of_levels(self, levels: Ints, step: float) -> Floats:
         # In units of which low and step are whole, so that 3 steps of 0.1 are 0.3 and not a little more.
@@ -166,6 +168,17 @@ class Int(Parameter):
         if rest:
             raise ValueError(f"{whole} is no whole number of steps of {self.step} from {self.low}")
         return level
+
+
+def between(u: Floats, low: Floats | float, high: Floats | float) -> Floats:
+    """Points in [0, 1) -> numbers from `low` to `high`, both included."""
+    return _bounded(low + u * (high - low), u, low, high)
+
+
+def _bounded(inside: Floats, u: Floats, low: Floats | float, high: Floats | float) -> Floats:
+    """Exactly the bounds where `u` is at an end."""
+    values: Floats = np.where(u <= 0, low, np.where(u >= LAST, high, inside))
+    return np.minimum(np.maximum(values, low), high)
 
 
 def _number(parameter: Any, name: str) -> float:

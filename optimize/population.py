@@ -58,7 +58,7 @@ class Population:
 
     def _replace(self, rows: Ints, which: Ints, X: Floats, new: Scores, gain: Floats, rng: np.random.Generator) -> None:
         old = self.scores
-        if np.bincount(rows[which], minlength=1).max() > 1:
+        if len(which) > 1 and np.bincount(rows[which]).max() > 1:
             order = which[_of(new, which).order()]
             which = order[np.unique(rows[order], return_index=True)[1]]
         rows = rows[which]

@@ -30,6 +30,8 @@ HISTORY_ROWS = 256
 HISTORY_CELLS = 100_000
 
 
+_ALL = slice(None)
+
 #: What is remembered of an outcome: the same, whether or not it was known before.
 _AS_FIRST = np.array([Status.OK if status == Status.CACHED else status for status in range(256)], np.uint8)
 
@@ -127,13 +129,12 @@ class Search:
         violation = np.zeros(k) if V is None else _violation(V, k)
         states = np.zeros(k, np.uint8) if status is None else np.asarray(status, dtype=np.uint8).reshape(k).copy()
         costs = np.zeros(k) if cost is None else np.asarray(cost, dtype=np.float64).reshape(k)
-        worst_is_best = (scores * self._signs == -np.inf).any(axis=1)
-        is_wrong = np.isnan(scores).any(axis=1) | worst_is_best | np.isnan(violation)
-        states[is_wrong & ~failed(states)] = Status.FAILED
+        is_score = (scores * self._signs > -np.inf).all(axis=1) & ~np.isnan(violation)  # nan is above nothing
+        states[~is_score & ~failed(states)] = Status.FAILED
         scores[failed(states)] = np.nan
         at, rows = self._out_and_untold(numbers)
         # In async mode each counts by itself, so that the order of arrival says it all.
-        parts = np.split(np.arange(len(at)), len(at) if self.plan.mode is Mode.ASYNC and len(at) else 1)
+        parts = np.arange(len(at))[:, np.newaxis] if self.plan.mode is Mode.ASYNC else [_ALL]
         for part in parts:
             this = at[part]
             self._table.tell(rows[part], scores[this], violation[this], states[this], costs[this])
@@ -287,9 +288,8 @@ class Search:
         table = self._table
         ids, U, F, V, status = table.ids[rows], table.U[rows], table.F[rows], table.V[rows], table.status[rows]
         ok = ~failed(status)
-        signed: Floats = np.where(ok[:, np.newaxis], F * self._signs, np.nan)
         violation: Floats = np.where(ok, V, np.inf)
-        told = Told(ids, U, signed, violation, ok, {name: column[rows] for name, column in table.own.items()})
+        told = Told(ids, U, F * self._signs, violation, ok, {name: column[rows] for name, column in table.own.items()})
         if for_method:
             self._algorithm.commit(told, self._streams.at(Use.COMMIT, int(ids[0])))
         rows_told = Rows(ids, U, F, V, status, table.cost[rows])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from manyhands.optimize.choices import Categorical
 from manyhands.optimize.cube import Cube, Floats, Ints
-from manyhands.optimize.parameters import LAST, Float, Int, Parameter
+from manyhands.optimize.parameters import LAST, Float, Int, Parameter, between
 
 __all__ = ["Categorical", "Float", "Int", "Parameter", "Space"]
 
@@ -33,6 +33,11 @@ class Space:
         self.parameters: dict[str, Parameter] = {name: _parameter(name, value) for name, value in given.items()}
         #: What optimizers know of it.
         self.cube = Cube([parameter.column for parameter in self.parameters.values()])
+        # Those whose values are as quick to be had together as one: most are, and points often come one by one.
+        plain = [(at, each) for at, each in enumerate(self.parameters.values()) if isinstance(each, Float)]
+        plain = [(at, each) for at, each in plain if each.is_plain]
+        self._plain = np.array([at for at, _ in plain], dtype=np.int64)
+        self._low, self._high = (np.array([getattr(each, end) for _, each in plain]) for end in ("low", "high"))
 
     @classmethod
     def of(cls, space: Any) -> Space:
@@ -55,18 +60,22 @@ class Space:
         """(n, d) points of the cube -> (n,) values by name: float64, int64, bool or strings; objects for choices that
         are of several types, or of another one. Raises ValueError for another shape, or for nan.
         """
-        columns = self._columns(U)
-        return {
-            name: each.decode(*column) for (name, each), column in zip(self.parameters.items(), columns, strict=True)
-        }
+        points = self._points(U)
+        columns = zip(self.parameters.items(), points.T, self.cube.level_of(points).T, strict=True)
+        return {name: each.decode(column, levels) for (name, each), column, levels in columns}
 
     def params(self, U: ArrayLike) -> list[dict[str, Any]]:
         """The same as n dicts of plain Python values; choices are the objects that were given."""
-        columns = [
-            parameter.values(*column)
-            for parameter, column in zip(self.parameters.values(), self._columns(U), strict=True)
-        ]
-        return [dict(zip(self.parameters, row, strict=True)) for row in zip(*columns, strict=True)]
+        points = self._points(U)
+        plain = between(points[:, self._plain], self._low, self._high)
+        columns = dict(zip(self._plain.tolist(), plain.T.tolist(), strict=True))
+        if len(columns) < self.cube.d:
+            levels = self.cube.level_of(points)
+            for at, parameter in enumerate(self.parameters.values()):
+                if at not in columns:
+                    columns[at] = parameter.values(points[:, at], levels[:, at])
+        rows = zip(*(columns[at] for at in range(self.cube.d)), strict=True)
+        return [dict(zip(self.parameters, row, strict=True)) for row in rows]
 
     def encode(self, params: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Floats:
         """From n dicts of values, or a dict of n values each, to (n, d) points of the cube: the inverse of `params` and
@@ -112,15 +121,14 @@ class Space:
         unknown = next(name for name in given if name not in self.parameters)
         raise ValueError(f"{unknown!r} is no parameter; there are {', '.join(map(repr, self.parameters))}")
 
-    def _columns(self, U: ArrayLike) -> Iterable[tuple[Floats, Ints]]:
-        """What each parameter is decoded from."""
+    def _points(self, U: ArrayLike) -> Floats:
+        """Inside the cube."""
         points = np.asarray(U, dtype=np.float64)
         if points.ndim != 2 or points.shape[1] != self.cube.d:
             raise ValueError(f"points are of shape (n, {self.cube.d}), not {points.shape}")
         if np.isnan(points).any():
             raise ValueError("a point with a nan stands for nothing")
-        points = np.clip(points, 0.0, LAST)
-        return zip(points.T, self.cube.level_of(points).T, strict=True)
+        return np.minimum(np.maximum(points, 0.0), LAST)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Space):

@@ -50,10 +50,11 @@ class Tally:
     def count(self, rows: Rows, told: Told, is_known: NDArray[np.bool_]) -> None:
         """These count from now on. told: the same, to be minimised; is_known: (n,), whether they need not have run."""
         ok = told.ok
+        known = int(np.count_nonzero(is_known))
         self.counted += len(ok)
-        self.failed += int((~ok).sum())
-        self.cached += int(is_known.sum())
-        self.known_in_a_row = self.known_in_a_row + len(ok) if is_known.all() else 0
+        self.failed += len(ok) - int(np.count_nonzero(ok))
+        self.cached += known
+        self.known_in_a_row = self.known_in_a_row + known if known == len(ok) else 0
         self.seconds += float(rows.cost.sum())
         if self.front is not None:
             self.front.add(told)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from manyhands.optimize.evaluating import Outcomes, unpack_outcomes
-from manyhands.optimize.evaluations import Batch, Status
+from manyhands.optimize.evaluations import Batch, Outcomes, Status
+from manyhands.optimize.task_format import unpack_outcomes
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.search_tasks import TEXT
 
@@ -22,8 +22,8 @@ _STATUS = {
 }
 
 
-#: Compared with arrays, an enumeration's members take ten times as long.
-_OK, _FAILED = int(Status.OK), int(Status.FAILED)
+#: What a worker may say of a point that it evaluated.
+_MAY_BE = np.array([status in (Status.OK, Status.FAILED) for status in range(256)])
 
 
 def status_of(failure: pb.Failure) -> Status | None:
@@ -41,27 +41,15 @@ def one_of(batch: Batch, at: int) -> Batch:
 
 def outcomes_of(payload: bytes, batch: Batch, objectives: int) -> Outcomes:
     """What a worker says of these points. Raises ValueError if it is not about them."""
-    try:
-        return _checked(unpack_outcomes(payload), batch, objectives)
-    except (TypeError, AttributeError) as error:
-        raise ValueError(str(error)) from error
-
-
-def _checked(outcomes: Outcomes, batch: Batch, objectives: int) -> Outcomes:
-    k = len(batch.ids)
-    if not np.array_equal(outcomes.ids, batch.ids):
+    ids, scores, violation, status, cost, error = unpack_outcomes(payload)
+    if ids.tobytes() != batch.ids.tobytes():
         raise ValueError("it is about other points")
-    status = np.asarray(outcomes.status)
-    if status.shape != (k,) or not ((status == _OK) | (status == _FAILED)).all():
+    if scores.shape[1] != objectives:
+        raise ValueError(f"{scores.shape[1]} scores a point, where there are {objectives} objectives")
+    if not _MAY_BE[status].all():
         raise ValueError("an unknown status")
-    if outcomes.error is not None and not isinstance(outcomes.error, str):
-        raise TypeError("an error that is no text")
-    scores, violation, cost = (np.asarray(each, np.float64) for each in (outcomes.F, outcomes.V, outcomes.cost))
-    if scores.shape != (k, objectives) or violation.shape[:1] != (k,) or violation.ndim > 2 or cost.shape != (k,):
-        raise ValueError("scores, violations and costs of another shape")
     cost = np.where(cost > 0, np.minimum(cost, COST_MAX), 0.0)  # also what is not a number
-    error = None if outcomes.error is None else outcomes.error[-ERROR_CHARACTERS:]
-    return Outcomes(batch.ids, scores, violation, status, cost, error)
+    return Outcomes(batch.ids, scores, violation, status, cost, None if error is None else error[-ERROR_CHARACTERS:])
 
 
 def text_of(failure: pb.Failure) -> str:

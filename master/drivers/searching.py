@@ -23,15 +23,15 @@ import numpy as np
 from manyhands.master.drivers.driver import Command, Deliver, Finish, KeepLatest, Phase, Reject, Run
 from manyhands.master.drivers.outcomes import COST_MAX, ERROR_CHARACTERS, one_of, outcomes_of, status_of, text_of
 from manyhands.optimize import packing, wire_results
-from manyhands.optimize.evaluating import pack_batch
 from manyhands.optimize.evaluations import Batch, Status
-from manyhands.optimize.plan import Plan
+from manyhands.optimize.plan import Mode, Plan
 from manyhands.optimize.search import Search
+from manyhands.optimize.task_format import pack_batch
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.search_tasks import KEEPS, LETS_OUT
 
-#: Seconds that a task is to take.
-TASK_SECONDS = 0.02
+#: Seconds that a task is to take; and in mode "async", where no point's result has to wait for another's.
+TASK_SECONDS, ASYNC_TASK_SECONDS = 0.02, 0.05
 #: Tasks that are out for each slot: one that runs, and the next.
 TASKS_PER_SLOT = 2
 #: The weight of a task's cost in the mean of them.
@@ -66,7 +66,10 @@ class Searching:
         self._lets_out = opening.retry.retries > 0
         limits = (opening.timeout, opening.progress_timeout, opening.total_timeout, opening.queue_timeout)
         self._chunk_max = 1 if self._lets_out or any(limits) else opening.search.chunk or CHUNK_MAX
+        self._task_seconds = ASYNC_TASK_SECONDS if self._plan.mode is Mode.ASYNC else TASK_SECONDS
         self._running: dict[int, Batch] = {}
+        #: Points in them.
+        self._out = 0
         self._next = 0
         #: The preface, chunks of history and the conclusion, as far as they were delivered.
         self.results = 0
@@ -109,8 +112,14 @@ class Searching:
 
     def task(self, name: int, results: pb.Results) -> list[Command]:
         """See Driver."""
-        batch = self._running.pop(name, None)
+        batch = self._taken(name)
         return [] if batch is None else self._guarded(lambda: self._evaluated(batch, results.payload))
+
+    def _taken(self, name: int) -> Batch | None:
+        """The points of a task that runs no more."""
+        batch = self._running.pop(name, None)
+        self._out -= 0 if batch is None else len(batch.ids)
+        return batch
 
     def failed(self, name: int, failure: pb.Failure) -> list[Command] | None:
         """See Driver. What is about the evaluator or the cluster, and not about points, is the job's end."""
@@ -119,7 +128,7 @@ class Searching:
             return []
         if status is None:
             return None
-        del self._running[name]
+        self._taken(name)
         return self._guarded(lambda: self._not_evaluated(batch, status, failure))
 
     def look(self) -> list[Command]:
@@ -217,8 +226,8 @@ class Searching:
         """As few tasks as keep all slots busy; none smaller than it could be, as long as there are enough."""
         tasks = TASKS_PER_SLOT * max(1, self._slots_seen)
         while ready := self._search.ready():
-            out = ready + sum(len(batch.ids) for batch in self._running.values())
-            size = int(min(self._chunk_max, max(1, TASK_SECONDS / self._point_seconds()), -(-out // tasks)))
+            even = -(-(ready + self._out) // tasks)
+            size = int(min(self._chunk_max, max(1, self._task_seconds / self._point_seconds()), even))
             if len(self._running) >= tasks and ready < size:
                 return
             if self._cost is None and len(self._running) >= tasks:
@@ -227,12 +236,13 @@ class Searching:
 
     def _point_seconds(self) -> float:
         """What is not known yet takes long."""
-        return TASK_SECONDS if self._cost is None else max(self._cost, 1e-9)
+        return self._task_seconds if self._cost is None else max(self._cost, 1e-9)
 
     def _run(self, batch: Batch) -> Run:
         name = self._next
         self._next += 1
         self._running[name] = batch
+        self._out += len(batch.ids)
         return Run(name, (LETS_OUT if self._lets_out else KEEPS) + pack_batch(batch))
 
     def _deliver(self, pickle: bytes) -> Deliver:
@@ -246,6 +256,7 @@ class Searching:
         yield self._deliver(wire_results.conclusion(wire_results.conclude(self._search, elapsed, slots, self._error)))
         self._is_over = True
         self._running.clear()
+        self._out = 0
         if reason == "failures" and self._stopped is None:
             counts = self._search.counts()
             yield Reject(
@@ -320,6 +331,6 @@ class Searching:
     def check_invariants(self) -> None:
         """Assert that no point is in two tasks, and that slots have work if there is any. For tests."""
         ids = [id for batch in self._running.values() for id in batch.ids.tolist()]
-        assert len(set(ids)) == len(ids)
+        assert len(set(ids)) == len(ids) == self._out
         if not self._is_over and self._begun_at is not None and self._search.ready():
             assert len(self._running) >= TASKS_PER_SLOT * self._slots_seen

@@ -194,6 +194,18 @@ def test_encode_is_the_inverse_of_decode(parameter: Parameter, u: list[float]) -
     assert space.encode(space.decode(U)).tolist() == again.tolist()
 
 
+def test_points_one_by_one_have_the_values_of_columns() -> None:
+    space = Space(
+        x=Float(-5.0, 5.0), n=Int(1, 9), y=Float(1e-5, 1e-1, log=True), z=Float(0.1, 0.3), s=Float(0, 1, step=0.1)
+    )
+    U = np.random.default_rng(5).random((500, 5))
+    U[:20] = np.repeat([0.0, LAST], 10)[:, np.newaxis]
+    columns = space.decode(U)
+    assert space.params(U) == [{name: columns[name][at] for name in space.names} for at in range(len(U))]
+    assert space.params(U) == [params for at in range(len(U)) for params in space.params(U[at : at + 1])]
+    assert all(type(value) is float for name, value in space.params(U)[0].items() if name != "n")
+
+
 def test_choices_stay_the_objects_that_they_are() -> None:
     model = object()
     choices = [None, model, "al_7075", True, 1, 1.0, math.nan, (1, 2), [3], {"a": 1}, np.zeros(2)]

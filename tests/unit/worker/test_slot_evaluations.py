@@ -9,9 +9,10 @@ import pytest
 
 from manyhands import current_task
 from manyhands.errors import NotInTask
-from manyhands.optimize.evaluating import Evaluator, pack_batch, unpack_outcomes
+from manyhands.optimize.evaluating import Evaluator
 from manyhands.optimize.evaluations import Batch, Status
 from manyhands.optimize.space import Float, Space
+from manyhands.optimize.task_format import pack_batch, unpack_outcomes
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.search_tasks import KEEPS, LETS_OUT, TEXT
 from manyhands.wire.stand_in import stand_in

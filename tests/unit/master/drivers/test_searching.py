@@ -12,10 +12,10 @@ from manyhands.master.drivers.driver import Deliver, Finish, KeepLatest, Reject,
 from manyhands.master.drivers.searching import TASKS_PER_SLOT, Searching
 from manyhands.optimize import packing
 from manyhands.optimize.cube import Column, Cube, Kind
-from manyhands.optimize.evaluating import Outcomes, pack_outcomes, unpack_batch
-from manyhands.optimize.evaluations import Status
+from manyhands.optimize.evaluations import Outcomes, Status
 from manyhands.optimize.plan import Mode, Plan
 from manyhands.optimize.search import Search
+from manyhands.optimize.task_format import pack_outcomes, unpack_batch
 from manyhands.optimize.wire_results import Conclusion
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.search_tasks import LETS_OUT, TEXT
@@ -334,13 +334,13 @@ def test_slots_are_counted_to_the_end_and_no_further(monkeypatch):
 @pytest.mark.parametrize(
     "change",
     [
-        lambda outcomes: outcomes._replace(ids=outcomes.ids + 1),
-        lambda outcomes: outcomes._replace(F=np.zeros((9, 9))),
-        lambda outcomes: outcomes._replace(F=np.array([b"x"] * len(outcomes.ids))),
-        lambda outcomes: outcomes._replace(cost=None),
-        lambda outcomes: outcomes._replace(status=np.full(len(outcomes.ids), 4, np.uint8)),
-        lambda outcomes: outcomes._replace(error=3),
-        lambda outcomes: None,
+        lambda outcomes: pack_outcomes(outcomes._replace(ids=outcomes.ids + 1)),
+        lambda outcomes: pack_outcomes(outcomes._replace(ids=np.tile(outcomes.ids, 2))),
+        lambda outcomes: pack_outcomes(outcomes._replace(F=np.zeros((len(outcomes.ids), 9)))),
+        lambda outcomes: pack_outcomes(outcomes._replace(F=np.zeros((9, 1)))),
+        lambda outcomes: pack_outcomes(outcomes._replace(status=np.full(len(outcomes.ids), 4, np.uint8))),
+        lambda outcomes: pack_outcomes(outcomes)[:-1],
+        lambda outcomes: b"rubbish",
     ],
 )
 def test_a_worker_that_lies_ends_the_job_and_nothing_else(change):
@@ -349,8 +349,7 @@ def test_a_worker_that_lies_ends_the_job_and_nothing_else(change):
     batch = world.running[name]
     k = len(batch.ids)
     honest = Outcomes(batch.ids, np.zeros((k, 1)), np.zeros((k, 0)), np.zeros(k, np.uint8), np.zeros(k))
-    lie = change(honest)
-    (reject,) = world.driver.task(name, pb.Results(payload=b"rubbish" if lie is None else pack_outcomes(lie)))
+    (reject,) = world.driver.task(name, pb.Results(payload=change(honest)))
     assert isinstance(reject, Reject)
     assert "no outcome" in reject.sentence
 
