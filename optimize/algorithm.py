@@ -52,6 +52,11 @@ class Algorithm(Protocol):
         ...
 
     @property
+    def least_window(self) -> int:
+        """Points that should be out at a time at least, in mode "windowed"."""
+        ...
+
+    @property
     def generation(self) -> int:
         """How many generations there were."""
         ...

@@ -56,6 +56,8 @@ class Breeding(ABC):
     """An Algorithm, but for `_succeed`. size: how many members there are at most."""
 
     is_exhausted = False
+    #: Every result is of use at once: the fewer are out, the more is known when children are made.
+    least_window = 1
 
     def __init__(
         self,

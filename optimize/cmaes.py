@@ -100,6 +100,11 @@ class CMAES:
         self._waiting = []
         self._keep_margin()
 
+    @property
+    def least_window(self) -> int:
+        """It learns from whole generations."""
+        return self.size
+
     def propose(self, first: int, n: int, rng: np.random.Generator) -> Proposal:
         """See Algorithm."""
         steps = self._gaussian.draw(n, rng)

@@ -100,6 +100,11 @@ class GA:
         """Members at present; it shrinks."""
         return self._members.size
 
+    @property
+    def least_window(self) -> int:
+        """A child of each member: with fewer, evaluations would have to wait for slow ones."""
+        return self.size
+
     def _begin(self, initial: Floats | None = None) -> None:
         """A population of which nothing is known yet, for the budget that is left."""
         self._from = self._committed

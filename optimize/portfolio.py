@@ -79,6 +79,11 @@ class Portfolio:
         """In which the genetic algorithm has a generation."""
         return max(2, round(self._ga.size / self._share))
 
+    @property
+    def least_window(self) -> int:
+        """See Algorithm."""
+        return self.size
+
     def propose(self, first: int, n: int, rng: np.random.Generator) -> Proposal:
         """See Algorithm."""
         self._credit += self._share * n

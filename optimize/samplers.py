@@ -28,7 +28,7 @@ class _Sampler(ABC):
     `generation` counts SIZE points each.
     """
 
-    size = SIZE
+    size = least_window = SIZE
     #: How many points there are, initial ones aside; None if there is no end.
     _cardinality: int | None = None
 
@@ -193,7 +193,7 @@ class Sobol(_Sampler):
     (Matousek 1998). Any 2 ** k points from a multiple of it on are as even as can be.
     """
 
-    size = 1024
+    size = least_window = 1024
 
     def __init__(self, cube: Cube, *, seed: int, budget: int | None = None, initial: Floats | None = None) -> None:
         """Raises ValueError for more dimensions than it has numbers for."""

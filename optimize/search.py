@@ -234,7 +234,7 @@ class Search:
     def _window(self) -> int:
         if self.plan.mode is Mode.ASYNC:
             return self._async_window
-        return self.plan.window or max(WINDOW, self._algorithm.size)
+        return self.plan.window or max(WINDOW, self._algorithm.least_window)
 
     def _may_propose(self) -> bool:
         size = self._block_size()

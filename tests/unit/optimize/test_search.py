@@ -26,7 +26,7 @@ class Follower:
     """Proposes points near the mean of all that it was told, so that what it knows when is seen in what it proposes."""
 
     def __init__(self, d: int = 2, size: int = 10, total: int | None = None) -> None:
-        self.size = size
+        self.size = self.least_window = size
         self.generation = 0
         self._d = d
         self._total = total
@@ -320,3 +320,14 @@ def test_a_plan_comes_as_it_went() -> None:
 def test_a_plan_that_cannot_be_is_refused(asked: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         plan(**asked)
+
+
+@pytest.mark.parametrize(
+    ("method", "out"), [("ga", 100), ("cmaes", 100), ("ga-classic", 64), ("nsga2", 64), ("random", 1000)]
+)
+def test_as_many_are_out_as_the_method_makes_use_of(method: str, out: int) -> None:
+    own = {} if method == "random" else {"population": 100}
+    signs = (1.0, 1.0) if method == "nsga2" else (1.0,)
+    search = Search(Plan(SQUARE, method, mode=Mode.WINDOWED, budget=20_000, seed=3, signs=signs, settings=own))
+    assert out - out // 8 < search.counts().out <= out
+    assert Search(Plan(SQUARE, "nsga2", budget=100, seed=3, signs=(1.0, 1.0), window=8)).counts().out == 8
