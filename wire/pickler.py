@@ -99,7 +99,7 @@ class ValuePickler(Pickler):  # type: ignore[misc] # cloudpickle has no types
 
     def reduce_handle(self, obj: Any) -> Any:
         """How a handle to data of the cluster travels. Raises Unsendable where it cannot."""
-        raise Unsendable(obj, "a function cannot hold it: pass it as an argument")
+        raise Unsendable(obj, "a function cannot hold it: pass it as an argument, or let it hold the value")
 
     def reduce_array(self, obj: Any) -> Any:
         """How a numpy array travels, if not as numpy does it."""

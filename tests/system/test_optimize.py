@@ -158,6 +158,21 @@ def test_timeouts_of_single_evaluations(client: Client) -> None:
     assert [n for n, status in enumerate(result.history.status) if status == "timed out"] == [3]
 
 
+def test_copies_of_slow_evaluations_change_nothing_but_the_time(client: Client, tmp_path: Path) -> None:
+    def stuck_once(params: dict[str, Any]) -> float:
+        task = current_task()
+        if params["n"] == 7 and not (here := tmp_path / "stuck").exists():
+            here.touch()
+            time.sleep(30)
+        return task.seed % 1000 + params["n"]  # type: ignore[operator,no-any-return]
+
+    asked: dict[str, Any] = {"method": "grid", "seed": 3}
+    begun = time.monotonic()
+    there = client.with_options(speculate=True).optimize(stuck_once, {"n": (0, 99)}, **asked)
+    assert time.monotonic() - begun < 20
+    assert there.history.digest() == minimize(stuck_once, {"n": (0, 99)}, **asked).history.digest()
+
+
 def test_progress_and_an_end_by_the_callback(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
     seen: list[Progress] = []
 
@@ -212,6 +227,12 @@ def test_an_evaluation_has_a_seed_and_its_context(client: Client) -> None:
 def test_what_cannot_be_is_said_at_once(client: Client, asked: dict[str, Any], match: str) -> None:
     with pytest.raises(ValueError, match=match):
         client.optimize(cost, SPACE, **asked)
+
+
+def test_an_objective_cannot_hold_a_ref(client: Client) -> None:
+    data = client.put(np.arange(3.0))
+    with pytest.raises(EncodeError, match=r"'data'.*let it hold the value"):
+        client.optimize(lambda params: params["n"] * data[2], {"n": (0, 9)})  # type: ignore[index]
 
 
 def test_an_objective_that_cannot_travel_is_refused(client: Client) -> None:
