@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 #: Raised by one with each change that older states have to be translated for.
-VERSION = 1
+VERSION = 2
 
 _MAGIC = b"mh-optimize\n"
 _ARRAY = "__array__"

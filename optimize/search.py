@@ -79,6 +79,10 @@ class Search:
         self._history: list[Rows] = []
         self._history_rows = 0
         self._async_window = plan.window or WINDOW
+        #: In mode "async": rows whose results the method has not been told yet, by number, as they arrived; and how many
+        #: results there had been whenever the window was widened, and to what.
+        self._arrived: dict[int, int] = {}
+        self._widened: list[tuple[int, int]] = []
         #: Results that came for nothing: a second time, or for points that are not out.
         self.ignored = 0
         if state is not None:
@@ -104,7 +108,12 @@ class Search:
         """In mode "async": let at least so many points be out at a time, as there are slots for them."""
         if self.plan.mode is Mode.ASYNC and self.plan.window is None and out > self._async_window:
             self._async_window = out
+            self._widened.append((self._tally.counted, out))
             self._advance()
+
+    def widened(self) -> Ints:
+        """(k, 2): how many results had come when so many were let out at a time."""
+        return np.array(self._widened, dtype=np.int64).reshape(-1, 2)
 
     # ------------------------------------------------------------ telling
 
@@ -143,7 +152,7 @@ class Search:
                 told = [each for id in told for each in (id, *self._tell_twins(id))]
             if self.plan.mode is Mode.ASYNC:
                 for id in told:
-                    self._count_async(id)
+                    self._arrive(id)
             self._advance()
 
     def _out_and_untold(self, ids: Ints) -> tuple[Ints, Ints]:
@@ -169,10 +178,11 @@ class Search:
         """Count what has been told, and be done."""
         if self._reason is None:
             self._reason = reason
-            rows = self._table.rows(sorted(self._table.row_of))
+            rows = self._table.rows(sorted(self._table.row_of.keys() - self._arrived.keys()))
             told = rows[self._table.is_told[rows]]
             if len(told):
-                self._count(told, for_method=False)
+                self._record(told, self._told(told))
+                self._table.remove(told)
 
     # ------------------------------------------------------------ looking
 
@@ -198,7 +208,7 @@ class Search:
     def counts(self) -> Counts:
         """How far it is."""
         tally = self._tally
-        out, generation = len(self._table), self._algorithm.generation
+        out, generation = len(self._table) - len(self._arrived), self._algorithm.generation
         return Counts(tally.counted, tally.failed, tally.cached, out, generation, tally.seconds)
 
     def take_history(self, *, all_of_it: bool = False) -> Rows | None:
@@ -219,6 +229,8 @@ class Search:
                 self._propose()
             elif self._blocks and self._table.is_told[self._blocks[0].rows].all():
                 self._count(self._blocks.popleft().rows)
+            elif self._arrived and (len(self._arrived) >= self._window_block() or len(self._arrived) == len(self._table)):
+                self._tell_method_of_arrived()
             elif not self._table and not self._may_propose():
                 self._reason = "exhausted"
             else:
@@ -228,8 +240,11 @@ class Search:
         plan = self.plan
         size = self._algorithm.size
         if plan.mode is not Mode.GENERATIONAL:
-            size = max(1, self._window() // WINDOW_BLOCKS)
+            size = self._window_block()
         return size if plan.budget is None else min(size, plan.budget - self._next)
+
+    def _window_block(self) -> int:
+        return max(1, self._window() // WINDOW_BLOCKS)
 
     def _window(self) -> int:
         if self.plan.mode is Mode.ASYNC:
@@ -265,7 +280,7 @@ class Search:
             if (known := self._duplicates.known(key)) is not None:
                 self._table.know(row, *known)
                 if self.plan.mode is Mode.ASYNC:
-                    self._count_async(id)
+                    self._arrive(id)
             else:
                 self._queue(id, key)
 
@@ -279,28 +294,56 @@ class Search:
         elif self._duplicates is not None:
             self._duplicates.wait_for(first, id)
 
-    def _count_async(self, id: int) -> None:
+    def _arrive(self, id: int) -> None:
+        """In mode "async": this result counts from now on. The method hears of a block of them at once, which costs
+        less, and of each before it proposes the next.
+        """
         if self._reason is None:
-            self._count(self._table.rows([id]))
+            rows = self._table.rows([id])
+            self._arrived[id] = int(rows[0])
+            self._record(rows, self._told(rows))
+            self._end_if_enough()
 
-    def _count(self, rows: Ints, *, for_method: bool = True) -> None:
-        """These results count from now on, in this order."""
+    def _tell_method_of_arrived(self) -> None:
+        rows: Ints = np.array(list(self._arrived.values())[: self._window_block()], dtype=np.int64)
+        for id in self._table.ids[rows].tolist():
+            del self._arrived[id]
+        self._commit(self._told(rows))
+        self._table.remove(rows)
+        self._end_if_enough()
+
+    def _count(self, rows: Ints) -> None:
+        """These results count from now on, in this order, and the method hears of them."""
+        told = self._told(rows)
+        self._commit(told)
+        self._record(rows, told)
+        self._table.remove(rows)
+        self._end_if_enough()
+
+    def _told(self, rows: Ints) -> Told:
         table = self._table
-        ids, U, F, V, status = table.ids[rows], table.U[rows], table.F[rows], table.V[rows], table.status[rows]
-        ok = ~failed(status)
-        violation: Floats = np.where(ok, V, np.inf)
-        told = Told(ids, U, F * self._signs, violation, ok, {name: column[rows] for name, column in table.own.items()})
-        if for_method:
-            self._algorithm.commit(told, self._streams.at(Use.COMMIT, int(ids[0])))
-        rows_told = Rows(ids, U, F, V, status, table.cost[rows])
+        ok = ~failed(table.status[rows])
+        violation: Floats = np.where(ok, table.V[rows], np.inf)
+        own = {name: column[rows] for name, column in table.own.items()}
+        return Told(table.ids[rows], table.U[rows], table.F[rows] * self._signs, violation, ok, own)
+
+    def _commit(self, told: Told) -> None:
+        self._algorithm.commit(told, self._streams.at(Use.COMMIT, int(told.ids[0])))
+
+    def _record(self, rows: Ints, told: Told) -> None:
+        """In the history, in what is known of the search, and for those that come again."""
+        table = self._table
+        F, V, status = table.F[rows], table.V[rows], table.status[rows]
+        rows_told = Rows(told.ids, told.U, F, V, status, table.cost[rows])
         self._history.append(rows_told)
-        self._history_rows += len(ids)
+        self._history_rows += len(rows)
         self._tally.count(rows_told, told, table.is_known[rows])
         if self._duplicates is not None:
-            self._duplicates.counted([self._keys.pop(id) for id in ids.tolist()], F, V, _AS_FIRST[status])
-        table.remove(rows)
+            self._duplicates.counted([self._keys.pop(id) for id in told.ids.tolist()], F, V, _AS_FIRST[status])
+
+    def _end_if_enough(self) -> None:
         if self._reason is None:
-            is_exhausted = self._algorithm.is_exhausted and not len(table)
+            is_exhausted = self._algorithm.is_exhausted and not len(self._table)
             self._reason = self._tally.reason_to_stop(self._algorithm.generation, is_exhausted=is_exhausted)
 
     # ------------------------------------------------------------ states
@@ -317,6 +360,8 @@ class Search:
                 "tally": self._tally.state(),
                 "reason": self._reason,
                 "async_window": self._async_window,
+                "widened": self.widened(),
+                "arrived": list(self._arrived),
                 "history": list(_joined(self._history)) if self._history else None,
             }
         )
@@ -333,8 +378,13 @@ class Search:
             self._duplicates.load(state["duplicates"])
         for first, n in state["blocks"]:
             self._blocks.append(_Block(first, self._table.rows(range(first, first + n))))
+        if "arrived" in state:  # from version 2 on; before, the method was told of each result at once
+            self._widened = [(at, out) for at, out in state["widened"].tolist()]
+            self._arrived = {id: self._table.row_of[id] for id in state["arrived"]}
         ids = self._table.ids.tolist()
         keys = dict(zip(ids, self.plan.cube.keys(self._table.U), strict=True))
+        for id in self._arrived:
+            del keys[id]
         if self._duplicates is not None:
             self._keys = keys
         for id, key in sorted(keys.items()):
