@@ -17,7 +17,7 @@ from manyhands.optimize import packing
 from manyhands.optimize.algorithm import Algorithm, Told
 from manyhands.optimize.cube import Floats, Ints
 from manyhands.optimize.duplicates import Duplicates
-from manyhands.optimize.evaluations import Batch, Rows, Status, failed
+from manyhands.optimize.evaluations import Batch, Rows, Status, failed, total_violation
 from manyhands.optimize.methods import make_algorithm
 from manyhands.optimize.plan import WINDOW, WINDOW_BLOCKS, Mode, Plan
 from manyhands.optimize.random_streams import Streams, Use, evaluation_seeds
@@ -411,5 +411,4 @@ def _violation(V: ArrayLike, k: int) -> NDArray[np.float64]:
     table: Floats = np.asarray(V, dtype=np.float64)
     if table.shape[:1] != (k,):
         raise ValueError(f"V has to have {k} rows, one a point, not shape {table.shape}")
-    violation: Floats = np.maximum(table.reshape(k, -1), 0.0).sum(axis=1)  # maximum keeps nan
-    return violation
+    return total_violation(table.reshape(k, -1))

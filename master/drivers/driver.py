@@ -130,10 +130,12 @@ class Driver(Protocol):
 
 
 class SearchDriver(Driver, Protocol):
-    """That of a search, which has no leaves, and looks at a clock."""
+    """That of a search, which has no leaves, and looks at a clock. What becomes of a task it only hears: what follows
+    comes with the next look, so that what arrives together counts together.
+    """
 
     def look(self) -> Sequence[Command]:
-        """Time has passed, or there are more slots, or fewer."""
+        """Tasks have ended, time has passed, or there are more slots, or fewer."""
         ...
 
     def due(self) -> float | None:

@@ -133,7 +133,14 @@ class Drivers:
             if record.face is not None and record.face.job == job:
                 self._look(record.face)
 
+    def _look_soon(self, face: Face) -> None:
+        """A search's tasks have ended. Whoever waits for the loop is served first, and there may be more by then."""
+        if not face.will_look:
+            face.will_look = True
+            self._loop.call_soon(self._look, face)
+
     def _look(self, face: Face) -> None:
+        face.will_look = False
         if face.search is not None and not face.is_over:
             self._do(face, face.search.look())
 
@@ -178,6 +185,8 @@ class Drivers:
         elif face.inner is not None:
             self._ledger.release(face.job, (ledger_key(index),))
             self._do(face, face.driver.task(face.inner.names.pop(index), results))
+            if face.search is not None:
+                self._look_soon(face)
 
     def failed(self, face: Face, command: cmd.DeliverFailure) -> None:
         """A task has, for good: so does the job, unless it only lacks what can be made again."""

@@ -58,8 +58,9 @@ class Face:
     seconds: float = 0.0
     #: When its client, who watches, was last told how it fares; None: nobody watches.
     reported_at: float | None = None
-    #: When a search is to look at the clock.
+    #: When a search is to look at the clock; and whether it is to look at what has come, in the loop's next turn.
     timer: asyncio.TimerHandle | None = None
+    will_look: bool = False
     #: It is finished, or was cancelled: nothing counts any more.
     is_over: bool = False
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from manyhands.master.drivers.driver import Command, Deliver, Finish, KeepLatest, Phase, Reject, Run
-from manyhands.master.drivers.outcomes import COST_MAX, ERROR_CHARACTERS, one_of, outcomes_of, status_of, text_of
+from manyhands.master.drivers.outcomes import COST_MAX, ERROR_CHARACTERS, joined, one_of, outcomes_of, status_of, text_of
 from manyhands.optimize import packing, wire_results
 from manyhands.optimize.evaluations import Batch, Status
 from manyhands.optimize.plan import Mode, Plan
@@ -70,6 +70,8 @@ class Searching:
         self._running: dict[int, Batch] = {}
         #: Points in them.
         self._out = 0
+        #: Tasks that have ended, and what is said of their points, until the next look.
+        self._heard: list[tuple[Batch, bytes]] = []
         self._next = 0
         #: The preface, chunks of history and the conclusion, as far as they were delivered.
         self.results = 0
@@ -111,9 +113,11 @@ class Searching:
         return [Reject(f"an evaluation needs the datum {id.hex()}, which is gone")]
 
     def task(self, name: int, results: pb.Results) -> list[Command]:
-        """See Driver."""
+        """See SearchDriver."""
         batch = self._taken(name)
-        return [] if batch is None else self._guarded(lambda: self._evaluated(batch, results.payload))
+        if batch is not None:
+            self._heard.append((batch, results.payload))
+        return []
 
     def _taken(self, name: int) -> Batch | None:
         """The points of a task that runs no more."""
@@ -129,11 +133,11 @@ class Searching:
         if status is None:
             return None
         self._taken(name)
-        return self._guarded(lambda: self._not_evaluated(batch, status, failure))
+        return self._guarded(lambda: [*self._take_in_heard(), *self._not_evaluated(batch, status, failure)])
 
     def look(self) -> list[Command]:
         """See SearchDriver."""
-        return [] if self._begun_at is None else self._guarded(lambda: ())
+        return [] if self._begun_at is None else self._guarded(self._take_in_heard)
 
     def due(self) -> float | None:
         """See SearchDriver."""
@@ -163,19 +167,24 @@ class Searching:
 
     # ------------------------------------------------------------ outcomes
 
-    def _evaluated(self, batch: Batch, payload: bytes) -> list[Command]:
+    def _take_in_heard(self) -> list[Command]:
+        heard, self._heard = self._heard, []
+        if not heard:
+            return []
         try:
-            outcomes = outcomes_of(payload, batch, self._plan.objectives)
+            several = [outcomes_of(payload, batch, self._plan.objectives) for batch, payload in heard]
         except ValueError as error:
             self._is_over = True
             return [Reject(f"a worker says what is no outcome of an evaluation: {error}")]
-        seconds = float(outcomes.cost.sum())
-        mean = seconds / len(batch.ids)
-        self._cost = mean if self._cost is None else (1 - WEIGHT) * self._cost + WEIGHT * mean
-        self._unkept += seconds
-        self._undelivered += batch.U.nbytes
-        self._error = self._error or outcomes.error
-        self._search.tell(outcomes.ids, outcomes.F, outcomes.status, outcomes.V, outcomes.cost)
+        for each in several:
+            seconds = float(each.cost.sum())
+            mean = seconds / len(each.ids)
+            self._cost = mean if self._cost is None else (1 - WEIGHT) * self._cost + WEIGHT * mean
+            self._unkept += seconds
+        self._undelivered += sum(batch.U.nbytes for batch, _ in heard)
+        ids, F, V, status, cost, error = joined(several)
+        self._error = self._error or error
+        self._search.tell(ids, F, status, V, cost)
         return []
 
     def _not_evaluated(self, batch: Batch, status: Status, failure: pb.Failure) -> Iterator[Command]:
@@ -329,8 +338,8 @@ class Searching:
         return packing.pack(report)
 
     def check_invariants(self) -> None:
-        """Assert that no point is in two tasks, and that slots have work if there is any. For tests."""
+        """Assert that no point is in two tasks, and that after a look slots have work if there is any. For tests."""
         ids = [id for batch in self._running.values() for id in batch.ids.tolist()]
         assert len(set(ids)) == len(ids) == self._out
-        if not self._is_over and self._begun_at is not None and self._search.ready():
+        if not self._heard and not self._is_over and self._begun_at is not None and self._search.ready():
             assert len(self._running) >= TASKS_PER_SLOT * self._slots_seen

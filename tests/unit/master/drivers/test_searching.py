@@ -57,6 +57,7 @@ class World:
         self.evaluated = 0
         self.sizes = []
         self.crashes = True
+        self.looks = lambda: True
         self.begin_life()
         self.take(self.driver.sealed(0))
 
@@ -110,7 +111,13 @@ class World:
         self.evaluated += len(ids)
         status = np.array([Status.FAILED if raises(id) else Status.OK for id in ids], np.uint8)
         error = "LookupError: no" if status.any() else None
-        return self.take(self.driver.task(name, told(batch, scores_of(batch.U), status, self.seconds, error)))
+        self.hear(name, told(batch, scores_of(batch.U), status, self.seconds, error))
+
+    def hear(self, name, results):
+        """It only hears of a task that has ended, and looks at once, or when some more have."""
+        assert self.driver.task(name, results) == []
+        if not self.running or self.looks():
+            self.take(self.driver.look())
 
     def to_the_end(self, choose=min):
         while self.end is None:
@@ -157,6 +164,7 @@ EXPECTED = {mode: told_directly(plan_of(mode=mode)) for mode in (Mode.WINDOWED, 
 )  # fmt: skip
 def test_whatever_is_lost_and_in_whatever_order_the_history_is_the_same(mode, seed, slots, seconds, chunk):
     world, random = World(plan_of(mode=mode), slots=slots, seconds=seconds, chunk=chunk), Random(seed)
+    world.looks = lambda: random.random() < 0.6
     restarts = 0
     while world.end is None:
         world.do(random.choice(sorted(world.running)))
@@ -259,9 +267,7 @@ def test_too_many_failures_end_it_with_what_there_is():
         name = min(world.running)
         batch = world.running.pop(name)
         status = np.full(len(batch.ids), Status.FAILED, np.uint8)
-        world.take(
-            world.driver.task(name, told(batch, scores_of(batch.U), status, error="ValueError: it is all wrong"))
-        )
+        world.hear(name, told(batch, scores_of(batch.U), status, error="ValueError: it is all wrong"))
     _, conclusion = world.history()
     assert conclusion.reason == "failures"
     assert isinstance(world.end, Reject)
@@ -349,7 +355,8 @@ def test_a_worker_that_lies_ends_the_job_and_nothing_else(change):
     batch = world.running[name]
     k = len(batch.ids)
     honest = Outcomes(batch.ids, np.zeros((k, 1)), np.zeros((k, 0)), np.zeros(k, np.uint8), np.zeros(k))
-    (reject,) = world.driver.task(name, pb.Results(payload=change(honest)))
+    assert world.driver.task(name, pb.Results(payload=change(honest))) == []
+    (reject,) = world.driver.look()
     assert isinstance(reject, Reject)
     assert "no outcome" in reject.sentence
 
@@ -359,7 +366,7 @@ def test_costs_that_cannot_be_are_none():
     while world.end is None:
         name = min(world.running)
         batch = world.running.pop(name)
-        world.take(world.driver.task(name, told(batch, scores_of(batch.U), seconds=np.nan)))
+        world.hear(name, told(batch, scores_of(batch.U), seconds=np.nan))
     assert world.history()[1].counts.seconds == 0
 
 
