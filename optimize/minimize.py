@@ -36,8 +36,8 @@ def minimize(
     history; evaluated one by one in this process.
 
     callback: called with a Progress now and then; if it returns True, the search ends with what it has. arrivals: with
-    mode "async": the order in which evaluations are to count, `history.ids` of an earlier run, which is repeated by
-    that. Raises ValueError and TypeError for what cannot be asked for, TooManyFailures, and whatever `callback` does.
+    mode "async": `arrivals` of an earlier result, whose run is repeated by that, as far as it went. Raises ValueError
+    and TypeError for what cannot be asked for, TooManyFailures, and whatever `callback` does.
     """
     what = request(objective, space, **asked)
     if arrivals is not None and what.plan.mode is not Mode.ASYNC:
@@ -45,7 +45,8 @@ def minimize(
             f'arrivals are for mode="async": in mode "{what.plan.mode}" the order of arrival does not count'
         )
     with stand_in(name_of(objective)) as begin, Recording(what.asked) as recording:
-        return _Run(what, recording, begin, callback, None if arrivals is None else deque(arrivals)).to_the_end()
+        log = None if arrivals is None else deque(map(int, arrivals))
+        return _Run(what, recording, begin, callback, log).to_the_end()
 
 
 class _Run:
@@ -92,10 +93,25 @@ class _Run:
                 self._tell(outcomes)
             else:
                 self._early |= {int(each.ids[0]): each for each in outcomes.one_by_one()}
-        while self._arrivals and not self._search.ready():
-            # Those that are missing had the outcome of others, and count by themselves.
-            if (told := self._early.pop(self._arrivals.popleft(), None)) is not None:
+        if self._arrivals is not None:
+            self._repeat(self._arrivals)
+
+    def _repeat(self, arrivals: deque[int]) -> None:
+        """Until further evaluations are to be made, or to the end."""
+        search = self._search
+        while arrivals and not search.ready() and search.done() is None:
+            entry = arrivals.popleft()
+            if entry < 0:
+                search.widen(-entry)
+            elif (told := self._early.pop(entry, None)) is not None:
                 self._tell(told)
+            elif not search.has_come(entry):  # otherwise it had the outcome of another one
+                raise ValueError(
+                    f"these arrivals are of another search: evaluation {entry} cannot have been the next one. "
+                    "Space, method and all options have to be what they were, the seed, too"
+                )
+        if not arrivals and search.done() is None:
+            search.stop("stopped")
 
     def _tell(self, outcomes: Outcomes) -> None:
         self._search.tell(outcomes.ids, outcomes.F, outcomes.status, outcomes.V, outcomes.cost)

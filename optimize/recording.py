@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Self
 
+import numpy as np
+
 from manyhands.optimize import packing
 from manyhands.optimize.evaluations import Rows
 from manyhands.optimize.history import History
 from manyhands.optimize.history_file import HistoryFile
+from manyhands.optimize.plan import Mode
 from manyhands.optimize.progress import Progress
 from manyhands.optimize.request import Asked
 from manyhands.optimize.result import FrontPoint, OptimizeResult, Stats
@@ -45,15 +48,18 @@ class Recording:
         space, plan = asked.space, asked.plan
         counts = end.counts
         stats = Stats(counts.counted, counts.failed, counts.cached, end.elapsed, counts.seconds, end.slots)
+        rows = self._file.rows()
+        is_async = plan.mode is Mode.ASYNC
         return OptimizeResult(
             best_params=_params(asked, end.best),
             best_score=None if end.best is None else end.best.score,
             best_violation=0.0 if end.best is None else end.best.violation,
             front=() if end.front is None else FrontPoint.all_of(end.front, space),
-            history=History(space, self._file.rows(), plan.signs),
+            history=History(space, rows, plan.signs),
             stats=stats,
             reason=end.reason,
             seed=plan.seed,
+            arrivals=np.insert(rows.ids, end.widened[:, 0], -end.widened[:, 1]) if is_async else None,
             space=space,
             directions=tuple("min" if sign > 0 else "max" for sign in plan.signs),
         )

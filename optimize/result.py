@@ -61,7 +61,9 @@ class OptimizeResult:
 
     With one objective `best_params` and `best_score` are those of the best evaluation that violates no constraint, or
     else least; None if all evaluations failed. With several objectives they are None, and `front` has those points
-    that no other one dominates. history: all evaluations; seed: to do it again.
+    that no other one dominates. history: all evaluations; seed: to do it again, and in mode "async" arrivals: see
+    `minimize`. They are the history's ids, and among them, wherever more evaluations were let out at a time, how many,
+    as a negative number.
     """
 
     best_params: dict[str, Any] | None
@@ -72,6 +74,7 @@ class OptimizeResult:
     stats: Stats
     reason: str
     seed: int
+    arrivals: Ints | None
     space: Space
     directions: tuple[str, ...]
 

@@ -23,12 +23,7 @@ from manyhands.optimize.plan import WINDOW, WINDOW_BLOCKS, Mode, Plan
 from manyhands.optimize.random_streams import Streams, Use, evaluation_seeds
 from manyhands.optimize.table import Table
 from manyhands.optimize.tally import Best, Tally
-
-#: Evaluations that are written to the history together, at least.
-HISTORY_ROWS = 256
-#: Or, if they are of many parameters, so many numbers.
-HISTORY_CELLS = 100_000
-
+from manyhands.optimize.untaken import Untaken
 
 _ALL = slice(None)
 
@@ -76,11 +71,10 @@ class Search:
         self._ready: deque[int] = deque()
         self._next = 0
         self._reason: str | None = None
-        self._history: list[Rows] = []
-        self._history_rows = 0
+        self._untaken = Untaken(plan.cube.d)
         self._async_window = plan.window or WINDOW
-        #: In mode "async": rows whose results the method has not been told yet, by number, as they arrived; and how many
-        #: results there had been whenever the window was widened, and to what.
+        #: In mode "async": rows whose results the method has not been told yet, by number, as they arrived; and, whenever
+        #: the window was widened, how many results there had been, and to what.
         self._arrived: dict[int, int] = {}
         self._widened: list[tuple[int, int]] = []
         #: Results that came for nothing: a second time, or for points that are not out.
@@ -186,6 +180,11 @@ class Search:
 
     # ------------------------------------------------------------ looking
 
+    def has_come(self, id: int) -> bool:
+        """Whether there is a result of this evaluation already."""
+        row = self._table.row_of.get(id)
+        return id < self._next if row is None else bool(self._table.is_told[row])
+
     def done(self) -> str | None:
         """Why it is over: "target", "budget", "generations", "stagnation", "exhausted", "failures", or as `stop` was
         told; None: it is not.
@@ -213,12 +212,7 @@ class Search:
 
     def take_history(self, *, all_of_it: bool = False) -> Rows | None:
         """What has counted since this was called last; None if that is not much yet, or nothing."""
-        enough = max(1, min(HISTORY_ROWS, HISTORY_CELLS // self.plan.cube.d))
-        if not self._history or not (all_of_it or self._reason or self._history_rows >= enough):
-            return None
-        taken = _joined(self._history)
-        self._history, self._history_rows = [], 0
-        return taken
+        return self._untaken.take(all_of_it=all_of_it or self._reason is not None)
 
     # ------------------------------------------------------------ proposing and counting
 
@@ -229,7 +223,7 @@ class Search:
                 self._propose()
             elif self._blocks and self._table.is_told[self._blocks[0].rows].all():
                 self._count(self._blocks.popleft().rows)
-            elif self._arrived and (len(self._arrived) >= self._window_block() or len(self._arrived) == len(self._table)):
+            elif self._arrived and len(self._arrived) >= min(self._window_block(), len(self._table)):
                 self._tell_method_of_arrived()
             elif not self._table and not self._may_propose():
                 self._reason = "exhausted"
@@ -335,8 +329,7 @@ class Search:
         table = self._table
         F, V, status = table.F[rows], table.V[rows], table.status[rows]
         rows_told = Rows(told.ids, told.U, F, V, status, table.cost[rows])
-        self._history.append(rows_told)
-        self._history_rows += len(rows)
+        self._untaken.add(rows_told)
         self._tally.count(rows_told, told, table.is_known[rows])
         if self._duplicates is not None:
             self._duplicates.counted([self._keys.pop(id) for id in told.ids.tolist()], F, V, _AS_FIRST[status])
@@ -362,7 +355,7 @@ class Search:
                 "async_window": self._async_window,
                 "widened": self.widened(),
                 "arrived": list(self._arrived),
-                "history": list(_joined(self._history)) if self._history else None,
+                "history": self._untaken.state(),
             }
         )
 
@@ -371,9 +364,7 @@ class Search:
         self._table.load(state["table"])
         self._tally.load(state["tally"])
         self._next, self._reason, self._async_window = state["next"], state["reason"], state["async_window"]
-        if state["history"] is not None:
-            self._history = [Rows(*state["history"])]
-            self._history_rows = len(self._history[0].ids)
+        self._untaken.load(state["history"])
         if self._duplicates is not None:
             self._duplicates.load(state["duplicates"])
         for first, n in state["blocks"]:
@@ -392,10 +383,6 @@ class Search:
                 self._queue(id, key)
             elif self._duplicates is not None:
                 self._duplicates.first_out(key, id)
-
-
-def _joined(rows: Sequence[Rows]) -> Rows:
-    return rows[0] if len(rows) == 1 else Rows(*(np.concatenate(columns) for columns in zip(*rows, strict=True)))
 
 
 def _table_of(name: str, values: ArrayLike, shape: tuple[int, int]) -> Floats:

@@ -22,7 +22,7 @@ class HistoryChunk(NamedTuple):
 
 class Conclusion(NamedTuple):
     """The end of a search. elapsed: seconds; slots: as a mean over that time; front: with several objectives, see
-    Search.front; error: the text of the first failure.
+    Search.front; error: the text of the first failure; widened: see Search.widened.
     """
 
     reason: str
@@ -32,12 +32,14 @@ class Conclusion(NamedTuple):
     elapsed: float
     slots: float
     error: str | None
+    widened: Ints
 
 
 def conclude(search: Search, elapsed: float, slots: float, error: str | None) -> Conclusion:
     """Of a search that is done."""
     front = search.front() if search.plan.objectives > 1 else None
-    return Conclusion(search.done() or "", search.counts(), search.best(), front, elapsed, slots, error)
+    reason = search.done() or ""
+    return Conclusion(reason, search.counts(), search.best(), front, elapsed, slots, error, search.widened())
 
 
 # Pickles refer to these by their names: renaming them breaks what is in flight, or kept, between versions.
@@ -60,6 +62,7 @@ def load_conclusion(data: bytes) -> Conclusion:
         state["elapsed"],
         state["slots"],
         state["error"],
+        state.get("widened", np.zeros((0, 2), np.int64)),  # from version 2 on
     )
 
 
@@ -88,5 +91,6 @@ def conclusion(end: Conclusion) -> bytes:
         "elapsed": end.elapsed,
         "slots": end.slots,
         "error": end.error,
+        "widened": end.widened,
     }
     return _calling(load_conclusion.__name__, packing.pack(state))

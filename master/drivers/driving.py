@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import gc
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from manyhands.master import commands as cmd
 from manyhands.master import events as ev
@@ -40,6 +43,9 @@ from manyhands.wire.blocks import Block, pack_ends, results_slice
 from manyhands.wire.bounds import ITEM_BYTES_MAX
 from manyhands.wire.sizes import shown
 
+if TYPE_CHECKING:
+    from manyhands.master.drivers.searching import Searching
+
 #: Seconds between reports to a client that watches, at least.
 REPORT_INTERVAL = 0.2
 
@@ -53,6 +59,15 @@ def make_reduction(reduction: pb.Reduction) -> Driver:
     if reduction.kind == pb.Reduction.KIND_BY_KEY:
         return ByKey(reduction.partitions)
     return Heap() if reduction.commutative else Tree()
+
+
+@functools.cache
+def _import_searching() -> type[Searching]:
+    """With numpy, for those who search; and as in `run_daemon`, what is imported stays."""
+    from manyhands.master.drivers.searching import Searching
+
+    gc.freeze()
+    return Searching
 
 
 def ledger_key(index: int) -> int:
@@ -95,12 +110,12 @@ class Drivers:
         return Face(job, owner, opening, search or make_reduction(opening.reduction), search, held)
 
     def _make_search(self, opening: pb.OpenJob) -> SearchDriver:
-        from manyhands.master.drivers.searching import Searching  # with numpy, for those who search
+        make = _import_searching()
 
         # What was begun in an earlier life is timed by what its journal counts by.
         clock = self._loop.time if self._journal is None else self._journal.wall
         try:
-            return Searching(opening, clock, self._slots)
+            return make(opening, clock, self._slots)
         except Exception as error:  # a client may have written anything
             raise NoSearch(f"there cannot be such a search: {str(error) or type(error).__name__}") from error
 

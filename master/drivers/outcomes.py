@@ -57,12 +57,12 @@ def outcomes_of(payload: bytes, batch: Batch, objectives: int) -> Outcomes:
 
 def joined(several: Sequence[Outcomes]) -> Outcomes:
     """One after the other; the error is the first one's that has one."""
-    error = next((each.error for each in several if each.error is not None), None)
     if len(several) == 1:
         return several[0]
+    error = next((each.error for each in several if each.error is not None), None)
     columns = zip(*(each[:5] for each in several), strict=True)
-    ids, F, V, status, cost = (np.concatenate(column) for column in columns)
-    return Outcomes(ids, F, V, status, cost, error)
+    ids, scores, violation, status, cost = map(np.concatenate, columns)
+    return Outcomes(ids, scores, violation, status, cost, error)
 
 
 def text_of(failure: pb.Failure) -> str:

@@ -21,7 +21,15 @@ from typing import Any
 import numpy as np
 
 from manyhands.master.drivers.driver import Command, Deliver, Finish, KeepLatest, Phase, Reject, Run
-from manyhands.master.drivers.outcomes import COST_MAX, ERROR_CHARACTERS, joined, one_of, outcomes_of, status_of, text_of
+from manyhands.master.drivers.outcomes import (
+    COST_MAX,
+    ERROR_CHARACTERS,
+    joined,
+    one_of,
+    outcomes_of,
+    status_of,
+    text_of,
+)
 from manyhands.optimize import packing, wire_results
 from manyhands.optimize.evaluations import Batch, Status
 from manyhands.optimize.plan import Mode, Plan
@@ -182,9 +190,9 @@ class Searching:
             self._cost = mean if self._cost is None else (1 - WEIGHT) * self._cost + WEIGHT * mean
             self._unkept += seconds
         self._undelivered += sum(batch.U.nbytes for batch, _ in heard)
-        ids, F, V, status, cost, error = joined(several)
-        self._error = self._error or error
-        self._search.tell(ids, F, status, V, cost)
+        told = joined(several)
+        self._error = self._error or told.error
+        self._search.tell(told.ids, told.F, told.status, told.V, told.cost)
         return []
 
     def _not_evaluated(self, batch: Batch, status: Status, failure: pb.Failure) -> Iterator[Command]:

@@ -12,6 +12,8 @@ from manyhands import current_task
 from manyhands.errors import NotInTask, TooManyFailures
 from manyhands.optimize import Categorical, Float, Int, Optimizer, Progress, Space, Status, minimize
 from manyhands.optimize.methods import METHODS
+from manyhands.optimize.request import request
+from manyhands.optimize.search import Search
 
 SPACE = Space(x=Float(-5, 5), n=Int(0, 9), kind=Categorical(["a", "b", "c"]))
 GRID = Space(n=Int(0, 9), kind=Categorical(["a", "b", "c"]))
@@ -94,25 +96,53 @@ def test_a_grid_has_every_cell_once_and_in_order() -> None:
     assert (result.reason, result.best_params) == ("exhausted", seen[0])
 
 
-def test_arrivals_repeat_an_async_run() -> None:
-    rng = np.random.default_rng(1)
-    optimizer = Optimizer(SPACE, mode="async", budget=150, seed=2)
+def at_random(widths: dict[int, int], budget: int, seed: int) -> tuple[list[int], list[float]]:
+    """A search in mode "async", whose results come in any order: its arrivals, and its scores in that order.
+
+    widths: how many evaluations are let out at a time once so many results have come.
+    """
+    rng = np.random.default_rng(seed)
+    search = Search(request(score, SPACE, mode="async", budget=budget, seed=2).plan)
     out: list[tuple[int, dict[str, Any]]] = []
-    rows = []
-    while not optimizer.done():
-        points = optimizer.ask()
-        out += zip(points.ids.tolist(), points.params, strict=True)
+    arrivals, scores = [], []
+    while not search.done():
+        counted = search.counts().counted
+        if (width := widths.pop(counted, 0)) != 0:
+            search.widen(width)
+            arrivals.append(-width)
+        points = search.ask()
+        out += zip(points.ids.tolist(), SPACE.params(points.U), strict=True)
         id, params = out.pop(int(rng.integers(len(out))))
-        optimizer.tell([id], [score(params)])
-        if (taken := optimizer.take_history()) is not None:
-            rows.append(taken)
-    ids = np.concatenate([each.ids for each in rows])
-    assert (ids != np.arange(150)).any()
-    again = minimize(score, SPACE, mode="async", budget=150, seed=2, arrivals=ids.tolist())
-    assert again.history.ids.tolist() == ids.tolist()
-    assert again.history.scores.tolist() == np.concatenate([each.F for each in rows])[:, 0].tolist()
+        search.tell([id], [score(params)])
+        if (taken := search.take_history(all_of_it=True)) is not None:
+            arrivals += taken.ids.tolist()
+            scores += taken.F[:, 0].tolist()
+    return arrivals, scores
+
+
+@pytest.mark.parametrize("widths", [{}, {0: 100}, {0: 80, 75: 200, 130: 1000}])
+def test_arrivals_repeat_an_async_run(widths: dict[int, int]) -> None:
+    arrivals, scores = at_random(dict(widths), 300, 1)
+    ids = [each for each in arrivals if each >= 0]
+    assert ids != sorted(ids)
+    again = minimize(score, SPACE, mode="async", budget=300, seed=2, arrivals=arrivals)
+    assert again.history.ids.tolist() == ids
+    assert again.history.scores.tolist() == scores
+    assert again.reason == "budget"
+    assert again.arrivals is not None
+    assert again.arrivals.tolist() == arrivals
+
+
+def test_arrivals_are_of_this_search_and_may_be_of_a_part_of_it() -> None:
+    arrivals, scores = at_random({0: 100}, 300, 1)
+    part = minimize(score, SPACE, mode="async", budget=300, seed=2, arrivals=np.array(arrivals[:120]))
+    assert (part.reason, part.history.scores.tolist()) == ("stopped", scores[:119])
+    for wrong in (arrivals[1:], [1000]):  # nobody says how many were out
+        with pytest.raises(ValueError, match="another search: evaluation"):
+            minimize(score, SPACE, mode="async", budget=300, seed=2, arrivals=wrong)
     with pytest.raises(ValueError, match="arrivals are for"):
-        minimize(score, SPACE, arrivals=ids.tolist())
+        minimize(score, SPACE, arrivals=arrivals)
+    assert minimize(score, SPACE, budget=50).arrivals is None
 
 
 def test_each_evaluation_has_a_seed_and_outside_there_is_none() -> None:

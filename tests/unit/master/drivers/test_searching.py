@@ -107,7 +107,8 @@ class World:
         self.now += self.seconds * len(ids)
         if self.crashes and any(map(is_bad, ids)):
             report = pb.CrashReport(worker="w", exit_code=-11, stderr_tail="ouch")
-            return self.take(self.driver.failed(name, pb.Failure(kind=pb.Failure.KIND_CRASHED, crashes=[report] * 3)))
+            self.take(self.driver.failed(name, pb.Failure(kind=pb.Failure.KIND_CRASHED, crashes=[report] * 3)))
+            return
         self.evaluated += len(ids)
         status = np.array([Status.FAILED if raises(id) else Status.OK for id in ids], np.uint8)
         error = "LookupError: no" if status.any() else None
