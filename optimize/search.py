@@ -73,8 +73,8 @@ class Search:
         self._reason: str | None = None
         self._untaken = Untaken(plan.cube.d)
         self._async_window = plan.window or WINDOW
-        #: In mode "async": rows whose results the method has not been told yet, by number, as they arrived; and whenever
-        #: the window was widened, how many results there had been, and to what.
+        #: In mode "async": rows whose results the method has not been told yet, by number, as they arrived.
+        #: Whenever the window was widened: how many results there had been, and to what.
         self._arrived: dict[int, int] = {}
         self._widened: list[tuple[int, int]] = []
         #: Results that came for nothing: a second time, or for points that are not out.

@@ -1,5 +1,6 @@
 """Histories: as columns, on disk, on the wire, as a table; and their digest."""
 
+import gc
 import pickle
 import resource
 import sys
@@ -90,6 +91,16 @@ def test_rows_survive_the_wire() -> None:
         again = unpack_rows(pack_rows(table))
         assert same(again, table)
         assert [column.dtype for column in again] == [np.int64, float, float, float, np.uint8, float]
+
+
+def test_what_is_packed_is_not_kept_until_the_collector_comes_by() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        assert same(unpack_rows(pack_rows(rows(1000))), rows(1000))
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_what_are_no_rows_is_refused() -> None:
