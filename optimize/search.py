@@ -7,7 +7,7 @@ are asked for at a time, not on the order in which they are told, and not on who
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,8 +24,6 @@ from manyhands.optimize.random_streams import Streams, Use, evaluation_seeds
 from manyhands.optimize.table import Table
 from manyhands.optimize.tally import Best, Tally
 from manyhands.optimize.untaken import Untaken
-
-_ALL = slice(None)
 
 #: What is remembered of an outcome: the same, whether or not it was known before.
 _AS_FIRST = np.array([Status.OK if status == Status.CACHED else status for status in range(256)], np.uint8)
@@ -136,17 +134,19 @@ class Search:
         states[~is_score & ~failed(states)] = Status.FAILED
         scores[failed(states)] = np.nan
         at, rows = self._out_and_untold(numbers)
-        # In async mode each counts by itself, so that the order of arrival says it all.
-        parts = np.arange(len(at))[:, np.newaxis] if self.plan.mode is Mode.ASYNC else [_ALL]
-        for part in parts:
-            this = at[part]
-            self._table.tell(rows[part], scores[this], violation[this], states[this], costs[this])
-            told = numbers[this].tolist()
-            if self._duplicates is not None:
-                told = [each for id in told for each in (id, *self._tell_twins(id))]
-            if self.plan.mode is Mode.ASYNC:
-                for id in told:
-                    self._arrive(id)
+        self._table.note(rows, scores[at], violation[at], states[at], costs[at])
+        told = numbers[at].tolist()
+        if self.plan.mode is not Mode.ASYNC:
+            self._table.is_told[rows] = True
+            for id in told:
+                self._tell_twins(id)
+            self._advance()
+            return
+        # Each counts by itself, so that the order of arrival says it all.
+        for id, row in zip(told, rows.tolist(), strict=True):
+            self._table.is_told[row] = True
+            for each in (id, *self._tell_twins(id)):
+                self._arrive(each)
             self._advance()
 
     def _out_and_untold(self, ids: Ints) -> tuple[Ints, Ints]:
@@ -162,7 +162,8 @@ class Search:
         return at, found[at]
 
     def _tell_twins(self, id: int) -> list[int]:
-        assert self._duplicates is not None
+        if self._duplicates is None:
+            return []
         twins = self._duplicates.twins(id)
         for twin in twins:
             self._table.copy_outcome(self._table.row_of[id], self._table.row_of[twin])
@@ -295,7 +296,7 @@ class Search:
         if self._reason is None:
             rows = self._table.rows([id])
             self._arrived[id] = int(rows[0])
-            self._record(rows, self._told(rows))
+            self._record(rows, self._told(rows, own=()))
             self._end_if_enough()
 
     def _tell_method_of_arrived(self) -> None:
@@ -314,12 +315,13 @@ class Search:
         self._table.remove(rows)
         self._end_if_enough()
 
-    def _told(self, rows: Ints) -> Told:
+    def _told(self, rows: Ints, own: Iterable[str] | None = None) -> Told:
+        """own: which of the method's columns, all by default."""
         table = self._table
         ok = ~failed(table.status[rows])
         violation: Floats = np.where(ok, table.V[rows], np.inf)
-        own = {name: column[rows] for name, column in table.own.items()}
-        return Told(table.ids[rows], table.U[rows], table.F[rows] * self._signs, violation, ok, own)
+        columns = {name: table.own[name][rows] for name in (table.own if own is None else own)}
+        return Told(table.ids[rows], table.U[rows], table.F[rows] * self._signs, violation, ok, columns)
 
     def _commit(self, told: Told) -> None:
         self._algorithm.commit(told, self._streams.at(Use.COMMIT, int(told.ids[0])))

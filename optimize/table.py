@@ -62,13 +62,12 @@ class Table:
         """Where these are, which are all out."""
         return np.array([self.row_of[id] for id in ids], dtype=np.int64)
 
-    def tell(self, rows: Ints, F: Floats, V: Floats, status: NDArray[np.uint8], cost: Floats) -> None:
-        """What became of them."""
+    def note(self, rows: Ints, F: Floats, V: Floats, status: NDArray[np.uint8], cost: Floats) -> None:
+        """What became of them; they are told once `is_told` says so."""
         self.F[rows] = F
         self.V[rows] = V
         self.status[rows] = status
         self.cost[rows] = cost
-        self.is_told[rows] = True
 
     def copy_outcome(self, row: int, to: int) -> None:
         """What became of one is what became of another, which need not run."""

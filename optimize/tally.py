@@ -59,7 +59,7 @@ class Tally:
         if self.front is not None:
             self.front.add(told)
             return
-        at = int(Scores(told.F[:, 0], told.V, ok).order()[0])
+        at = 0 if len(ok) == 1 else int(Scores(told.F[:, 0], told.V, ok).order()[0])
         if ok[at]:
             self._consider(Best(int(rows.ids[at]), rows.U[at], float(rows.F[at, 0]), float(told.V[at])))
 
