@@ -38,10 +38,10 @@ from manyhands.optimize.task_format import pack_batch
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.search_tasks import KEEPS, LETS_OUT
 
-#: Seconds that a task is to take; and in mode "async", where no point's result has to wait for another's.
-TASK_SECONDS, ASYNC_TASK_SECONDS = 0.02, 0.05
-#: Tasks that are out for each slot: one that runs, and the next.
-TASKS_PER_SLOT = 2
+#: Seconds that a task is to take, and tasks that are out for each slot: one that runs, and the next.
+TASK_SECONDS, TASKS_PER_SLOT = 0.02, 2.0
+#: In mode "async" no point's result has to wait for another's: tasks may be longer, and then few have to lie ready.
+ASYNC_TASK_SECONDS, ASYNC_TASKS_PER_SLOT = 0.07, 1.5
 #: The weight of a task's cost in the mean of them.
 WEIGHT = 0.25
 #: Seconds of evaluations that may have to run again after a restart of the master: as often as this the state is kept;
@@ -74,7 +74,9 @@ class Searching:
         self._lets_out = opening.retry.retries > 0
         limits = (opening.timeout, opening.progress_timeout, opening.total_timeout, opening.queue_timeout)
         self._chunk_max = 1 if self._lets_out or any(limits) else opening.search.chunk or CHUNK_MAX
-        self._task_seconds = ASYNC_TASK_SECONDS if self._plan.mode is Mode.ASYNC else TASK_SECONDS
+        is_async = self._plan.mode is Mode.ASYNC
+        self._task_seconds = ASYNC_TASK_SECONDS if is_async else TASK_SECONDS
+        self._tasks_per_slot = ASYNC_TASKS_PER_SLOT if is_async else TASKS_PER_SLOT
         self._running: dict[int, Batch] = {}
         #: Points in them.
         self._out = 0
@@ -224,7 +226,7 @@ class Searching:
             self._stopped = "time limit"
         if self._stopped is not None:
             self._search.stop(self._stopped)
-        self._search.widen(TASKS_PER_SLOT * self._slots_seen)
+        self._search.widen(int(TASKS_PER_SLOT * self._slots_seen))
         reason = self._search.done()
         is_due = self._unkept >= max(UNKEPT_SECONDS, self._state_bytes / STATE_RATE)
         if is_due or reason is not None or self._undelivered >= self._state_bytes:
@@ -241,7 +243,7 @@ class Searching:
 
     def _run_ready(self) -> Iterator[Command]:
         """As few tasks as keep all slots busy; none smaller than it could be, as long as there are enough."""
-        tasks = TASKS_PER_SLOT * max(1, self._slots_seen)
+        tasks = self._tasks()
         while ready := self._search.ready():
             even = -(-(ready + self._out) // tasks)
             size = int(min(self._chunk_max, max(1, self._task_seconds / self._point_seconds()), even))
@@ -250,6 +252,9 @@ class Searching:
             if self._cost is None and len(self._running) >= tasks:
                 return
             yield self._run(self._search.ask(size))
+
+    def _tasks(self) -> int:
+        return int(self._tasks_per_slot * max(1, self._slots_seen))
 
     def _point_seconds(self) -> float:
         """What is not known yet takes long."""
@@ -350,4 +355,4 @@ class Searching:
         ids = [id for batch in self._running.values() for id in batch.ids.tolist()]
         assert len(set(ids)) == len(ids) == self._out
         if not self._heard and not self._is_over and self._begun_at is not None and self._search.ready():
-            assert len(self._running) >= TASKS_PER_SLOT * self._slots_seen
+            assert len(self._running) >= self._tasks()
