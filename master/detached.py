@@ -19,7 +19,7 @@ from manyhands.protos import manyhands_pb2 as pb
 log = logging.getLogger("manyhands.master")
 
 #: Bytes of results that may be on their way to a reader who has not said that he took them.
-CREDIT_BYTES = 8 << 20
+CREDIT_BYTES = 4 << 20
 
 #: Jobs in which one client may take part at once, and names that an unknown one is answered with.
 ATTACHED_MAX, NAMES_MAX = 1000, 20
