@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -59,23 +60,35 @@ class Evaluator:
         """
         if self.is_batch:
             return self._evaluate_batch(batch, begin, clock, lets_out=lets_out)
-        k = len(batch.ids)
-        F, V = np.full((k, self.objectives), np.nan), np.zeros((k, len(self.constraints)))
-        status, cost, error = np.zeros(k, np.uint8), np.zeros(k), None
+        # Lists: to set a number in an array costs as much as a quick objective.
+        no_score, none_violated = [math.nan] * self.objectives, [0.0] * len(self.constraints)
+        F, V, status, cost, error = [], [], [], [], None
         points = zip(self.space.params(batch.U), batch.ids.tolist(), batch.seeds.tolist(), strict=True)
-        for at, (params, id, seed) in enumerate(points):
+        for params, id, seed in points:
+            scores, violated, state = no_score, none_violated, Status.OK
             begin(id, seed)
             begun = clock()
             try:
-                V[at] = [float(constraint(params)) for constraint in self.constraints]
-                F[at] = _scores(self.objective(params), self.objectives)
+                violated = [float(constraint(params)) for constraint in self.constraints]
+                scores = _scores(self.objective(params), self.objectives)
             except Exception as raised:
                 if lets_out:
                     raise
-                status[at] = Status.FAILED
+                state = Status.FAILED
                 error = error or _text_of(raised)
-            cost[at] = clock() - begun
-        return Outcomes(batch.ids, F, V, status, cost, error)
+            cost.append(clock() - begun)
+            F.append(scores)
+            V.append(violated)
+            status.append(state)
+        k = len(F)
+        return Outcomes(
+            batch.ids,
+            np.array(F, dtype=np.float64).reshape(k, self.objectives),
+            np.array(V, dtype=np.float64).reshape(k, len(self.constraints)),
+            np.array(status, dtype=np.uint8),
+            np.array(cost, dtype=np.float64),
+            error,
+        )
 
     def _evaluate_batch(self, batch: Batch, begin: Begin, clock: Callable[[], float], *, lets_out: bool) -> Outcomes:
         k = len(batch.ids)
@@ -100,11 +113,11 @@ class Evaluator:
         return pack_outcomes(self.evaluate(unpack_batch(item), begin, lets_out=lets_out))
 
 
-def _scores(returned: Any, objectives: int) -> Floats:
+def _scores(returned: Any, objectives: int) -> list[float]:
     """What the objective returned for a point: a number of any kind, or as many as there are objectives."""
     if objectives == 1 and not isinstance(returned, (list, tuple, np.ndarray)):
-        return np.array([float(returned)])
-    scores = np.array([float(each) for each in np.ravel(np.asarray(returned, dtype=object))])
+        return [float(returned)]
+    scores = [float(each) for each in np.ravel(np.asarray(returned, dtype=object))]
     if len(scores) != objectives:
         raise ValueError(f"the objective returned {len(scores)} scores, and there are {objectives} directions")
     return scores

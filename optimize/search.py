@@ -244,7 +244,10 @@ class Search:
     def _window(self) -> int:
         if self.plan.mode is Mode.ASYNC:
             return self._async_window
-        return self.plan.window or max(WINDOW, self._algorithm.least_window)
+        if self.plan.window is not None:
+            return self.plan.window
+        # Up to whole blocks: with a last one that does not fit, fewer would be out than may be.
+        return -(-max(WINDOW, self._algorithm.least_window) // WINDOW_BLOCKS) * WINDOW_BLOCKS
 
     def _may_propose(self) -> bool:
         size = self._block_size()

@@ -57,7 +57,7 @@ def ideal_seconds(durations: Sequence[float], mode: str) -> float:
     slots = WORKERS * SLOTS
     if mode == "async":
         return makespan(durations, slots, block=WINDOW // WINDOW_BLOCKS, window=WINDOW, in_order=False)
-    window = max(WINDOW, POPULATION)
+    window = -(-max(WINDOW, POPULATION) // WINDOW_BLOCKS) * WINDOW_BLOCKS
     block = POPULATION if mode == "generational" else window // WINDOW_BLOCKS
     return makespan(durations, slots, block=block, window=window)
 
