@@ -12,7 +12,8 @@ from manyhands.master.data_keeper import DataKeeper
 from manyhands.master.definitions import OVERHEAD_BYTES, Definition, DefinitionStore, HeldBlock
 from manyhands.master.delivery import Delivery
 from manyhands.master.detached import Detached
-from manyhands.master.drivers.driving import Drivers, NoSearch
+from manyhands.master.drivers.driving import Drivers
+from manyhands.master.drivers.making import NoSearch
 from manyhands.master.job_messages import mark_of, needed_by, owner_of, size_of, spans_of
 from manyhands.master.journal import WHOLE_JOB, Journal
 from manyhands.master.journal_schema import Kept, KeptJob

@@ -11,18 +11,19 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from manyhands.optimize import packing
 from manyhands.optimize.algorithm import Algorithm, Told
 from manyhands.optimize.cube import Floats, Ints
 from manyhands.optimize.duplicates import Duplicates
-from manyhands.optimize.evaluations import Batch, Rows, Status, failed, total_violation
+from manyhands.optimize.evaluations import Batch, Rows, Status, failed
 from manyhands.optimize.methods import make_algorithm
 from manyhands.optimize.plan import WINDOW, WINDOW_BLOCKS, Mode, Plan
 from manyhands.optimize.random_streams import Streams, Use, evaluation_seeds
 from manyhands.optimize.table import Table
 from manyhands.optimize.tally import Best, Tally
+from manyhands.optimize.told_arrays import table_of, violation_of
 from manyhands.optimize.untaken import Untaken
 
 #: What is remembered of an outcome: the same, whether or not it was known before.
@@ -126,8 +127,8 @@ class Search:
         """
         numbers: Ints = np.asarray(ids, dtype=np.int64).reshape(-1)
         k, m = len(numbers), self.plan.objectives
-        scores = _table_of("F", F, (k, m))
-        violation = np.zeros(k) if V is None else _violation(V, k)
+        scores = table_of("F", F, (k, m))
+        violation = np.zeros(k) if V is None else violation_of(V, k)
         states = np.zeros(k, np.uint8) if status is None else np.asarray(status, dtype=np.uint8).reshape(k).copy()
         costs = np.zeros(k) if cost is None else np.asarray(cost, dtype=np.float64).reshape(k)
         is_score = (scores * self._signs > -np.inf).all(axis=1) & ~np.isnan(violation)  # nan is above nothing
@@ -388,19 +389,3 @@ class Search:
                 self._queue(id, key)
             elif self._duplicates is not None:
                 self._duplicates.first_out(key, id)
-
-
-def _table_of(name: str, values: ArrayLike, shape: tuple[int, int]) -> Floats:
-    table = np.array(values, dtype=np.float64)
-    if table.ndim == 1 and shape[1] == 1:
-        table = table[:, np.newaxis]
-    if table.shape != shape:
-        raise ValueError(f"{name} has to have the shape {shape}, one row a point, not {table.shape}")
-    return table
-
-
-def _violation(V: ArrayLike, k: int) -> NDArray[np.float64]:
-    table: Floats = np.asarray(V, dtype=np.float64)
-    if table.shape[:1] != (k,):
-        raise ValueError(f"V has to have {k} rows, one a point, not shape {table.shape}")
-    return total_violation(table.reshape(k, -1))

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import gc
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from manyhands.master import commands as cmd
 from manyhands.master import events as ev
@@ -16,23 +13,19 @@ from manyhands.master.data import Datum
 from manyhands.master.data_keeper import DataKeeper
 from manyhands.master.definitions import Definition, HeldBlock
 from manyhands.master.delivery import Delivery
-from manyhands.master.drivers.by_key import ByKey
 from manyhands.master.drivers.driver import (
     Again,
     Command,
     Deliver,
-    Driver,
     Drop,
     Finish,
     Keep,
     KeepLatest,
     Reject,
     Run,
-    SearchDriver,
 )
 from manyhands.master.drivers.face import Face, Inner
-from manyhands.master.drivers.heap import Heap
-from manyhands.master.drivers.tree import Tree
+from manyhands.master.drivers.making import make_reduction, make_search
 from manyhands.master.journal import WHOLE_JOB, Journal
 from manyhands.master.journal_schema import KeptJob, driver_key
 from manyhands.master.limits import BLOCK_OVERHEAD, Ledger
@@ -43,31 +36,8 @@ from manyhands.wire.blocks import Block, pack_ends, results_slice
 from manyhands.wire.bounds import ITEM_BYTES_MAX
 from manyhands.wire.sizes import shown
 
-if TYPE_CHECKING:
-    from manyhands.master.drivers.searching import Searching
-
 #: Seconds between reports to a client that watches, at least.
 REPORT_INTERVAL = 0.2
-
-
-class NoSearch(Exception):
-    """There cannot be such a search; the text says why."""
-
-
-def make_reduction(reduction: pb.Reduction) -> Driver:
-    """What a client has asked for."""
-    if reduction.kind == pb.Reduction.KIND_BY_KEY:
-        return ByKey(reduction.partitions)
-    return Heap() if reduction.commutative else Tree()
-
-
-@functools.cache
-def _import_searching() -> type[Searching]:
-    """With numpy, for those who search; and as in `run_daemon`, what is imported stays."""
-    from manyhands.master.drivers.searching import Searching
-
-    gc.freeze()
-    return Searching
 
 
 def ledger_key(index: int) -> int:
@@ -106,18 +76,10 @@ class Drivers:
 
     def begin(self, job: int, owner: int, opening: pb.OpenJob, held: tuple[Definition, ...]) -> Face:
         """A client has opened a job that needs a driver. Raises NoSearch."""
-        search = self._make_search(opening) if opening.HasField("search") else None
-        return Face(job, owner, opening, search or make_reduction(opening.reduction), search, held)
-
-    def _make_search(self, opening: pb.OpenJob) -> SearchDriver:
-        make = _import_searching()
-
         # What was begun in an earlier life is timed by what its journal counts by.
         clock = self._loop.time if self._journal is None else self._journal.wall
-        try:
-            return make(opening, clock, self._slots)
-        except Exception as error:  # a client may have written anything
-            raise NoSearch(f"there cannot be such a search: {str(error) or type(error).__name__}") from error
+        search = make_search(opening, clock, self._slots) if opening.HasField("search") else None
+        return Face(job, owner, opening, search or make_reduction(opening.reduction), search, held)
 
     def block(self, face: Face, block: HeldBlock) -> None:
         """Leaves have come."""
