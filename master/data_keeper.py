@@ -58,7 +58,7 @@ class DataKeeper:
         #: What each client holds, by id; which clients wait to fetch what.
         self._held: dict[int, dict[bytes, Datum]] = {}
         self._held_bytes: Counter[int] = Counter()
-        #: What clients have put of whom it is not known which store they use.
+        #: What clients have put, and workers left behind, of whom it is not known yet which store they use.
         self._unplaced: dict[int, dict[bytes, Datum]] = {}
         self._awaited: dict[bytes, set[int]] = {}
         self._until_back: asyncio.TimerHandle | None = None
@@ -68,7 +68,11 @@ class DataKeeper:
         """A worker or client is gone: what it alone had, or needed, is, too."""
         self._held.pop(peer.number, None)
         self._held_bytes.pop(peer.number, None)
-        self._unplaced.pop(peer.number, None)
+        unplaced = self._unplaced.pop(peer.number, {})
+        if peer.role == pb.ROLE_WORKER:
+            for datum in unplaced.values():
+                if not datum.is_available:
+                    self.lose(datum, f"it was with {peer} alone, which is gone")
         for waiting in self._awaited.values():
             waiting.discard(peer.number)
         self.sources.left(peer)
@@ -99,6 +103,15 @@ class DataKeeper:
         for datum in self._unplaced.pop(client.number, {}).values():
             if self._store is not None and not datum.is_available:
                 self._place(self._store, client, datum)
+
+    def worker_joined_store(self, worker: Peer, body: pb.Body) -> None:
+        """A worker does: what it has left behind is there, also what came to be while it looked what there is."""
+        self.sources.join_store(worker, body)
+        for datum in self._unplaced.pop(worker.number, {}).values():
+            if self.registry.get(datum.id) is datum:
+                self.sources.stored(datum, worker.store)
+            else:  # nobody has needed it for so long
+                worker.send(pb.Body(forget=pb.Forget(ids=[datum.id])), DATA_FLOW)
 
     def _place(self, store: HostStore, client: Peer, datum: Datum) -> None:
         if client.store != store.identity:
@@ -185,9 +198,16 @@ class DataKeeper:
             datum = self._add(worker, each.id, each.size)
             if client is not None:
                 self.hold(client, datum)
-            self.sources.stored(datum, worker.store)
+            self.is_with(worker, datum)
             data.append(datum)
         return data
+
+    def is_with(self, worker: Peer, datum: Datum) -> None:
+        """It is in the store of this worker, who may be about to say which one that is."""
+        if worker.store:
+            self.sources.stored(datum, worker.store)
+        else:
+            self._unplaced.setdefault(worker.number, {})[datum.id] = datum
 
     def note_recipe(
         self, datum: Datum, block: Block, index: int, options: JobOptions, held: tuple[Definition, ...]

@@ -110,6 +110,7 @@ class DataSources:
 
     def stored(self, datum: Datum, store: str) -> None:
         """A store has it."""
+        assert store  # or it would be taken for the master's
         was_available = datum.is_available
         datum.stores.add(store)
         self._do(self._planner.stored(store, datum.id))

@@ -264,7 +264,7 @@ class Delivery:
             (first_time if is_first else late).append(each)
         self._data.forget(worker, late)
         data = self._data.left_behind(worker, record.client if record.face is None else None, first_time)
-        if record.face is None and record.client is not None and record.client.store == worker.store:
+        if record.face is None and record.client is not None and record.client.store == worker.store != "":
             return data  # there as long as the client, and nobody else needs it for longer
         if record.face is not None and record.face.driver.keeps_leaves:
             return data  # made again it would have other segments, if only because a set was in another order

@@ -285,7 +285,7 @@ class Engine:
         self._handle(ev.StateSaved(peer.number, saved.job, saved.lease, saved.index, saved.attempt, saved.state))
 
     def _on_join_store(self, peer: Peer, body: pb.Body) -> None:
-        self.data.sources.join_store(peer, body)
+        self.data.worker_joined_store(peer, body)
         self._handle(ev.StoreJoined(peer.number, peer.store))
 
     def _on_want(self, peer: Peer, body: pb.Body) -> None:

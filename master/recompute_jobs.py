@@ -94,7 +94,7 @@ class RecomputeJobs:
             self._data.recomputing.failed(job, id, cause)
         else:
             self._data.recomputing.computed(job, id)
-            self._data.sources.stored(datum, worker.store)
+            self._data.is_with(worker, datum)
 
     def failed(self, job: int, id: bytes, message: pb.Failure) -> None:
         """It has come to nothing."""

@@ -238,6 +238,40 @@ def test_a_client_elsewhere_gets_a_result_through_the_master(tell: Callable[[Sto
     tell(story)
 
 
+def test_a_result_may_come_ahead_of_which_store_it_is_in(tell: Callable[[Story], None]) -> None:
+    async def story(cluster: Cluster) -> None:
+        worker = cluster.join(2)
+        await compute(cluster, worker, A, B)
+        datum = cluster.engine.data.registry.get(A)
+        assert datum is not None
+        assert not datum.is_available
+        cluster.submit(A, keep=False)
+        await settle()
+        assert not of_kind(worker, "dispatch"), "nobody can tell where it is"
+        cluster.say(cluster.client, release_data=pb.ReleaseData(ids=[B]))
+        cluster.say(worker, join_store=pb.JoinStore(store="w"))
+        assert datum.stores == {"w"}
+        assert [list(each.ids) for each in of_kind(worker, "forget")] == [[B]]
+        await settle()
+        assert of_kind(worker, "dispatch")
+
+    tell(story)
+
+
+def test_a_result_goes_with_a_worker_that_never_said_where_it_was(tell: Callable[[Story], None]) -> None:
+    async def story(cluster: Cluster) -> None:
+        worker = cluster.join(2)
+        await compute(cluster, worker, A, B)
+        cluster.say(cluster.client, await_data=pb.AwaitData(ids=[A]))
+        cluster.leave(worker)
+        another = cluster.join(3, store="x")
+        await settle()
+        dispatches = of_kind(another, "dispatch")
+        assert {piece.keep_as for each in dispatches for piece in each.pieces} == {A, B}, "they are computed again"
+
+    tell(story)
+
+
 def test_results_that_come_too_late_are_dropped(tell: Callable[[Story], None]) -> None:
     async def story(cluster: Cluster) -> None:
         worker = cluster.join(2, store="w")
