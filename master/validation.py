@@ -172,6 +172,8 @@ def _ids(what: str) -> Callable[[Any], None]:
 
 
 def _join_store(message: pb.JoinStore) -> None:
+    if not message.store:
+        raise ProtocolError("join_store.store is empty, and so names no store")
     _name("join_store.store", message.store)
     _name("join_store.address", message.address)
     _ids("join_store")(message)

@@ -154,6 +154,13 @@ def test_a_worker_may_miss_a_datum() -> None:
     check("failure", body_of("failure", lost))
 
 
+@pytest.mark.parametrize("store", ["", *NAMES])
+def test_a_store_has_a_name(store: str) -> None:
+    with pytest.raises(ProtocolError, match=r"join_store\.store"):
+        check("join_store", body_of("join_store", pb.JoinStore(store=store)))
+    check("join_store", body_of("join_store", pb.JoinStore(store="w")))
+
+
 @pytest.mark.parametrize("partitions", [0, PARTITIONS_MAX + 1])
 def test_partitions_are_neither_none_nor_too_many(partitions: int) -> None:
     reduction = pb.Reduction(kind=pb.Reduction.KIND_BY_KEY, functions=HASH, partitions=partitions)
