@@ -73,9 +73,3 @@ def failed(status: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """(n,): which evaluations have."""
     has_failed: NDArray[np.bool_] = ~_FINE[status]
     return has_failed
-
-
-def total_violation(V: Floats) -> Floats:
-    """(k, c), how far each of c constraints is violated, none where it is not positive -> (k,); nan if one is."""
-    violation: Floats = np.maximum(V, 0.0).sum(axis=1)  # maximum keeps nan
-    return violation

@@ -21,6 +21,11 @@ MAX_FAILED_SHARE = 0.5
 OBJECTIVES_MAX = 100
 
 
+def default_window(least: int) -> int:
+    """For a method that makes use of `least`, in whole blocks: with one that does not fit, fewer would be out."""
+    return -(-max(WINDOW, least) // WINDOW_BLOCKS) * WINDOW_BLOCKS
+
+
 class Mode(StrEnum):
     """When results count, and what proposals may know; see docs/optimize.md."""
 

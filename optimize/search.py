@@ -19,7 +19,7 @@ from manyhands.optimize.cube import Floats, Ints
 from manyhands.optimize.duplicates import Duplicates
 from manyhands.optimize.evaluations import Batch, Rows, Status, failed
 from manyhands.optimize.methods import make_algorithm
-from manyhands.optimize.plan import WINDOW, WINDOW_BLOCKS, Mode, Plan
+from manyhands.optimize.plan import WINDOW, WINDOW_BLOCKS, Mode, Plan, default_window
 from manyhands.optimize.random_streams import Streams, Use, evaluation_seeds
 from manyhands.optimize.table import Table
 from manyhands.optimize.tally import Best, Tally
@@ -72,9 +72,9 @@ class Search:
         self._reason: str | None = None
         self._untaken = Untaken(plan.cube.d)
         self._async_window = plan.window or WINDOW
-        #: In mode "async": rows whose results the method has not been told yet, by number, as they arrived.
+        #: In mode "async": results that the method has not been told yet, by number, as they arrived.
         #: Whenever the window was widened: how many results there had been, and to what.
-        self._arrived: dict[int, int] = {}
+        self._arrived: deque[int] = deque()
         self._widened: list[tuple[int, int]] = []
         #: Results that came for nothing: a second time, or for points that are not out.
         self.ignored = 0
@@ -174,7 +174,7 @@ class Search:
         """Count what has been told, and be done."""
         if self._reason is None:
             self._reason = reason
-            rows = self._table.rows(sorted(self._table.row_of.keys() - self._arrived.keys()))
+            rows = self._table.rows(sorted(self._table.row_of.keys() - self._arrived))
             told = rows[self._table.is_told[rows]]
             if len(told):
                 self._record(told, self._told(told))
@@ -245,10 +245,7 @@ class Search:
     def _window(self) -> int:
         if self.plan.mode is Mode.ASYNC:
             return self._async_window
-        if self.plan.window is not None:
-            return self.plan.window
-        # Up to whole blocks: with a last one that does not fit, fewer would be out than may be.
-        return -(-max(WINDOW, self._algorithm.least_window) // WINDOW_BLOCKS) * WINDOW_BLOCKS
+        return self.plan.window or default_window(self._algorithm.least_window)
 
     def _may_propose(self) -> bool:
         size = self._block_size()
@@ -299,14 +296,13 @@ class Search:
         """
         if self._reason is None:
             rows = self._table.rows([id])
-            self._arrived[id] = int(rows[0])
+            self._arrived.append(id)
             self._record(rows, self._told(rows, own=()))
             self._end_if_enough()
 
     def _tell_method_of_arrived(self) -> None:
-        rows: Ints = np.array(list(self._arrived.values())[: self._window_block()], dtype=np.int64)
-        for id in self._table.ids[rows].tolist():
-            del self._arrived[id]
+        count = min(self._window_block(), len(self._arrived))
+        rows = self._table.rows([self._arrived.popleft() for _ in range(count)])
         self._commit(self._told(rows))
         self._table.remove(rows)
         self._end_if_enough()
@@ -377,7 +373,7 @@ class Search:
             self._blocks.append(_Block(first, self._table.rows(range(first, first + n))))
         if "arrived" in state:  # from version 2 on; before, the method was told of each result at once
             self._widened = [(at, out) for at, out in state["widened"].tolist()]
-            self._arrived = {id: self._table.row_of[id] for id in state["arrived"]}
+            self._arrived = deque(state["arrived"])
         ids = self._table.ids.tolist()
         keys = dict(zip(ids, self.plan.cube.keys(self._table.U), strict=True))
         for id in self._arrived:

@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from manyhands.optimize.cube import Floats
-from manyhands.optimize.evaluations import total_violation
 
 
 def table_of(name: str, values: ArrayLike, shape: tuple[int, int]) -> Floats:
@@ -20,8 +19,9 @@ def table_of(name: str, values: ArrayLike, shape: tuple[int, int]) -> Floats:
 
 
 def violation_of(V: ArrayLike, k: int) -> Floats:
-    """(k,) or (k, c) -> (k,), see `total_violation`. Raises ValueError."""
+    """(k,) or (k, c), how far c constraints are violated, to (k,), their sum; nan if one is. Raises ValueError."""
     table: Floats = np.asarray(V, dtype=np.float64)
     if table.shape[:1] != (k,):
         raise ValueError(f"V has to have {k} rows, one a point, not shape {table.shape}")
-    return total_violation(table.reshape(k, -1))
+    violation: Floats = np.maximum(table.reshape(k, -1), 0.0).sum(axis=1)  # maximum keeps nan
+    return violation

@@ -14,7 +14,7 @@ from benchmarks.optimize.crew import say
 from benchmarks.optimize.findings import Findings, Judged
 from benchmarks.optimize.replay import makespan
 from manyhands import Client, current_task
-from manyhands.optimize.plan import WINDOW, WINDOW_BLOCKS
+from manyhands.optimize.plan import WINDOW, WINDOW_BLOCKS, default_window
 from manyhands.optimize.random_streams import evaluation_seeds
 
 WORKERS, SLOTS = 2, 8
@@ -57,7 +57,7 @@ def ideal_seconds(durations: Sequence[float], mode: str) -> float:
     slots = WORKERS * SLOTS
     if mode == "async":
         return makespan(durations, slots, block=WINDOW // WINDOW_BLOCKS, window=WINDOW, in_order=False)
-    window = -(-max(WINDOW, POPULATION) // WINDOW_BLOCKS) * WINDOW_BLOCKS
+    window = default_window(POPULATION)
     block = POPULATION if mode == "generational" else window // WINDOW_BLOCKS
     return makespan(durations, slots, block=block, window=window)
 

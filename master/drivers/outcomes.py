@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from manyhands.optimize.evaluations import Batch, Outcomes, Status, total_violation
+from manyhands.optimize.evaluations import Batch, Outcomes, Status
 from manyhands.optimize.task_format import unpack_outcomes
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.search_tasks import TEXT
@@ -51,12 +51,11 @@ def outcomes_of(payload: bytes, batch: Batch, objectives: int) -> Outcomes:
     if not _MAY_BE[status].all():
         raise ValueError("an unknown status")
     cost = np.where(cost > 0, np.minimum(cost, COST_MAX), 0.0)  # also what is not a number
-    total = total_violation(violation)[:, np.newaxis]
-    return Outcomes(batch.ids, scores, total, status, cost, None if error is None else error[-ERROR_CHARACTERS:])
+    return Outcomes(batch.ids, scores, violation, status, cost, None if error is None else error[-ERROR_CHARACTERS:])
 
 
 def joined(several: Sequence[Outcomes]) -> Outcomes:
-    """One after the other; the error is the first one's that has one."""
+    """One after the other; the error is the first one's that has one. Raises ValueError if they do not fit together."""
     if len(several) == 1:
         return several[0]
     error = next((each.error for each in several if each.error is not None), None)

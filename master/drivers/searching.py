@@ -39,7 +39,7 @@ from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.search_tasks import KEEPS, LETS_OUT
 
 #: Seconds that a task is to take, and tasks that are out for each slot: one that runs, and the next.
-TASK_SECONDS, TASKS_PER_SLOT = 0.02, 2.0
+TASK_SECONDS, TASKS_PER_SLOT = 0.02, 2
 #: In mode "async" no point's result has to wait for another's: tasks may be longer, and then few have to lie ready.
 ASYNC_TASK_SECONDS, ASYNC_TASKS_PER_SLOT = 0.07, 1.5
 #: The weight of a task's cost in the mean of them.
@@ -183,6 +183,7 @@ class Searching:
             return []
         try:
             several = [outcomes_of(payload, batch, self._plan.objectives) for batch, payload in heard]
+            told = joined(several)
         except ValueError as error:
             self._is_over = True
             return [Reject(f"a worker says what is no outcome of an evaluation: {error}")]
@@ -192,7 +193,6 @@ class Searching:
             self._cost = mean if self._cost is None else (1 - WEIGHT) * self._cost + WEIGHT * mean
             self._unkept += seconds
         self._undelivered += sum(batch.U.nbytes for batch, _ in heard)
-        told = joined(several)
         self._error = self._error or told.error
         self._search.tell(told.ids, told.F, told.status, told.V, told.cost)
         return []
@@ -226,7 +226,7 @@ class Searching:
             self._stopped = "time limit"
         if self._stopped is not None:
             self._search.stop(self._stopped)
-        self._search.widen(int(TASKS_PER_SLOT * self._slots_seen))
+        self._search.widen(TASKS_PER_SLOT * self._slots_seen)
         reason = self._search.done()
         is_due = self._unkept >= max(UNKEPT_SECONDS, self._state_bytes / STATE_RATE)
         if is_due or reason is not None or self._undelivered >= self._state_bytes:
