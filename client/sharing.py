@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from manyhands.client.recognition import equal_bytes
+from manyhands.client.kept_array import KeptArray, raw
 from manyhands.client.refs import Ref
 from manyhands.wire.pickling import SHARED_BYTES
 
@@ -31,7 +31,7 @@ class _Met:
     array: weakref.ref[Any]
     checksum: int = 0
     ref: Ref[Any] | None = None
-    kept: Any = None
+    kept: KeptArray | None = None
 
 
 class Sharing:
@@ -68,7 +68,7 @@ class Sharing:
     def ref(self, array: Any) -> Ref[Any] | None:
         """What stands for a numpy array of at least SHARED_BYTES; None: it had better travel as it is.
 
-        An array that was changed since is another one: it is compared with what is kept each time, at some 30 GB/s.
+        An array that was changed since is another one: it is compared with what is kept each time.
         """
         if not array.flags.c_contiguous or array.dtype.hasobject:
             return None
@@ -78,15 +78,15 @@ class Sharing:
                 met = None
             elif met is not None:
                 self._met.move_to_end(id(array))
-        if met is not None and met.ref is not None and _is_equal(array, met.kept):
+        if met is not None and met.kept is not None and met.kept.equals(array):
             return met.ref
         if array.nbytes < AT_ONCE_BYTES:
-            checksum = zlib.crc32(_raw(array))
+            checksum = zlib.crc32(raw(array))
             if met is None or met.checksum != checksum:
                 self._remember(array, _Met(self._watch(array), checksum))
                 return None
         ref, kept = self._keep(array)
-        self._remember(array, _Met(self._watch(array), 0, ref, kept))
+        self._remember(array, _Met(self._watch(array), 0, ref, KeptArray(kept)))
         return ref
 
     def _watch(self, array: Any) -> weakref.ref[Any]:
@@ -115,12 +115,3 @@ class Sharing:
 
 def _is_large_constant(value: Any) -> bool:
     return type(value) in _CONSTANTS and len(value) >= SHARED_BYTES
-
-
-def _raw(array: Any) -> Any:
-    return array.reshape(-1).view("u1")
-
-
-def _is_equal(array: Any, kept: Any) -> bool:
-    """Byte for byte, as numbers that are none must count, too."""
-    return array.shape == kept.shape and array.dtype == kept.dtype and equal_bytes(_raw(array), _raw(kept))
