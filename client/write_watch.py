@@ -81,7 +81,6 @@ class _Kernel:
     def __init__(self) -> None:
         self._is_here = True
         self._faults = _open_userfaultfd()
-        fcntl.ioctl(self._faults, _UFFDIO_API, struct.pack("3Q", _API, _WP_ASYNC, 0))
         self._page_map = os.open("/proc/self/pagemap", os.O_RDONLY | os.O_CLOEXEC)
         #: Each page has one watch at most: `protect` makes every page look as if it had not been written.
         self._watched: set[tuple[int, int]] = set()
@@ -157,4 +156,9 @@ def _open_userfaultfd() -> int:
     file: int = libc.syscall(_SYSCALLS[os.uname().machine], os.O_CLOEXEC | os.O_NONBLOCK | _USER_MODE_ONLY)
     if file < 0:
         raise OSError(ctypes.get_errno(), "userfaultfd")
+    try:
+        fcntl.ioctl(file, _UFFDIO_API, struct.pack("3Q", _API, _WP_ASYNC, 0))
+    except OSError:
+        os.close(file)
+        raise
     return file
