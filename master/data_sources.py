@@ -58,6 +58,7 @@ class DataSources:
         self._members: dict[str, set[int]] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = 0.0
 
     # ------------------------------------------------------------ who is there
 
@@ -241,10 +242,11 @@ class DataSources:
 
     def _look_ahead(self) -> None:
         due = self._planner.next_deadline()
-        if due is None or (self._timer is not None and self._timer.when() <= due):
+        if due is None or (self._timer is not None and self._timer_at <= due):
             return
         if self._timer is not None:
             self._timer.cancel()
+        self._timer_at = due  # what uvloop makes of an instant that has come already cannot be asked for it
         self._timer = self._loop.call_at(due, self._on_timer)
 
     def _on_timer(self) -> None:

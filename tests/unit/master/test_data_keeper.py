@@ -19,6 +19,7 @@ from manyhands.master.journal_batch import Batch
 from manyhands.master.peers import Peer
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import pack_ends
+from manyhands.wire.eventloop import loop_factory
 from manyhands.wire.host_store import HostStore
 from manyhands.wire.session import ProtocolError
 
@@ -104,7 +105,7 @@ Story = Callable[[Cluster], Coroutine[Any, Any, None]]
 
 @pytest.fixture
 def tell(store: HostStore) -> Callable[[Story], None]:
-    """Has a story happen, on a loop."""
+    """Has a story happen, on a loop as daemons have it."""
 
     async def whole(story: Story) -> None:
         cluster = Cluster(store)
@@ -113,7 +114,11 @@ def tell(store: HostStore) -> Callable[[Story], None]:
         cluster.engine.data.recomputing.check_invariants()
         cluster.engine.data.close()
 
-    return lambda story: asyncio.run(whole(story))
+    def run(story: Story) -> None:
+        with asyncio.Runner(loop_factory=loop_factory()) as runner:
+            runner.run(whole(story))
+
+    return run
 
 
 async def settle() -> None:
@@ -121,14 +126,16 @@ async def settle() -> None:
         await asyncio.sleep(0)
 
 
-async def compute(cluster: Cluster, worker: SomePeer, *results: bytes, needs: tuple[bytes, ...] = ()) -> None:
-    """A job of two tasks, whose results stay at the worker."""
+async def compute(
+    cluster: Cluster, worker: SomePeer, *results: bytes, needs: tuple[bytes, ...] = (), size: int = 100
+) -> None:
+    """A job of two tasks, whose results, of so many bytes, stay at the worker."""
     cluster.submit(*needs)
     await settle()
     ids = list(results)
     while ids:
         (dispatch,) = of_kind(worker, "dispatch")
-        cluster.answer(worker, dispatch, (ids.pop(0), 100))
+        cluster.answer(worker, dispatch, (ids.pop(0), size))
         await settle()
 
 
@@ -343,6 +350,24 @@ def test_a_worker_full_of_tasks_that_wait_for_it_computes_it(tell: Callable[[Sto
         answers = of_kind(second, "source")
         assert {each.need.id for each in answers if each.is_here} == {A, B}
         assert not any(each.lost for each in answers)
+
+    tell(story)
+
+
+def test_two_workers_ask_in_one_turn_of_the_loop(tell: Callable[[Story], None]) -> None:
+    """The first transfer is to be looked after at once, and the second one begins before the loop gets to that."""
+
+    async def story(cluster: Cluster) -> None:
+        def joined(number: int) -> SomePeer:
+            worker, address = cluster.join(number), f"10.0.0.{number}:7"
+            store = pb.JoinStore(store=f"store-{number}", address=address, certificate=bytes(32))
+            cluster.say(worker, join_store=store)
+            return worker
+
+        await compute(cluster, joined(2), A, B, size=100 << 20)
+        for worker, id, expected in ((joined(3), A, ["10.0.0.2:7"]), (joined(4), B, [])):
+            cluster.say(worker, locate=pb.Locate(needs=[pb.DataNeed(id=id)]))
+            assert [each.address for each in of_kind(worker, "source")] == expected, "one large one at a time"
 
     tell(story)
 
