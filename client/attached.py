@@ -184,7 +184,14 @@ class HandOver(OrderedMapJob):
 
     def _on_acknowledged(self) -> None:
         # A rejection may stand in the very frame that brought the acknowledgement.
-        self._connection.background.loop.call_soon(self._end)
+        self._connection.background.loop.call_soon(self._acknowledged)
+
+    def _acknowledged(self) -> None:
+        data = self._connection.data
+        if data is None:
+            self._end()
+        else:  # what its tasks need may still be here alone
+            data.when_all_taken(self._end)
 
     def _end(self) -> None:
         self._connection.count_ended(self, self.opened - self.ended)

@@ -55,6 +55,12 @@ class Bringing:
         self._connection.background.post(partial(self._fetch, id, is_here, future))
         return future
 
+    def when_kept(self, id: bytes, is_here: Callable[[], bool], tell: Callable[[], None]) -> None:
+        """Have `tell` called on the loop's thread once the master has it for good, or it is lost."""
+        future: Content = concurrent.futures.Future()
+        future.add_done_callback(lambda _: tell())
+        self._fetch(id, is_here, future)
+
     def _fetch(self, id: bytes, is_here: Callable[[], bool], future: Content) -> None:
         if self._connection.failure is not None:
             future.set_exception(self._connection.failure)

@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -68,6 +68,8 @@ class Data:
         self._recognition = Recognition(partial(self._mapped, copy_on_write=False))
         #: What was said of those that were put, until they are released.
         self._puts: dict[bytes, pb.PutData] = {}
+        #: Those of them that the master is still to take over: until then they are held here, Ref or no Ref.
+        self._untaken: set[bytes] = set()
         #: On the loop's thread: Refs to each datum, and those that nobody refers to any more, as is to be said.
         self._held: Counter[bytes] = Counter()
         self._releasing: list[bytes] = []
@@ -146,6 +148,8 @@ class Data:
         self._held[id] += 1
         if self._held[id] == 1:
             self._connection.send_data(pb.Body(put_data=message))
+            if not message.content:
+                self._untaken.add(id)
 
     def release(self, id: bytes) -> None:
         """A Ref is gone; called by finalizers."""
@@ -154,12 +158,37 @@ class Data:
 
     def _release(self, id: bytes) -> None:
         self._held[id] -= 1
-        if self._held[id] <= 0:
+        if self._held[id] <= 0 and id in self._untaken:
+            # Tasks may need it, and the master may not even have begun to fetch it.
+            self._held[id] = 1
+            self._when_taken(id, partial(self._release, id))
+        elif self._held[id] <= 0:
             del self._held[id]
             self._puts.pop(id, None)
             self._releasing.append(id)
             if len(self._releasing) == 1:
                 self._connection.background.loop.call_soon(self._send_released)
+
+    def _when_taken(self, id: bytes, tell: Callable[[], None]) -> None:
+        def taken() -> None:
+            self._untaken.discard(id)
+            tell()
+
+        self.bringing.when_kept(id, partial(self._is_here, id), taken)
+
+    def when_all_taken(self, tell: Callable[[], None]) -> None:
+        """On the loop's thread: have `tell` called once the master has all that was put for good, or has lost it."""
+        left = set(self._untaken)
+        if not left:
+            tell()
+
+        def taken(id: bytes) -> None:
+            left.discard(id)
+            if not left:
+                tell()
+
+        for id in list(left):
+            self._when_taken(id, partial(taken, id))
 
     def _send_released(self) -> None:
         released, self._releasing = self._releasing, []
@@ -215,7 +244,7 @@ class Data:
         put = self._puts.get(id)
         if put is not None and put.content:
             return memoryview(put.content)
-        return self.bringing.fetch(id, lambda: self._mapped(id, copy_on_write=copy_on_write) is not None)
+        return self.bringing.fetch(id, partial(self._is_here, id))
 
     def _end(
         self, id: bytes, coming: memoryview | Content, deadline: float | None, *, copy_on_write: bool
@@ -246,6 +275,9 @@ class Data:
             return self._store.map(id, copy_on_write=copy_on_write)
         except DataMissing:
             return None
+
+    def _is_here(self, id: bytes) -> bool:
+        return self._mapped(id, copy_on_write=False) is not None
 
     def holds(self, id: bytes) -> bool:
         """Whether there are Refs to it."""

@@ -10,17 +10,23 @@ if TYPE_CHECKING:
     from manyhands.master.recipes import Recipe
 
 
+#: The size of a datum of which nobody has told yet.
+UNKNOWN_SIZE = -1
+
+
 class Datum:
     """One datum. Whoever needs it holds it: clients' sessions, open blocks. It goes with the last holder."""
 
-    __slots__ = ("__weakref__", "id", "is_kept", "lost", "on_gone", "recipe", "size", "stores")
+    __slots__ = ("__weakref__", "id", "is_kept", "is_noted", "lost", "on_gone", "recipe", "size", "stores")
 
-    def __init__(self, id: bytes, size: int) -> None:
+    def __init__(self, id: bytes) -> None:
         self.id = id
-        #: Bytes.
-        self.size = size
+        #: Bytes; UNKNOWN_SIZE: whoever has it is still to tell.
+        self.size = UNKNOWN_SIZE
         #: The master has it, and will have it after a restart if it keeps a journal.
         self.is_kept = False
+        #: The journal has it as needed by tasks, whatever becomes of clients.
+        self.is_noted = False
         #: Hosts' stores that have it, by identity; the master's own may be one of them.
         self.stores: set[str] = set()
         #: Why it is gone for good, if it is.
@@ -49,17 +55,25 @@ class DataRegistry:
 
     def add(self, id: bytes, size: int) -> Datum:
         """A datum of that name, known before or not. Raises ValueError if it was said to be of another size."""
-        datum = self._all.get(id)
-        if datum is None:
-            datum = self._all[id] = Datum(id, size)
-            datum.on_gone = self._on_gone
+        datum = self.expect(id)
+        if datum.size == UNKNOWN_SIZE:
+            datum.size = size
         elif datum.size != size:
             raise ValueError(f"the datum {id.hex()} has {datum.size} bytes, not {size}")
         return datum
 
+    def expect(self, id: bytes) -> Datum:
+        """The datum of that name, of which nobody may have told yet."""
+        datum = self._all.get(id)
+        if datum is None:
+            datum = self._all[id] = Datum(id)
+            datum.on_gone = self._on_gone
+        return datum
+
     def get(self, id: bytes) -> Datum | None:
-        """The datum, if anybody holds it."""
-        return self._all.get(id)
+        """The datum, if anybody holds it, and it is known what it is."""
+        datum = self._all.get(id)
+        return datum if datum is not None and datum.size != UNKNOWN_SIZE else None
 
     def all(self) -> list[Datum]:
         """For looking."""

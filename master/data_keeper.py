@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from manyhands.master.data import DataRegistry, Datum
+from manyhands.master.data import UNKNOWN_SIZE, DataRegistry, Datum
 from manyhands.master.data_sources import DataSources
 from manyhands.master.definitions import Definition
 from manyhands.master.events import JobOptions
@@ -26,6 +26,8 @@ from manyhands.wire.sizes import shown
 
 #: How many data one client may hold, and which part of all room for data, in memory and on disk, they may take.
 CLIENT_DATA, CLIENT_SHARE = 100_000, 0.5
+#: In the journal, in place of a client's session: what tasks need, and no client holds any more.
+_TASKS = b""
 
 log = logging.getLogger("manyhands.master")
 
@@ -61,12 +63,15 @@ class DataKeeper:
         #: What clients have put, and workers left behind, of whom it is not known yet which store they use.
         self._unplaced: dict[int, dict[bytes, Datum]] = {}
         self._awaited: dict[bytes, set[int]] = {}
+        #: What tasks of an earlier life need, until those have been taken in again.
+        self._restored: list[Datum] = []
         self._until_back: asyncio.TimerHandle | None = None
         self._is_closed = False
 
     def left(self, peer: Peer) -> None:
         """A worker or client is gone: what it alone had, or needed, is, too."""
-        self._held.pop(peer.number, None)
+        for datum in self._held.pop(peer.number, {}).values():
+            self._note(datum)
         self._held_bytes.pop(peer.number, None)
         unplaced = self._unplaced.pop(peer.number, {})
         if peer.role == pb.ROLE_WORKER:
@@ -163,13 +168,22 @@ class DataKeeper:
             self._unplaced.get(client.number, {}).pop(id, None)
             if datum is not None:
                 self._held_bytes[client.number] -= datum.size
+                self._note(datum)
                 if self._journal is not None:
                     self._journal.data_released(client.hello.session, id)
+
+    def _note(self, datum: Datum) -> None:
+        """A client holds it no more: as long as it is not gone, tasks need it, also after a restart."""
+        if self._journal is not None and not datum.is_noted:
+            datum.is_noted = True
+            self._journal.data_held(_TASKS, datum.id, datum.size)
 
     def _on_gone(self, datum: Datum) -> None:
         """Nobody holds it."""
         if self._is_closed:
             return
+        if self._journal is not None and datum.is_noted:
+            self._journal.data_released(_TASKS, datum.id)
         self.recomputing.gone(datum.id)
         self.sources.gone(datum)
         if self._store is not None:
@@ -177,17 +191,9 @@ class DataKeeper:
 
     # ------------------------------------------------------------ what blocks need
 
-    def needed(self, ids: Iterable[bytes]) -> tuple[list[Datum], bytes | None]:
-        """(the data of these names, the first of them that tasks have to wait for)."""
-        found = []
-        waits_for = None
-        for id in ids:
-            datum = self.registry.get(id)
-            if datum is not None:
-                found.append(datum)
-            if waits_for is None and (datum is None or not (datum.is_available or datum.lost)):
-                waits_for = id
-        return found, waits_for
+    def needed_by(self, block: pb.Block) -> tuple[Datum, ...]:
+        """What its tasks need, which stays for as long as the caller holds it, though it may be yet to come."""
+        return tuple(self.registry.expect(need.id) for need in block.data)
 
     # ------------------------------------------------------------ what results leave
 
@@ -317,12 +323,18 @@ class DataKeeper:
         """What clients held in an earlier life: (session, id, bytes); `clients` by session."""
         for session, id, size in kept:
             client = clients.get(session)
+            if client is None and session != _TASKS:
+                continue
+            datum = self.registry.add(id, size)
+            self.sources.known(datum)
             if client is not None:
-                datum = self._add(client, id, size)
                 self._held.setdefault(client.number, {})[id] = datum
                 self._held_bytes[client.number] += size
-                if self._store is not None and id in self._store:
-                    self.in_store(datum)
+            else:
+                datum.is_noted = True
+                self._restored.append(datum)
+            if self._store is not None and id in self._store:
+                self.in_store(datum)
 
     def known(self, id: bytes, size: int) -> Datum:
         """One that a driver kept in an earlier life: whoever has it will say so."""
@@ -334,6 +346,7 @@ class DataKeeper:
 
     def restored(self, patience: float) -> None:
         """Whatever is of use still has been told; in so many seconds all who have any of it will have said so."""
+        self._restored.clear()
         if self._store is not None:
             ids = [datum.id for datum in self.registry.all()]
             self._disk.submit(self._store.keep_only, ids)  # behind what is being written there
@@ -345,9 +358,12 @@ class DataKeeper:
         for datum in self.registry.all():
             if datum.is_available or datum.lost:
                 continue
-            holders = [self._peers[number] for number, held in self._held.items() if datum.id in held]
+            if datum.size == UNKNOWN_SIZE:
+                holders = [peer for peer in self._peers.values() if peer.role == pb.ROLE_CLIENT]
+            else:
+                holders = [self._peers[number] for number, held in self._held.items() if datum.id in held]
             holder = next((peer for peer in holders if peer.store), None)
-            if self._store is not None and holder is not None:
+            if self._store is not None and holder is not None and datum.size != UNKNOWN_SIZE:
                 self.sources.bring(datum, holder)
             elif any(peer.grace is not None for peer in holders):
                 is_missing = True

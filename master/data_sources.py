@@ -63,9 +63,10 @@ class DataSources:
     # ------------------------------------------------------------ who is there
 
     def join_store(self, peer: Peer, body: pb.Body) -> None:
-        """A peer tells which store it uses."""
+        """A peer tells which store it uses; after a restart of ours maybe twice."""
         message = body.join_store
-        self.left(peer)
+        if peer.store != message.store:
+            self._leave_store(peer)
         peer.store = message.store
         self._members.setdefault(peer.store, set()).add(peer.number)
         known = [datum for id in message.ids if (datum := self._registry.get(id)) is not None]
@@ -76,9 +77,13 @@ class DataSources:
             self.stored(datum, peer.store)
 
     def left(self, peer: Peer) -> None:
-        """A worker or client is gone; the data of a store go with the last of its members."""
+        """A worker or client is gone."""
         if self._pulling is not None:
             self._pulling.left(peer)
+        self._leave_store(peer)
+
+    def _leave_store(self, peer: Peer) -> None:
+        """The data of a store go with the last of its members."""
         members = self._members.get(peer.store)
         if members is None or peer.number not in members:
             return
@@ -154,10 +159,11 @@ class DataSources:
                 self._pulling.begin(datum, self._peers[member])
                 return
 
-    def _brought(self, id: bytes) -> None:
+    def _brought(self, id: bytes, source: Peer) -> None:
         datum = self._registry.get(id)
         if datum is not None:
             self._keeper.in_store(datum)
+            self.stored(datum, source.store)  # a client's, too: it is to forget it in the end
 
     def _not_brought(self, id: bytes, source: Peer, reason: str) -> None:
         datum = self._registry.get(id)

@@ -19,7 +19,7 @@ from manyhands.master.journal import WHOLE_JOB, Journal
 from manyhands.master.journal_schema import Kept, KeptJob
 from manyhands.master.limits import BLOCK_OVERHEAD, OTHERS, Ledger
 from manyhands.master.peers import Peer
-from manyhands.master.records import JobRecord
+from manyhands.master.records import JobRecord, Waiting
 from manyhands.master.recovery import job_options, recovered
 from manyhands.protos import manyhands_pb2 as pb
 from manyhands.wire.blocks import block_of, read_block
@@ -137,7 +137,7 @@ class Intake:
         return False
 
     def _take_in(self, job: int, record: JobRecord, body: pb.Body) -> None:
-        record.inbox.append((body, 0))
+        record.inbox.append(self._waiting_for_its_turn(body))
         if len(record.inbox) == 1:
             self._work_off(job, record, ask=True)
         if record.inbox and not body.HasField("block"):
@@ -146,12 +146,15 @@ class Intake:
                 self._reject(job, sentence)
                 return
         if self._journal is not None and record.inbox:
-            record.inbox[-1] = body, self._journal.hold(job, body)
+            record.inbox[-1] = record.inbox[-1]._replace(position=self._journal.hold(job, body))
+
+    def _waiting_for_its_turn(self, body: pb.Body, position: int = 0) -> Waiting:
+        return Waiting(body, self._data.needed_by(body.block) if body.HasField("block") else (), position)
 
     def _work_off(self, job: int, record: JobRecord, *, ask: bool) -> None:
         """Deal with a job's inbox until something lacks a definition; `ask` for what the last one lacks."""
         while record.inbox and job in self._records:  # a message may end the job, and more wait behind it
-            body, position = record.inbox[0]
+            body, data, position = record.inbox[0]
             hashes = needed_by(body)
             found = [(wanted, self._definitions.get(wanted)) for wanted in hashes]
             missing = [wanted for wanted, definition in found if definition is None]
@@ -159,10 +162,9 @@ class Intake:
                 if ask and record.client is not None:
                     record.client.send(pb.Body(want=pb.Want(hashes=missing)))
                 return
-            needs = [need.id for need in body.block.data] if body.HasField("block") else []
-            data, waits_for = self._data.needed(needs)
-            if waits_for is not None:
-                self._waiting.setdefault(waits_for, set()).add(job)
+            coming = next((datum for datum in data if not (datum.is_available or datum.lost)), None)
+            if coming is not None:
+                self._waiting.setdefault(coming.id, set()).add(job)
                 return
             ask = True
             record.inbox.popleft()
@@ -172,7 +174,7 @@ class Intake:
             held = tuple(definition for _, definition in found if definition is not None)
             if self._journal is not None:
                 self._write_down(self._journal, job, record, body, held)
-            self._apply(job, record, body, held, tuple(data))
+            self._apply(job, record, body, held, data)
         self._ledger.release(job, (OTHERS,))
 
     def _apply(
@@ -335,7 +337,7 @@ class Intake:
                 self._restore_job(job, client, is_open=job.job not in unopened)
         for number, position, body in kept.inbox:
             if number in self._records:
-                self._records[number].inbox.append((body, position))
+                self._records[number].inbox.append(self._waiting_for_its_turn(body, position))
                 if body.HasField("block"):
                     self._ledger.take(number, body.block.first, size_of(body.block), len(body.block.ends) // 4)
         for number, record in list(self._records.items()):
@@ -372,8 +374,8 @@ class Intake:
                 client.send(body, receipt=(job.job, key))
 
     def _held_block(self, message: pb.Block) -> HeldBlock:
-        data, _ = self._data.needed(need.id for need in message.data)
-        return HeldBlock.of(read_block(message), self._held(needed_by(pb.Body(block=message))), tuple(data))
+        data = self._data.needed_by(message)
+        return HeldBlock.of(read_block(message), self._held(needed_by(pb.Body(block=message))), data)
 
     def _wall(self) -> float:
         assert self._journal is not None

@@ -25,12 +25,12 @@ class _Coming:
 
 
 class Pulling:
-    """One master's. `on_end(id)`: it is in the store; `on_failed(id, source, reason)`: not from there."""
+    """One master's. `on_end(id, source)`: it is in the store; `on_failed(id, source, reason)`: not from there."""
 
     def __init__(
         self,
         store: HostStore,
-        on_end: Callable[[bytes], None],
+        on_end: Callable[[bytes, Peer], None],
         on_failed: Callable[[bytes, Peer, str], None],
     ) -> None:
         self._store = store
@@ -56,7 +56,7 @@ class Pulling:
         if coming.pull.is_done:
             del self._coming[id]
             coming.writer.commit()
-            self._on_end(id)
+            self._on_end(id, coming.source)
 
     def part(self, peer: Peer, message: pb.Part) -> None:
         """Some of it has come. Raises ProtocolError."""

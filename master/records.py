@@ -4,24 +4,35 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from manyhands.master.data import Datum
 from manyhands.master.definitions import Definition
 from manyhands.master.drivers.face import Face
 from manyhands.master.peers import Peer
 from manyhands.protos import manyhands_pb2 as pb
 
 
+class Waiting(NamedTuple):
+    """A message of a job that cannot be dealt with yet."""
+
+    body: pb.Body
+    #: Those that a block needs: they stay for as long as it waits, whether or not its client holds them.
+    data: tuple[Datum, ...]
+    #: The journal's number for it, if it was noted there.
+    position: int = 0
+
+
 @dataclass(slots=True)
 class JobRecord:
-    """Whose a job is, what all its tasks need, and what of it waits for definitions."""
+    """Whose a job is, what all its tasks need, and what of it waits for definitions or data."""
 
     #: None: a detached job of an earlier life.
     client: Peer | None
     number: int  # the client's
     #: It is, or will be, nobody's: outcomes are kept, not sent.
     detached: bool = False
-    #: With the journal's number for it, if it was noted there.
-    inbox: deque[tuple[pb.Body, int]] = field(default_factory=deque)
+    inbox: deque[Waiting] = field(default_factory=deque)
     held: tuple[Definition, ...] = ()
     #: What its tasks come to is for a driver: the face's own leaves, or its driver's tasks.
     face: Face | None = None

@@ -427,6 +427,52 @@ def test_released_while_it_is_computed_again(tell: Callable[[Story], None]) -> N
     tell(story)
 
 
+def bring(cluster: Cluster, client: SomePeer, id: bytes, content: bytes) -> None:
+    """The client sends what it was asked for."""
+    assert [fetch.id for fetch in of_kind(client, "fetch")] == [id]
+    cluster.say(client, part=pb.Part(id=id, data=content))
+
+
+def test_who_tells_of_his_store_twice_still_has_what_he_put(tell: Callable[[Story], None]) -> None:
+    """A client says it to a master that was restarted, which may have its first word of it, too."""
+
+    async def story(cluster: Cluster) -> None:
+        client = cluster.client
+        for _ in range(2):
+            cluster.say(client, join_store=pb.JoinStore(store="c"))
+            cluster.say(client, put_data=pb.PutData(id=A, size=3))
+        bring(cluster, client, A, b"abc")
+        cluster.say(client, join_store=pb.JoinStore(store="c"))
+        cluster.say(client, await_data=pb.AwaitData(ids=[A]))
+        (state,) = of_kind(client, "data_state")
+        assert (state.is_kept, state.lost) == (True, "")
+        cluster.say(client, release_data=pb.ReleaseData(ids=[A]))
+        assert [list(each.ids) for each in of_kind(client, "forget")] == [[A]], "its own copy, too"
+
+    tell(story)
+
+
+def test_what_waits_to_be_taken_in_keeps_its_data(tell: Callable[[Story], None]) -> None:
+    """Whether its client holds them or not, and also what is not there yet when the block comes."""
+
+    async def story(cluster: Cluster) -> None:
+        client, worker = cluster.client, cluster.join(2, store="w")
+        cluster.say(client, join_store=pb.JoinStore(store="c"))
+        cluster.submit(B, A)
+        cluster.say(client, put_data=pb.PutData(id=A, size=3, content=b"abc"))
+        cluster.say(client, release_data=pb.ReleaseData(ids=[A]))
+        cluster.say(client, put_data=pb.PutData(id=B, size=3))
+        cluster.say(client, release_data=pb.ReleaseData(ids=[B]))
+        await settle()
+        assert not of_kind(worker, "dispatch")
+        bring(cluster, client, B, b"abc")
+        await settle()
+        (dispatch,) = of_kind(worker, "dispatch")
+        assert {need.id for piece in dispatch.pieces for need in piece.data} == {A, B}
+
+    tell(story)
+
+
 def test_no_store_no_data(tmp_path: Path) -> None:
     async def story() -> None:
         cluster = Cluster(None)
@@ -447,12 +493,14 @@ class Disk:
     """Commits when it is told to."""
 
     def __init__(self) -> None:
-        self.held: list[tuple[bytes, bytes]] = []
+        self.held: set[tuple[bytes, bytes]] = set()
         self.commits: list[Callable[[], None]] = []
 
     def commit(self, batches: Sequence[Batch], on_end: Callable[[Exception | None], None]) -> None:
         def end() -> None:
-            self.held += [key for batch in batches for key in batch.held_data]
+            for batch in batches:
+                self.held -= set(batch.released_data)
+                self.held |= batch.held_data.keys()
             on_end(None)
 
         self.commits.append(end)
@@ -483,13 +531,68 @@ def test_a_client_is_not_told_of_what_a_restarted_master_would_not_know_it_holds
         assert [list(results.stored) for results in of_kind(cluster.client, "results")] == [[]]
         await commit()
         assert [results.stored[0].id for results in of_kind(cluster.client, "results")] == [A]
-        assert disk.held == [(cluster.client.hello.session, A)]
+        assert disk.held == {(cluster.client.hello.session, A)}
+        cluster.engine.data.close()
+
+    asyncio.run(story())
+
+
+def test_what_tasks_need_is_written_down_whoever_holds_it(store: HostStore) -> None:
+    async def story() -> None:
+        disk = Disk()
+
+        async def commit() -> None:
+            await asyncio.sleep(0.01)
+            while disk.commits:
+                disk.commits.pop()()
+
+        cluster = Cluster(store, Journal(disk, on_broken=print, commit_interval=0.0))
+        client, session = cluster.client, cluster.client.hello.session
+        for id in (A, B, C):
+            cluster.say(client, put_data=pb.PutData(id=id, size=3, content=b"abc"))
+        cluster.submit(A, keep=False)
+        await commit()
+        assert disk.held == {(session, A), (session, B), (session, C)}
+        cluster.say(client, release_data=pb.ReleaseData(ids=[A, B]))
+        await commit()
+        assert disk.held == {(b"", A), (session, C)}
+        worker = cluster.join(2, store="w")
+        for _ in range(2):
+            await commit()
+            for dispatch in of_kind(worker, "dispatch"):
+                cluster.answer(worker, dispatch)
+        await commit()
+        assert disk.held == {(session, C)}
+        cluster.leave(client)
+        await commit()
+        assert disk.held == {(session, C)}, "which goes with the session"
         cluster.engine.data.close()
 
     asyncio.run(story())
 
 
 # ---------------------------------------------------------------- after a restart
+
+
+def test_what_tasks_of_an_earlier_life_need_is_there(tell: Callable[[Story], None], store: HostStore) -> None:
+    async def story(cluster: Cluster) -> None:
+        store.put(A, [b"abc"])
+        data = cluster.engine.data
+        data.restore([(b"", A, 3), (b"", B, 3)], {})
+        needed = data.needed_by(pb.Block(data=[pb.DataNeed(id=A), pb.DataNeed(id=C)]))
+        data.restored(60.0)
+        a, c = needed
+        assert a.is_available
+        assert data.registry.get(B) is None
+        cluster.client.grace = asyncio.get_running_loop().call_later(60.0, lambda: None)
+        data._all_back(60.0)
+        assert not c.lost, "a client that is away may have put it"
+        cluster.client.grace.cancel()
+        cluster.client.grace = None
+        data._all_back(60.0)
+        assert "has not come back" in c.lost
+
+    tell(story)
 
 
 def test_what_nobody_brings_back_is_asked_of_its_client_or_lost(tell: Callable[[Story], None]) -> None:
