@@ -29,6 +29,7 @@ def main() -> int:
         slots=arguments.slots,
         clients=arguments.clients,
         heartbeat_timeout=arguments.heartbeat_timeout,
+        apart=arguments.apart,
     )
     folder = Path(tempfile.mkdtemp(prefix="manyhands-chaos-"))
     print(f"seed {settings.seed}, logs in {folder}", flush=True)
@@ -64,6 +65,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--heartbeat-timeout", type=float, default=HEARTBEAT_TIMEOUT, metavar="SECONDS",
         help="after which master, workers and clients give each other up (default: %(default)s)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--apart", action="store_true",
+        help="workers, and every other client, share no memory, as if each were on another host (needs root)",
     )  # fmt: skip
     parser.add_argument("--output", type=Path, metavar="FILE", help="the report as JSON")
     parser.add_argument("--keep", action="store_true", help="the logs, also of a run without violations")

@@ -2,7 +2,8 @@
 
     python -m tests.chaos.client ADDRESS HISTORY NAME SEED
 
-Three threads: one keeps a window of submits full and cancels a few, one waits for a task at a time, one maps.
+Four threads: one keeps a window of submits full and cancels a few, one waits for a task at a time, one maps, one works
+with data.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.history import Cancel, Ended, HistoryWriter, Invoked, Left
+from tests.chaos.data_lane import DataLane
+from tests.chaos.history import HistoryWriter, Left
+from tests.chaos.notes import Notes
 from tests.chaos.orders import RETRIES, Orders
 from tests.chaos.tasks import FUNCTIONS, Order, mixed
-from tests.chaos.values import digest
 
 from manyhands import Client
 from manyhands.client.futures import Future
@@ -38,9 +40,10 @@ CANCELLED_SHARE, CANCEL_DELAY = 0.08, 0.3
 class Load:
     """One client's threads; stops asking for more when told, and then waits for what it asked for."""
 
-    def __init__(self, client: Client, history: HistoryWriter, name: str, seed: int, stopping: threading.Event) -> None:
+    def __init__(self, client: Client, notes: Notes, name: str, seed: int, stopping: threading.Event) -> None:
         self._views = {0: client, RETRIES: client.with_options(retries=RETRIES, retry_delay=0.05)}
-        self._history = history
+        self._data = DataLane(client, notes, stopping)
+        self._notes = notes
         self._name = name
         self._seed = seed
         self._stopping = stopping
@@ -48,8 +51,8 @@ class Load:
 
     def run(self) -> None:
         """Until `stopping` is set and the last outcome. Raises what went wrong in a thread: our own fault."""
-        lanes = (self._submit, self._wait, self._map)
-        threads = [threading.Thread(target=self._lane, args=(lane,), name=lane.__name__) for lane in lanes]
+        lanes = {"submit": self._submit, "wait": self._wait, "map": self._map, "data": self._data.run}
+        threads = [threading.Thread(target=self._lane, args=lane, name=lane[0]) for lane in lanes.items()]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -59,24 +62,12 @@ class Load:
         if self._failures:
             raise ExceptionGroup("threads failed", self._failures)
 
-    def _lane(self, lane: Callable[[Orders], None]) -> None:
+    def _lane(self, name: str, lane: Callable[[Orders], None]) -> None:
         try:
-            lane(Orders(f"{self._name}.{lane.__name__.strip('_')}", self._seed))
+            lane(Orders(f"{self._name}.{name}", self._seed))
         except Exception as error:
             self._failures.append(error)
             self._stopping.set()
-
-    # ------------------------------------------------------------ writing down
-
-    def _invoked(self, order: Order) -> None:
-        self._history.write(Invoked(time.monotonic(), order.task, order.kind, order.size, order.retries))
-
-    def _value(self, asked: str, value: tuple[str, bytes]) -> None:
-        """`asked` is the task whose value this should be."""
-        self._history.write(Ended(time.monotonic(), asked, "value", digest(*value)))
-
-    def _raised(self, task: str, error: BaseException) -> None:
-        self._history.write(Ended(time.monotonic(), task, "raised", type(error).__name__, str(error)[:500]))
 
     # ------------------------------------------------------------ submits
 
@@ -103,21 +94,21 @@ class Load:
             room.acquire()
 
     def _submitted(self, order: Order) -> Future[Any] | None:
-        self._invoked(order)
+        self._notes.invoked(order)
         try:
             return self._views[order.retries].submit(FUNCTIONS[order.kind], order)
         except Exception as error:
-            self._raised(order.task, error)
+            self._notes.raised(order.task, error)
             self._stopping.wait(PAUSE)  # a cluster that is lost for good need not fill the disk with complaints
             return None
 
     def _over(self, task: str, future: Future[Any], room: threading.Semaphore) -> None:
         if future.cancelled():
-            self._history.write(Ended(time.monotonic(), task, "cancelled"))
+            self._notes.cancelled(task)
         elif (error := future.exception()) is not None:
-            self._raised(task, error)
+            self._notes.raised(task, error)
         else:
-            self._value(task, future.result())
+            self._notes.value(task, future.result())
         room.release()
 
     def _cancel(self, to_cancel: list[tuple[float, str, Future[Any]]]) -> None:
@@ -125,7 +116,7 @@ class Load:
         for each in [each for each in to_cancel if each[0] <= now]:
             to_cancel.remove(each)
             _, task, future = each
-            self._history.write(Cancel(now, task, future.cancel()))
+            self._notes.cancel(now, task, agreed=future.cancel())
 
     def _wait(self, orders: Orders) -> None:
         while not self._stopping.wait(orders.rng.expovariate(1 / PACE)):
@@ -135,9 +126,9 @@ class Load:
                 try:
                     value = future.result()
                 except Exception as error:
-                    self._raised(order.task, error)
+                    self._notes.raised(order.task, error)
                 else:
-                    self._value(order.task, value)
+                    self._notes.value(order.task, value)
 
     # ------------------------------------------------------------ maps
 
@@ -149,7 +140,7 @@ class Load:
 
     def _map_ordered(self, view: Client, batch: list[Order]) -> None:
         for order in batch:
-            self._invoked(order)
+            self._notes.invoked(order)
         self._read_in_order(batch, lambda: view.map(mixed, batch, return_exceptions=True))
 
     def _map_lazily(self, view: Client, batch: list[Order]) -> None:
@@ -158,7 +149,7 @@ class Load:
 
         def pull() -> Iterator[Order]:
             for order in batch:
-                self._invoked(order)
+                self._notes.invoked(order)
                 pulled.append(order)
                 yield order
 
@@ -166,7 +157,7 @@ class Load:
 
     def _map_tolerantly(self, view: Client, batch: list[Order]) -> None:
         for order in batch:
-            self._invoked(order)
+            self._notes.invoked(order)
 
         def outcomes() -> Iterator[Any]:
             results, failures = view.fault_tolerant_map(mixed, batch, retries=batch[0].retries)
@@ -184,13 +175,13 @@ class Load:
                 seen += 1
         except Exception as error:
             for order in asked[seen:]:
-                self._raised(order.task, error)
+                self._notes.raised(order.task, error)
             self._stopping.wait(PAUSE)
 
     def _map_unordered(self, view: Client, batch: list[Order]) -> None:
         open_tasks = {order.task: order for order in batch}
         for order in batch:
-            self._invoked(order)
+            self._notes.invoked(order)
         try:
             for outcome in view.map_unordered(mixed, batch, return_exceptions=True):
                 task = _task_of(outcome, batch)
@@ -198,14 +189,14 @@ class Load:
                 self._seen(task, outcome)
         except Exception as error:
             for task in open_tasks:
-                self._raised(task, error)
+                self._notes.raised(task, error)
             self._stopping.wait(PAUSE)
 
     def _seen(self, task: str, outcome: tuple[str, bytes] | BaseException) -> None:
         if isinstance(outcome, BaseException):
-            self._raised(task, outcome)
+            self._notes.raised(task, outcome)
         else:
-            self._value(task, outcome)
+            self._notes.value(task, outcome)
 
 
 def _task_of(outcome: Any, batch: list[Order]) -> str:
@@ -229,7 +220,7 @@ def main() -> None:
     history = HistoryWriter(Path(path))  # from now on signals are understood
     # The master may be stopped, or the way to it cut, at the very moment this client begins.
     client = Client(address, connect_timeout=60.0)
-    Load(client, history, name, int(seed), stopping).run()
+    Load(client, Notes(history), name, int(seed), stopping).run()
     client.shutdown()
     history.write(Left(time.monotonic()))
 

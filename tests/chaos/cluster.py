@@ -24,6 +24,8 @@ from manyhands.wire.tokens import TOKEN_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 DAEMON = (sys.executable, "-P", Path(__file__).with_name("daemon.py"))
+#: Runs a command with a /dev/shm of its own, as on another host, which needs root.
+ELSEWHERE = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /dev/shm && exec "$@"', "sh")
 #: What a daemon may take to end in good order, in seconds.
 STOP_TIMEOUT = 15.0
 
@@ -128,7 +130,9 @@ class Cluster:
         clients: int,
         data_dir: Path,
         heartbeat_timeout: float,
+        apart: bool,
     ) -> None:
+        """apart: workers, and every other client, are as if on hosts of their own."""
         self.folder = folder
         self.histories = folder / "histories"
         self.starts = folder / "starts"
@@ -136,10 +140,11 @@ class Cluster:
             each.mkdir(parents=True)
         self.port = lasting_port()
         self._seed = seed
+        self._elsewhere = ELSEWHERE if apart else ()
         self.data_dir = data_dir
         self._heartbeat_timeout = heartbeat_timeout
         self.workers = {f"worker-{n}": self._worker(f"worker-{n}", slots) for n in range(workers)}
-        self.clients = {f"client-{n}": self._client(f"client-{n}") for n in range(clients)}
+        self.clients = {f"client-{n}": self._client(n) for n in range(clients)}
         self.links = {name: Link(name, lambda: ("127.0.0.1", self.port)) for name in (*self.workers, *self.clients)}
         self.master = Managed("master", self._master_command, folder / "master.log", folder)
 
@@ -159,19 +164,23 @@ class Cluster:
         def command(_: int) -> Sequence[str | Path]:
             address = f"127.0.0.1:{self.links[name].port}"
             return (
-                *DAEMON, "worker", address, "-v", "--name", name, "--slots", str(slots),
+                *self._elsewhere, *DAEMON, "worker", address, "-v", "--name", name, "--slots", str(slots),
             )  # fmt: skip
 
         worker = Managed(name, command, self.folder / f"{name}.log", self.folder)
         worker.env = {STARTS_VARIABLE: str(self.starts), WORKER_VARIABLE: name}
         return worker
 
-    def _client(self, name: str) -> Managed:
+    def _client(self, number: int) -> Managed:
+        name = f"client-{number}"
+        elsewhere = self._elsewhere if number % 2 else ()
+
         def command(incarnation: int) -> Sequence[str | Path]:
             address = f"127.0.0.1:{self.links[name].port}"
             full = f"{name}.{incarnation}"
             return (
-                sys.executable, "-m", "tests.chaos.client", address, self.histories / full, full, str(self._seed),
+                *elsewhere, sys.executable, "-m", "tests.chaos.client",
+                address, self.histories / full, full, str(self._seed),
             )  # fmt: skip
 
         # In the repository, so that the tasks' module is the client's own and travels by value.

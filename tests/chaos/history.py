@@ -19,6 +19,8 @@ class Invoked:
     #: Bytes of its result.
     size: int = 0
     retries: int = 0
+    #: When the first result that it needs, or is, and that stays with workers was asked for; 0: there is none.
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,3 +38,13 @@ class Orders:
         """The tasks of one map; they share their options."""
         retries = self.rng.choice((0, RETRIES))
         return [self.next(retries=retries) for _ in range(self.rng.randrange(20, 300))]
+
+    def small(self, kind: str) -> Order:
+        """One task of a kind of its own, with a small result."""
+        self._count += 1
+        return Order(f"{self._name}-{self._count}", kind, size=self.rng.randrange(100))
+
+    def datum(self, kind: str) -> Order:
+        """A datum: of a size that travels with messages, or of one that lies in stores."""
+        self._count += 1
+        return Order(f"{self._name}-{self._count}", kind, size=self.rng.choice((20_000, 100_000, 2_500_000)))

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from tests.chaos.checker import Circumstances, Totals, Violation, check, count
-from tests.chaos.plan import SLOT_DEATHS, Kind
+from tests.chaos.plan import MASTER_DEATHS, SLOT_DEATHS, Kind
 from tests.chaos.recovery import Signs, moved_after
 from tests.chaos.refusals import refusals
 from tests.chaos.run import SETTLE_TIMEOUT, Record, Settings
@@ -53,6 +53,7 @@ def make_report(settings: Settings, record: Record) -> Report:
         starts=starts,
         slots_died=any(struck.fault.kind in SLOT_DEATHS for struck in record.struck),
         refused={client: refusals(client, record.struck) for client in record.histories},
+        master_deaths=[struck.began for struck in record.struck if struck.fault.kind in MASTER_DEATHS],
     )
     totals = count(record.histories, starts)
     seconds = record.over - record.begun

@@ -45,6 +45,8 @@ class Settings:
     slots: int = 2
     clients: int = 4
     heartbeat_timeout: float = HEARTBEAT_TIMEOUT
+    #: Workers, and every other client, are as if on hosts of their own.
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,7 @@ class Run:
         self._cluster = Cluster(
             folder, settings.seed, workers=settings.workers, slots=settings.slots, clients=settings.clients,
             data_dir=folder / "disk" / "state", heartbeat_timeout=settings.heartbeat_timeout,
+            apart=settings.apart,
         )  # fmt: skip
         self._progress = Progress(self._cluster.histories)
         self._monkey = Monkey(self._cluster, self._disk, self._progress.forget)

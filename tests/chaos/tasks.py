@@ -6,10 +6,13 @@ import ctypes
 import os
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tests.chaos.values import filler
+import numpy as np
+from tests.chaos.values import digest, filler
 
 #: Set for workers: where starts are written down, and as whose.
 STARTS_VARIABLE = "CHAOS_STARTS"
@@ -77,3 +80,53 @@ FUNCTIONS = {"quick": quick, "slow": slow, "big": quick, "holding": holding, "fa
 def mixed(order: Order) -> tuple[str, bytes]:
     """Any of them, for maps."""
     return FUNCTIONS[order.kind](order)
+
+
+# ---------------------------------------------------------------- with data
+
+
+def array_of(order: Order) -> Any:
+    """The datum that this order puts, or makes."""
+    return np.frombuffer(filler(order.task, order.size), "u1")
+
+
+def made(order: Order) -> Any:
+    _begin(order)
+    return array_of(order)
+
+
+def remade(order: Order, source: Order, datum: Any) -> Any:
+    """The next one, made of another."""
+    _begin(order)
+    _check(source, datum)
+    return array_of(order)
+
+
+def used(order: Order, source: Order, datum: Any) -> tuple[str, bytes]:
+    _begin(order)
+    _check(source, datum)
+    return order.task, filler(order.task, order.size)
+
+
+def seen(order: Order, wanted: str, array: Any) -> tuple[str, bytes]:
+    """An array that its client changes."""
+    _begin(order)
+    assert digest("", array.tobytes()) == wanted, "the array is not what it was when the task was submitted"
+    return order.task, filler(order.task, order.size)
+
+
+def _check(source: Order, datum: Any) -> None:
+    assert datum.tobytes() == filler(source.task, source.size), f"this is not the datum of {source.task}"
+
+
+def single(number: int) -> list[int]:
+    """For a reduction whose result shows the order."""
+    time.sleep(0.0005)
+    return [number]
+
+
+def pair(item: tuple[int, int]) -> Iterator[tuple[int, int]]:
+    """For a reduction by key."""
+    keys, number = item
+    time.sleep(0.0005)
+    yield number % keys, number
