@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 from tests.chaos.proxy import Link
 from tests.chaos.tasks import STARTS_VARIABLE, WORKER_VARIABLE
+from tests.support.elsewhere import ELSEWHERE
 from tests.support.processes import is_alive
 
 from manyhands.arguments import access_directory
@@ -24,8 +25,6 @@ from manyhands.wire.tokens import TOKEN_VARIABLE
 
 ROOT = Path(__file__).parents[2]
 DAEMON = (sys.executable, "-P", Path(__file__).with_name("daemon.py"))
-#: Runs a command with a /dev/shm of its own, as on another host, which needs root.
-ELSEWHERE = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /dev/shm && exec "$@"', "sh")
 #: What a daemon may take to end in good order, in seconds.
 STOP_TIMEOUT = 15.0
 

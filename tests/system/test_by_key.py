@@ -4,7 +4,6 @@ import functools
 import gc
 import operator
 import random
-import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.support.daemons import Daemon, start_master, wait_until
+from tests.support.elsewhere import ELSEWHERE, skip_unless_possible
 from tests.support.restarted import Cluster
 
 from manyhands import Client
@@ -206,15 +206,9 @@ def test_detached_ones_outlive_client_and_master(cluster: Cluster, tmp_path: Pat
         assert client.job("night").result(timeout=30) == expected(200)
 
 
-#: Runs a command with a /dev/shm of its own, as on another host.
-ELSEWHERE = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /dev/shm && exec "$@"', "sh")
-
-
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    tried = subprocess.run([*ELSEWHERE, "true"], capture_output=True, text=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"no second host can be made here: {tried.stderr.strip()}")
+    skip_unless_possible()
     master, address = start_master("--no-journal")
     with master:
         yield address

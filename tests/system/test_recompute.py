@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.support.daemons import Daemon, start_master
+from tests.support.elsewhere import ELSEWHERE, skip_unless_possible
 
 from manyhands import Client, Ref
 from manyhands.errors import DataLost
-
-#: Runs a command with a /dev/shm of its own, as on another host.
-ELSEWHERE = ("unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /dev/shm && exec "$@"', "sh")
 
 
 def on_another_host(address: str) -> Daemon:
@@ -23,9 +20,7 @@ def on_another_host(address: str) -> Daemon:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    tried = subprocess.run([*ELSEWHERE, "true"], capture_output=True, text=True, check=False)
-    if tried.returncode:
-        pytest.skip(f"no second host can be made here: {tried.stderr.strip()}")
+    skip_unless_possible()
     master, address = start_master()
     with master:
         yield address

@@ -1,0 +1,85 @@
+"""Data that their client has let go of, and tasks still need: they last, whoever is restarted or on another host."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.support.elsewhere import ELSEWHERE, skip_unless_possible
+from tests.support.restarted import Cluster
+
+from manyhands import Client
+
+COUNT = 2_000_000
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster(tmp_path, workers=1)
+    yield cluster
+    cluster.stop()
+
+
+def slow_sum(array: np.ndarray, number: int) -> float:
+    time.sleep(0.5)
+    return float(array.sum()) + number
+
+
+def test_what_open_tasks_need_outlives_the_master(cluster: Cluster) -> None:
+    """Also what nobody but they refers to: put on the way, or an array that was changed since."""
+    with Client(cluster.address) as client:
+        array = np.zeros(COUNT)
+        futures = [client.submit(slow_sum, client.put(np.full(COUNT, fill)), 0) for fill in (1.0, 2.0)]
+        for number in range(3):
+            array[number] = 1.0
+            futures.append(client.submit(slow_sum, array, 100))
+        del array
+        gc.collect()
+        assert futures[0].result(timeout=30) == COUNT
+        cluster.restart()
+        assert [future.result(timeout=30) for future in futures[1:]] == [2 * COUNT, 101, 102, 103]
+
+
+ELSEWHERE_CLIENT = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from manyhands import Client
+
+COUNT = 2_000_000
+
+def add(array, number):
+    return float(array.sum()) + number
+
+def stored():
+    return [path.name for path in Path("/dev/shm").rglob("*") if len(path.name) == 32]
+
+with Client(sys.argv[1]) as client:
+    futures = [client.submit(add, client.put(np.full(COUNT, fill)), 1) for fill in (1.0, 2.0, 3.0)]
+    assert [future.result(timeout=30) for future in futures] == [COUNT + 1, 2 * COUNT + 1, 3 * COUNT + 1]
+    deadline = time.monotonic() + 10
+    while stored():
+        assert time.monotonic() < deadline, f"nobody needs them, and they are here still: {stored()}"
+        time.sleep(0.01)
+    refs = [client.put(np.full(COUNT, fill)) for fill in (4.0, 5.0)]
+    client.map(add, refs, range(2), detach=True, name="left behind")
+"""
+
+
+def test_what_a_client_on_another_host_puts_on_the_way(cluster: Cluster) -> None:
+    """It has it alone for a while, and must not let go of it before the master has it; then it must."""
+    skip_unless_possible()
+    done = subprocess.run(
+        [*ELSEWHERE, sys.executable, "-c", ELSEWHERE_CLIENT, cluster.address],
+        capture_output=True, text=True, timeout=90, check=False,
+    )  # fmt: skip
+    assert not done.returncode, done.stderr
+    cluster.restart()
+    with Client(cluster.address) as client:
+        assert list(client.job("left behind").results(timeout=30)) == [4 * COUNT, 5 * COUNT + 1]
