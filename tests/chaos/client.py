@@ -2,7 +2,7 @@
 
     python -m tests.chaos.client ADDRESS HISTORY NAME SEED
 
-Four threads: one keeps a window of submits full and cancels a few, one waits for a task at a time, one maps, one works
+Five threads: one keeps a window of submits full and cancels a few, one waits for a task at a time, one maps, two work
 with data.
 """
 
@@ -51,7 +51,8 @@ class Load:
 
     def run(self) -> None:
         """Until `stopping` is set and the last outcome. Raises what went wrong in a thread: our own fault."""
-        lanes = {"submit": self._submit, "wait": self._wait, "map": self._map, "data": self._data.run}
+        lanes = {"submit": self._submit, "wait": self._wait, "map": self._map}
+        lanes |= dict.fromkeys(("data", "more-data"), self._data.run)
         threads = [threading.Thread(target=self._lane, args=lane, name=lane[0]) for lane in lanes.items()]
         for thread in threads:
             thread.start()

@@ -27,7 +27,7 @@ CHANGING_BYTES = 1_500_000
 
 
 class DataLane:
-    """One thread's."""
+    """For any number of threads, with orders of their own."""
 
     def __init__(self, client: Client, notes: Notes, stopping: threading.Event) -> None:
         self._client = client

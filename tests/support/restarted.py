@@ -10,7 +10,7 @@ from tests.support.daemons import Daemon, start_master
 class Cluster:
     """A master with a journal, which can be killed and comes back, and workers."""
 
-    def __init__(self, folder: Path, workers: int) -> None:
+    def __init__(self, folder: Path, workers: int = 0) -> None:
         self._arguments = ["--data-dir", str(folder / "state")]
         self.master, self.address = start_master(*self._arguments)
         self.workers = [Daemon("worker", self.address, "--name", f"w{n}", "--slots", "1") for n in range(workers)]

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.support.command_line import status
+from tests.support.daemons import Daemon, wait_until
 from tests.support.elsewhere import ELSEWHERE, skip_unless_possible
 from tests.support.restarted import Cluster
 
@@ -21,13 +23,17 @@ COUNT = 2_000_000
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    cluster = Cluster(tmp_path, workers=1)
+    skip_unless_possible()
+    cluster = Cluster(tmp_path)
     yield cluster
     cluster.stop()
 
 
-def slow_sum(array: np.ndarray, number: int) -> float:
-    time.sleep(0.5)
+def on_another_host(cluster: Cluster) -> None:
+    cluster.workers.append(Daemon("worker", cluster.address, "--slots", "1", through=ELSEWHERE))
+
+
+def add(array: np.ndarray, number: int) -> float:
     return float(array.sum()) + number
 
 
@@ -35,15 +41,18 @@ def test_what_open_tasks_need_outlives_the_master(cluster: Cluster) -> None:
     """Also what nobody but they refers to: put on the way, or an array that was changed since."""
     with Client(cluster.address) as client:
         array = np.zeros(COUNT)
-        futures = [client.submit(slow_sum, client.put(np.full(COUNT, fill)), 0) for fill in (1.0, 2.0)]
+        futures = [client.submit(add, client.put(np.full(COUNT, fill)), 0) for fill in (1.0, 2.0)]
         for number in range(3):
             array[number] = 1.0
-            futures.append(client.submit(slow_sum, array, 100))
+            futures.append(client.submit(add, array, 100))
         del array
         gc.collect()
-        assert futures[0].result(timeout=30) == COUNT
+        wait_until(lambda: sum(job["queued"] for job in status(cluster.address)["jobs"]) == len(futures))
+        wait_until(lambda: not client._connection.data._held)
+        time.sleep(0.5)  # until the master has heard of that, too
         cluster.restart()
-        assert [future.result(timeout=30) for future in futures[1:]] == [2 * COUNT, 101, 102, 103]
+        on_another_host(cluster)
+        assert [future.result(timeout=30) for future in futures] == [COUNT, 2 * COUNT, 101, 102, 103]
 
 
 ELSEWHERE_CLIENT = """
@@ -67,14 +76,14 @@ with Client(sys.argv[1]) as client:
     while stored():
         assert time.monotonic() < deadline, f"nobody needs them, and they are here still: {stored()}"
         time.sleep(0.01)
-    refs = [client.put(np.full(COUNT, fill)) for fill in (4.0, 5.0)]
+    refs = [client.put(np.full(10 * COUNT, fill)) for fill in (4.0, 5.0)]
     client.map(add, refs, range(2), detach=True, name="left behind")
 """
 
 
 def test_what_a_client_on_another_host_puts_on_the_way(cluster: Cluster) -> None:
     """It has it alone for a while, and must not let go of it before the master has it; then it must."""
-    skip_unless_possible()
+    on_another_host(cluster)
     done = subprocess.run(
         [*ELSEWHERE, sys.executable, "-c", ELSEWHERE_CLIENT, cluster.address],
         capture_output=True, text=True, timeout=90, check=False,
@@ -82,4 +91,4 @@ def test_what_a_client_on_another_host_puts_on_the_way(cluster: Cluster) -> None
     assert not done.returncode, done.stderr
     cluster.restart()
     with Client(cluster.address) as client:
-        assert list(client.job("left behind").results(timeout=30)) == [4 * COUNT, 5 * COUNT + 1]
+        assert list(client.job("left behind").results(timeout=30)) == [40 * COUNT, 50 * COUNT + 1]
