@@ -68,7 +68,7 @@ class Pulling:
                 coming.writer.write(message.offset, message.data)
         except NotThere as missing:
             self.end(message.id)
-            self._on_failed(message.id, peer, str(missing))
+            self._on_failed(message.id, peer, f"{peer} was asked for it: {missing}")
             return
         self._go_on(message.id, coming)
 

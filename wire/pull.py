@@ -71,7 +71,7 @@ class Pull:
         if part.id != self._id:
             raise ProtocolError(f"a part of datum {part.id.hex()}, where {self._id.hex()} was asked for")
         if part.missing:
-            raise NotThere("it does not have the datum")
+            raise NotThere("it does not have the datum (any more)")
         at = part.offset - self.begin
         if at % FETCH_BYTES or not self.begin <= part.offset < self.end:
             raise ProtocolError(f"a part that begins at {part.offset} of datum {part.id.hex()} was not asked for")

@@ -1,4 +1,4 @@
-"""A client's work with data: what is put, what stays with workers, arrays that change between calls, reductions."""
+"""A client's work beyond calls: what is put, what stays with workers, arrays that change, reductions, searches."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 from tests.chaos.notes import Notes
 from tests.chaos.orders import Orders
-from tests.chaos.tasks import Order, array_of, made, pair, remade, seen, single, used
+from tests.chaos.tasks import Order, array_of, bowl, made, pair, remade, seen, single, used
 from tests.chaos.values import digest, filler
 
 from manyhands import Client, Ref
 from manyhands.client.futures import Future
+from manyhands.optimize import Float, Int, Space, minimize
 
 #: Seconds between two pieces of work, on average.
 PACE = 0.1
@@ -24,6 +25,8 @@ PACE = 0.1
 KEYS = 7
 #: Bytes of an array that changes: enough to be kept in the cluster when it is met first.
 CHANGING_BYTES = 1_500_000
+#: Of a search: where, and how many evaluations.
+SPACE, BUDGET = Space(x=Float(-1, 1), y=Float(-1, 1), n=Int(0, 9)), 150
 
 
 class DataLane:
@@ -37,7 +40,7 @@ class DataLane:
 
     def run(self, orders: Orders) -> None:
         """Until `stopping` is set."""
-        ways = (self._put, self._chain, self._change, self._reduce, self._reduce_by_key)
+        ways = (self._put, self._chain, self._change, self._reduce, self._reduce_by_key, self._search)
         while not self._stopping.wait(orders.rng.expovariate(1 / PACE)):
             orders.rng.choice(ways)(orders)
 
@@ -150,6 +153,16 @@ class DataLane:
             found = self._client.map_reduce_by_key(pair, [(KEYS, number) for number in range(count)], operator.add)
             wanted = {key: sum(range(key, count, KEYS)) for key in range(min(KEYS, count))}
             self._notes.value(order.task, _checked(order, found, wanted))
+
+    # ------------------------------------------------------------ searches
+
+    def _search(self, orders: Orders) -> None:
+        """Its history is that of the same search in one process."""
+        order, seed = orders.small("searched"), orders.rng.randrange(1 << 30)
+        with self._noted(order):
+            found = self._client.optimize(bowl, SPACE, budget=BUDGET, seed=seed)
+            wanted = minimize(bowl, SPACE, budget=BUDGET, seed=seed)
+            self._notes.value(order.task, _checked(order, found.history.digest(), wanted.history.digest()))
 
 
 def _checked(order: Order, found: Any, wanted: Any) -> tuple[str, bytes]:

@@ -245,7 +245,7 @@ def test_a_source_without_the_datum_says_so(tmp_path: Path) -> None:
         async with serving(store) as server:
             server.admit(TICKET, ID)
             puller.transferring.begin(source(server))
-            assert await puller.failure() == "it does not have the datum"
+            assert await puller.failure() == "it does not have the datum (any more)"
 
     run(test, tmp_path)
 
