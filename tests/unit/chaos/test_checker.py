@@ -122,3 +122,19 @@ def test_histories_are_read_as_they_were_written_but_for_a_torn_last_line(tmp_pa
     assert read_history(tmp_path / "c") == sound()
     with pytest.raises((KeyError, TypeError, ValueError)):
         parse_event('["Unheard", {}]')
+
+
+@pytest.mark.parametrize(
+    ("since", "deaths", "expected"),
+    [
+        (1.0, [0.5, 3.5], [("data lost", "c-big")]),
+        (1.0, [2.0], []),
+        (0.0, [2.0], [("unexplained", "c-big")]),
+    ],
+    ids=["the master lived", "it was restarted", "it was put"],
+)
+def test_lost_data_are_explained_by_the_master_s_death_alone(
+    since: float, deaths: list[float], expected: list[tuple[str, str]]
+) -> None:
+    events = [Invoked(1.1, "c-big", "made", 70_000, 0, since), Ended(3.0, "c-big", "raised", "DataLost", "it is lost")]
+    assert found([*events, Left(9.5)], Circumstances(100.0, master_deaths=deaths)) == expected
