@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,6 +12,7 @@ from manyhands.master.data import UNKNOWN_SIZE, DataRegistry, Datum
 from manyhands.master.data_sources import DataSources
 from manyhands.master.definitions import Definition
 from manyhands.master.events import JobOptions
+from manyhands.master.holdings import Holdings
 from manyhands.master.journal import Journal
 from manyhands.master.peers import Peer
 from manyhands.master.recipes import Recipe, RecipeRoom, note
@@ -22,10 +22,9 @@ from manyhands.wire.blocks import Block
 from manyhands.wire.data_flow import DATA_FLOW
 from manyhands.wire.host_store import HostStore
 from manyhands.wire.session import ProtocolError
-from manyhands.wire.sizes import shown
 
-#: How many data one client may hold, and which part of all room for data, in memory and on disk, they may take.
-CLIENT_DATA, CLIENT_SHARE = 100_000, 0.5
+#: Which part of all room for data, in memory and on disk, those of one client may take.
+CLIENT_SHARE = 0.5
 #: In the journal, in place of a client's session: what tasks need, and no client holds any more.
 _TASKS = b""
 
@@ -56,13 +55,9 @@ class DataKeeper:
         #: Set once.
         self.recomputing: Recomputing
         self._recipe_room = RecipeRoom(recipe_bytes)
-        self._client_bytes = 0 if store is None else int(store.room_bytes() * CLIENT_SHARE)
-        #: What each client holds, by id; which clients wait to fetch what.
-        self._held: dict[int, dict[bytes, Datum]] = {}
-        self._held_bytes: Counter[int] = Counter()
+        self._holdings = Holdings(0 if store is None else int(store.room_bytes() * CLIENT_SHARE))
         #: What clients have put, and workers left behind, of whom it is not known yet which store they use.
         self._unplaced: dict[int, dict[bytes, Datum]] = {}
-        self._awaited: dict[bytes, set[int]] = {}
         #: What tasks of an earlier life need, until those have been taken in again.
         self._restored: list[Datum] = []
         self._until_back: asyncio.TimerHandle | None = None
@@ -70,16 +65,13 @@ class DataKeeper:
 
     def left(self, peer: Peer) -> None:
         """A worker or client is gone: what it alone had, or needed, is, too."""
-        for datum in self._held.pop(peer.number, {}).values():
+        for datum in self._holdings.remove_all(peer.number):
             self._note(datum)
-        self._held_bytes.pop(peer.number, None)
         unplaced = self._unplaced.pop(peer.number, {})
         if peer.role == pb.ROLE_WORKER:
             for datum in unplaced.values():
                 if not datum.is_available:
                     self.lose(datum, f"it was with {peer} alone, which is gone")
-        for waiting in self._awaited.values():
-            waiting.discard(peer.number)
         self.sources.left(peer)
 
     # ------------------------------------------------------------ what clients put and hold
@@ -93,7 +85,7 @@ class DataKeeper:
             return
         if self._store is None:
             self.lose(datum, "this master has no place where data could be kept: see its log")
-        elif fault := self._is_too_much(client):
+        elif fault := self._holdings.fault(client.number):
             self.lose(datum, fault)
         elif message.content:
             self._take(self._store, datum, message.content)
@@ -126,15 +118,6 @@ class DataKeeper:
         else:
             self.lose(datum, f"it is not in the store of this host, where {client} should have put it")
 
-    def _is_too_much(self, client: Peer) -> str:
-        """Why what this client holds is more than it may, if so."""
-        size, held = self._held_bytes[client.number], self._held[client.number]
-        if size > self._client_bytes:
-            return f"this client holds {shown(size)} of data, and may hold {shown(self._client_bytes)}"
-        if len(held) > CLIENT_DATA:
-            return f"this client holds {len(held)} data, and may hold {CLIENT_DATA}: put many small ones as one"
-        return ""
-
     def _take(self, store: HostStore, datum: Datum, content: bytes) -> None:
         try:
             store.put(datum.id, [content])
@@ -153,21 +136,15 @@ class DataKeeper:
 
     def hold(self, client: Peer, datum: Datum) -> None:
         """It is kept as long as the client's session, unless released."""
-        held = self._held.setdefault(client.number, {})
-        if datum.id not in held:
-            held[datum.id] = datum
-            self._held_bytes[client.number] += datum.size
-            if self._journal is not None:
-                self._journal.data_held(client.hello.session, datum.id, datum.size)
+        if self._holdings.add(client.number, datum) and self._journal is not None:
+            self._journal.data_held(client.hello.session, datum.id, datum.size)
 
     def release(self, client: Peer, body: pb.Body) -> None:
         """The client needs these no more."""
-        held = self._held.get(client.number, {})
         for id in body.release_data.ids:
-            datum = held.pop(id, None)
+            datum = self._holdings.remove(client.number, id)
             self._unplaced.get(client.number, {}).pop(id, None)
             if datum is not None:
-                self._held_bytes[client.number] -= datum.size
                 self._note(datum)
                 if self._journal is not None:
                     self._journal.data_released(client.hello.session, id)
@@ -262,7 +239,7 @@ class DataKeeper:
         self._tell_waiting(datum)
 
     def _tell_waiting(self, datum: Datum) -> None:
-        for number in self._awaited.pop(datum.id, ()):
+        for number in self._holdings.end_wait(datum):
             self._tell(self._peers[number], datum)
 
     def lose(self, datum: Datum, reason: str) -> None:
@@ -283,7 +260,7 @@ class DataKeeper:
     def on_available(self, id: bytes) -> None:
         """Tasks and clients may have waited for it: it can be had, or is lost."""
         datum = self.registry.get(id)
-        if datum is not None and id in self._awaited and not self.sources.is_here(datum):
+        if datum is not None and self._holdings.is_awaited(id) and not self.sources.is_here(datum):
             self.sources.bring_from_anywhere(datum)
         self.recomputing.changed(id)
         self.tell_waiting(id)
@@ -292,10 +269,9 @@ class DataKeeper:
 
     def await_data(self, client: Peer, body: pb.Body) -> None:
         """A client wants to fetch these."""
-        held = self._held.get(client.number, {})
         for id in body.await_data.ids:
             client.asked()
-            datum = held.get(id)
+            datum = self._holdings.find(client.number, id)
             if datum is None:
                 lost = "this client does not hold it"
                 client.send(pb.Body(data_state=pb.DataState(id=id, lost=lost)), DATA_FLOW)
@@ -305,7 +281,7 @@ class DataKeeper:
                 lost = "this master has no place to which it could be brought: see its log"
                 client.send(pb.Body(data_state=pb.DataState(id=id, lost=lost)), DATA_FLOW)
             else:
-                self._awaited.setdefault(id, set()).add(client.number)
+                self._holdings.wait(client.number, datum)
                 self.sources.bring_from_anywhere(datum)
 
     @staticmethod
@@ -315,7 +291,7 @@ class DataKeeper:
 
     def may_fetch(self, peer: Peer, id: bytes) -> bool:
         """Workers may have anything, clients what they hold."""
-        return peer.role == pb.ROLE_WORKER or id in self._held.get(peer.number, {})
+        return peer.role == pb.ROLE_WORKER or self._holdings.find(peer.number, id) is not None
 
     # ------------------------------------------------------------ after a restart
 
@@ -328,8 +304,7 @@ class DataKeeper:
             datum = self.registry.add(id, size)
             self.sources.known(datum)
             if client is not None:
-                self._held.setdefault(client.number, {})[id] = datum
-                self._held_bytes[client.number] += size
+                self._holdings.add(client.number, datum)
             else:
                 datum.is_noted = True
                 self._restored.append(datum)
@@ -361,7 +336,7 @@ class DataKeeper:
             if datum.size == UNKNOWN_SIZE:
                 holders = [peer for peer in self._peers.values() if peer.role == pb.ROLE_CLIENT]
             else:
-                holders = [self._peers[number] for number, held in self._held.items() if datum.id in held]
+                holders = [self._peers[number] for number in self._holdings.holders(datum.id)]
             holder = next((peer for peer in holders if peer.store), None)
             if self._store is not None and holder is not None and datum.size != UNKNOWN_SIZE:
                 self.sources.bring(datum, holder)
