@@ -66,7 +66,8 @@ class Data:
         self._store: HostStore | None = None
         self.sharing = Sharing(self._share)
         self._recognition = Recognition(partial(self._mapped, copy_on_write=False))
-        #: What was said of those that were put, until they are released.
+        #: What is said of data to a master that knows nothing of them, until they are released: of those that were put
+        #: here at first, and of all after the end of a session.
         self._puts: dict[bytes, pb.PutData] = {}
         #: Those of them that the master is still to take over: until then they are held here, Ref or no Ref.
         self._untaken: set[bytes] = set()
@@ -95,6 +96,12 @@ class Data:
                 self.join_store()
         except OSError as error:
             logger.warning("results of workers on this host will be copied, not shared: %s", error)
+
+    def _join_to_tell(self) -> None:
+        try:
+            self.join_store()
+        except OSError as error:
+            logger.warning("no data can be kept on this host: %s", error)
 
     def _tell_store(self) -> None:
         assert self._store is not None
@@ -203,6 +210,7 @@ class Data:
         refs: dict[int, Ref[Any]] = {}
         for each in results.stored:
             self._held[each.id] += 1
+            self._puts.setdefault(each.id, pb.PutData(id=each.id, size=each.size))
             refs[each.index] = Ref(self, each.id, each.size, tuple(blobs.items()))
         return refs
 
@@ -309,9 +317,11 @@ class Data:
         self.bringing.ask_again()
 
     def on_session_lost(self, cause: BaseException) -> None:
-        """The master knows nothing of our data: what is here is put again."""
+        """The master knows nothing of our data: they are put again, and those that are not here are lost."""
         if self._store is not None:
             self._tell_store()
+        elif self._puts:
+            self._join_to_tell()
         for message in self._puts.values():
             self._connection.send_data(pb.Body(put_data=message))
         self.bringing.fail(cause)

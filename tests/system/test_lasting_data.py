@@ -12,11 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.support.command_line import status
-from tests.support.daemons import Daemon, wait_until
+from tests.support.daemons import Daemon, start_master, wait_until
 from tests.support.elsewhere import ELSEWHERE, skip_unless_possible
 from tests.support.restarted import Cluster
 
-from manyhands import Client
+from manyhands import Client, Ref
+from manyhands.errors import DataLost, SessionLost
 
 COUNT = 2_000_000
 
@@ -92,3 +93,45 @@ def test_what_a_client_on_another_host_puts_on_the_way(cluster: Cluster) -> None
     cluster.restart()
     with Client(cluster.address) as client:
         assert list(client.job("left behind").results(timeout=30)) == [40 * COUNT, 50 * COUNT + 1]
+
+
+def ones_slowly(_: int) -> np.ndarray:
+    time.sleep(0.3)
+    return np.ones(COUNT)
+
+
+def is_served(client: Client) -> bool:
+    try:
+        return client.submit(abs, -1).result(timeout=30) == 1
+    except SessionLost:
+        return False
+
+
+def test_what_a_master_that_forgot_everything_has_never_heard_of() -> None:
+    """Refs of a session that is over: their data are put again by who has them, or lost. Nobody waits for them."""
+    skip_unless_possible()
+    master, address = start_master("--no-journal")
+    here, elsewhere = (Daemon("worker", address, "--slots", "1", through=through) for through in ((), ELSEWHERE))
+    try:
+        with Client(address) as client:
+            client.wait_for_workers(2, timeout=20)
+            keeping = client.with_options(keep_results=True)
+            given = client.put(np.ones(COUNT))
+            refs: list[Ref[np.ndarray]] = list(keeping.map(ones_slowly, range(6)))
+            near = [ref for ref in refs if client._connection.data._is_here(ref.id)]
+            far = [ref for ref in refs if ref not in near]
+            assert near
+            assert far, "both workers have had a part"
+            master.kill()
+            master.stop()
+            master = Daemon("master", "--port", address.rpartition(":")[2], "--no-journal")
+            wait_until(lambda: is_served(client))
+            for ref in (given, *near):
+                assert client.submit(add, ref, 0).result(timeout=30) == COUNT
+            for ref in far:
+                with pytest.raises(DataLost, match="does not have the datum"):
+                    client.submit(add, ref, 0).result(timeout=30)
+            assert is_served(client)
+    finally:
+        for daemon in (here, elsewhere, master):
+            daemon.stop()
