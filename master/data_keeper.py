@@ -22,9 +22,12 @@ from manyhands.wire.blocks import Block
 from manyhands.wire.data_flow import DATA_FLOW
 from manyhands.wire.host_store import HostStore
 from manyhands.wire.session import ProtocolError
+from manyhands.wire.store_room import FULL
 
 #: Which part of all room for data, in memory and on disk, those of one client may take.
 CLIENT_SHARE = 0.5
+#: Seconds until what the disk had no room for is written again.
+FULL_RETRY = 1.0
 #: In the journal, in place of a client's session: what tasks need, and no client holds any more.
 _TASKS = b""
 
@@ -62,6 +65,7 @@ class DataKeeper:
         self._restored: list[Datum] = []
         self._until_back: asyncio.TimerHandle | None = None
         self._is_closed = False
+        self._is_full = False  # the disk, when last written to
 
     def left(self, peer: Peer) -> None:
         """A worker or client is gone: what it alone had, or needed, is, too."""
@@ -220,18 +224,32 @@ class DataKeeper:
         if self._journal is None:
             self._is_kept(datum)
         else:
-            writing = self._loop.run_in_executor(self._disk, self._store.persist, datum.id)
-            writing.add_done_callback(partial(self._on_disk, datum.id))
+            self._write_down(self._store, datum.id)
 
-    def _on_disk(self, id: bytes, writing: asyncio.Future[None]) -> None:
+    def _write_down(self, store: HostStore, id: bytes) -> None:
+        if not self._is_closed:
+            writing = self._loop.run_in_executor(self._disk, store.persist, id)
+            writing.add_done_callback(partial(self._on_disk, store, id))
+
+    def _on_disk(self, store: HostStore, id: bytes, writing: asyncio.Future[None]) -> None:
         datum = self.registry.get(id)
         error = writing.exception()
         if datum is None:
             return  # nobody needs it any more, and it may have gone in the middle
         if error is None:
+            self._tell_of_room(is_full=False, why="there is room again")
             self._is_kept(datum)
+        elif isinstance(error, OSError) and error.errno in FULL:
+            # Tasks can have it all the same. Who has put it keeps it, too, until it is here for good.
+            self._tell_of_room(is_full=True, why=str(error))
+            self._loop.call_later(FULL_RETRY, self._write_down, store, id)
         else:
             self.lose(datum, f"the master cannot keep it: {error}")
+
+    def _tell_of_room(self, *, is_full: bool, why: str) -> None:
+        if is_full != self._is_full:
+            self._is_full = is_full
+            log.warning("data %s the disk: %s", "wait to be written to" if is_full else "are written again to", why)
 
     def _is_kept(self, datum: Datum) -> None:
         datum.is_kept = True

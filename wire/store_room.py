@@ -33,7 +33,7 @@ _SHARE_OF_MEMORY = 0.3
 _SHARE_OF_FILE_SYSTEM = 0.8
 #: What `stat` counts in.
 _BLOCK_BYTES = 512
-_FULL = {errno.ENOSPC, errno.EDQUOT}
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 class _Count:
@@ -191,7 +191,7 @@ class StoreRoom:
                 os.posix_fallocate(made.descriptor, 0, size)
         except OSError as error:
             self.abandon(made)
-            if error.errno not in _FULL:
+            if error.errno not in FULL:
                 raise
             return False
         return True

@@ -11,8 +11,8 @@ from tests.chaos.values import digest, filler
 
 #: A task whose process died so often is given up with TaskCrashed.
 MAX_CRASHES = 3
-#: Says the error of what the master would not take, or not keep, while its disk was full.
-NO_ROOM = ("has no room", "the master cannot keep it")
+#: Says the error of what the master would not take while its disk was full.
+NO_ROOM = "has no room"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ def _check_outcome(
                 yield "unexplained", f"nothing happened to any slot: {ended.text}"
             elif starts < MAX_CRASHES:
                 yield "unexplained", f"it started only {starts} times: {ended.text}"
-        case "raised" if _is_refusal(ended) and any(since <= invoked.at <= until for since, until in refused):
+        case "raised" if NO_ROOM in ended.text and any(since <= invoked.at <= until for since, until in refused):
             pass
         case "raised" if ended.detail == "DataLost" and invoked.since:
             if not any(invoked.since <= death <= ended.at for death in around.master_deaths):
@@ -141,10 +141,6 @@ def _check_outcome(
             pass
         case _:
             yield "unknown", f"no outcome that exists: {ended.how!r}"
-
-
-def _is_refusal(ended: Ended) -> bool:
-    return any(text in ended.text for text in NO_ROOM)
 
 
 def _shown(ended: Ended) -> str:
@@ -177,7 +173,7 @@ def count(histories: Mapping[str, Sequence[Event]], starts: Mapping[str, int]) -
     for client, events in histories.items():
         invoked.update((event.task, event) for event in events if isinstance(event, Invoked))
         hows.update(event.how for event in events if isinstance(event, Ended))
-        refused += sum(1 for event in events if isinstance(event, Ended) and _is_refusal(event))
+        refused += sum(1 for event in events if isinstance(event, Ended) and NO_ROOM in event.text)
         longest = longest_stall(events)
         if longest > stall:
             stall, stalled = longest, client

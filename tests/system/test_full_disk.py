@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.chaos.small_disk import SmallDisk
 from tests.support.daemons import Daemon, start_master, wait_until
@@ -69,3 +70,23 @@ def test_intake_stops_with_a_reason_and_what_was_acknowledged_survives_even_a_de
                     return False
 
             wait_until(is_taken, 30)
+
+
+def test_what_is_put_meanwhile_is_kept_once_there_is_room(disk: SmallDisk) -> None:
+    arguments = ["--data-dir", str(disk.path / "state")]
+    master, address = start_master(*arguments)
+    with master, Client(address) as client, Daemon("worker", address, "--slots", "1"):
+        assert client.submit(abs, -1).result(timeout=20) == 1
+        disk.fill()
+        ref = client.put(np.ones(500_000))
+        master.wait_for("data wait to be written to the disk")
+        disk.free()
+        master.wait_for("data are written again to the disk")
+
+        def total() -> float | None:
+            try:
+                return float(client.submit(np.sum, ref).result(timeout=30))
+            except MasterFull:  # it has not noticed yet
+                return None
+
+        assert wait_until(total, 30) == 500_000

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import threading
 from array import array
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from tests.support.daemons import wait_until
 
+from manyhands.master import data_keeper
 from manyhands.master.config import MasterConfig
 from manyhands.master.engine import Engine
 from manyhands.master.journal import Journal
@@ -535,6 +538,36 @@ def test_a_client_is_not_told_of_what_a_restarted_master_would_not_know_it_holds
         cluster.engine.data.close()
 
     asyncio.run(story())
+
+
+def test_a_full_disk_is_waited_for(store: HostStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By clients, that must keep what they have put; not by tasks."""
+    monkeypatch.setattr(data_keeper, "FULL_RETRY", 0.01)
+    tried, has_room = [0], threading.Event()
+
+    def full(_: bytes) -> None:
+        tried[0] += 1
+        if not has_room.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(store, "persist", full)
+
+    async def story() -> None:
+        cluster = Cluster(store, Journal(Disk(), on_broken=print, commit_interval=0.0))
+        client, worker = cluster.client, cluster.join(2, store="w")
+        cluster.say(client, put_data=pb.PutData(id=A, size=3, content=b"abc"))
+        cluster.say(client, await_data=pb.AwaitData(ids=[A]))
+        cluster.submit(A)
+        await asyncio.to_thread(wait_until, lambda: tried[0] > 2)
+        assert of_kind(worker, "dispatch")
+        assert not of_kind(client, "data_state")
+        has_room.set()
+        while not (states := of_kind(client, "data_state")):
+            await asyncio.sleep(0.01)
+        assert [(state.is_kept, state.lost) for state in states] == [(True, "")]
+        cluster.engine.data.close()
+
+    asyncio.run(asyncio.wait_for(story(), 30))
 
 
 def test_what_tasks_need_is_written_down_whoever_holds_it(store: HostStore) -> None:
