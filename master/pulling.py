@@ -82,4 +82,4 @@ class Pulling:
         """A source is gone."""
         for id in [id for id, coming in self._coming.items() if coming.source is peer]:
             self.end(id)
-            self._on_failed(id, peer, f"{peer} is gone")
+            self._on_failed(id, peer, f"it was being fetched from {peer}, which is gone")
