@@ -71,11 +71,9 @@ class DataKeeper:
         """A worker or client is gone: what it alone had, or needed, is, too."""
         for datum in self._holdings.remove_all(peer.number):
             self._note(datum)
-        unplaced = self._unplaced.pop(peer.number, {})
-        if peer.role == pb.ROLE_WORKER:
-            for datum in unplaced.values():
-                if not datum.is_available:
-                    self.lose(datum, f"it was with {peer} alone, which is gone")
+        for datum in self._unplaced.pop(peer.number, {}).values():
+            if not datum.is_available:
+                self.lose(datum, f"it was with {peer} alone, which is gone")
         self.sources.left(peer)
 
     # ------------------------------------------------------------ what clients put and hold

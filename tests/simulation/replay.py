@@ -59,7 +59,7 @@ def state_of(life: Life) -> State:
     return State(
         {job.number: _job_state(job, engine) for job in engine.scheduler.jobs},
         {
-            number: [body.SerializeToString(deterministic=True) for body, _ in record.inbox]
+            number: [waiting.body.SerializeToString(deterministic=True) for waiting in record.inbox]
             for number, record in engine.records.items()
             if record.inbox
         },

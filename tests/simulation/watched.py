@@ -112,6 +112,7 @@ class WatchedEngine:
             raise Violation(f"jobs {set(counted) ^ set(engine.records)} count, or are here, but not both")
         for job in engine.scheduler.jobs:
             here = {block.first for block in job.blocks._blocks if block is not None}
-            here |= {body.block.first for body, _ in engine.records[job.number].inbox if body.HasField("block")}
+            inbox = (waiting.body for waiting in engine.records[job.number].inbox)
+            here |= {body.block.first for body in inbox if body.HasField("block")}
             if set(counted[job.number][1]) - {OTHERS} != here:
                 raise Violation(f"blocks at {set(counted[job.number][1]) ^ here} count, or are here, but not both")

@@ -476,6 +476,24 @@ def test_what_waits_to_be_taken_in_keeps_its_data(tell: Callable[[Story], None])
     tell(story)
 
 
+@pytest.mark.parametrize("has_said_where", [False, True])
+def test_who_leaves_before_the_master_has_it_takes_it_along(
+    tell: Callable[[Story], None], *, has_said_where: bool
+) -> None:
+    """Nobody waits for it: a detached job, for instance, goes on."""
+
+    async def story(cluster: Cluster) -> None:
+        client, datum = cluster.client, cluster.engine.data.registry.expect(A)
+        if has_said_where:
+            cluster.say(client, join_store=pb.JoinStore(store="c"))
+        cluster.say(client, put_data=pb.PutData(id=A, size=3))
+        assert not datum.lost
+        cluster.leave(client)
+        assert "client p1, which is gone" in datum.lost or "client p1 alone, which is gone" in datum.lost
+
+    tell(story)
+
+
 def test_no_store_no_data(tmp_path: Path) -> None:
     async def story() -> None:
         cluster = Cluster(None)
