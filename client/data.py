@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import mmap
 import os
+import secrets
 import threading
 import time
 import weakref
@@ -102,6 +103,8 @@ class Data:
             self.join_store()
         except OSError as error:
             logger.warning("no data can be kept on this host: %s", error)
+            # One without anything in it: the master finds that they are lost, rather than wait to hear where they are.
+            self._connection.send_data(pb.Body(join_store=pb.JoinStore(store=f"none, {secrets.token_hex(8)}")))
 
     def _tell_store(self) -> None:
         assert self._store is not None

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from weakref import WeakValueDictionary
 
 from manyhands.master.data import UNKNOWN_SIZE, DataRegistry, Datum
 from manyhands.master.data_sources import DataSources
@@ -61,6 +62,8 @@ class DataKeeper:
         self._holdings = Holdings(0 if store is None else int(store.room_bytes() * CLIENT_SHARE))
         #: What clients have put, and workers left behind, of whom it is not known yet which store they use.
         self._unplaced: dict[int, dict[bytes, Datum]] = {}
+        #: What clients' tasks need, and was not known when they said so.
+        self._expected: dict[int, WeakValueDictionary[bytes, Datum]] = {}
         #: What tasks of an earlier life need, until those have been taken in again.
         self._restored: list[Datum] = []
         self._until_back: asyncio.TimerHandle | None = None
@@ -71,7 +74,9 @@ class DataKeeper:
         """A worker or client is gone: what it alone had, or needed, is, too."""
         for datum in self._holdings.remove_all(peer.number):
             self._note(datum)
-        for datum in self._unplaced.pop(peer.number, {}).values():
+        expected = self._expected.pop(peer.number, None)
+        untold = [] if expected is None else [datum for datum in expected.values() if datum.size == UNKNOWN_SIZE]
+        for datum in (*untold, *self._unplaced.pop(peer.number, {}).values()):
             if not datum.is_available:
                 self.lose(datum, f"it was with {peer} alone, which is gone")
         self.sources.left(peer)
@@ -170,9 +175,14 @@ class DataKeeper:
 
     # ------------------------------------------------------------ what blocks need
 
-    def needed_by(self, block: pb.Block) -> tuple[Datum, ...]:
+    def needed_by(self, block: pb.Block, client: Peer | None = None) -> tuple[Datum, ...]:
         """What its tasks need, which stays for as long as the caller holds it, though it may be yet to come."""
-        return tuple(self.registry.expect(need.id) for need in block.data)
+        data = tuple(self.registry.expect(need.id) for need in block.data)
+        if client is not None:
+            for datum in data:
+                if datum.size == UNKNOWN_SIZE:
+                    self._expected.setdefault(client.number, WeakValueDictionary())[datum.id] = datum
+        return data
 
     # ------------------------------------------------------------ what results leave
 

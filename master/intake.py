@@ -137,7 +137,7 @@ class Intake:
         return False
 
     def _take_in(self, job: int, record: JobRecord, body: pb.Body) -> None:
-        record.inbox.append(self._waiting_for_its_turn(body))
+        record.inbox.append(self._waiting_for_its_turn(record, body))
         if len(record.inbox) == 1:
             self._work_off(job, record, ask=True)
         if record.inbox and not body.HasField("block"):
@@ -148,8 +148,9 @@ class Intake:
         if self._journal is not None and record.inbox:
             record.inbox[-1] = record.inbox[-1]._replace(position=self._journal.hold(job, body))
 
-    def _waiting_for_its_turn(self, body: pb.Body, position: int = 0) -> Waiting:
-        return Waiting(body, self._data.needed_by(body.block) if body.HasField("block") else (), position)
+    def _waiting_for_its_turn(self, record: JobRecord, body: pb.Body, position: int = 0) -> Waiting:
+        data = self._data.needed_by(body.block, record.client) if body.HasField("block") else ()
+        return Waiting(body, data, position)
 
     def _work_off(self, job: int, record: JobRecord, *, ask: bool) -> None:
         """Deal with a job's inbox until something lacks a definition; `ask` for what the last one lacks."""
@@ -337,7 +338,8 @@ class Intake:
                 self._restore_job(job, client, is_open=job.job not in unopened)
         for number, position, body in kept.inbox:
             if number in self._records:
-                self._records[number].inbox.append(self._waiting_for_its_turn(body, position))
+                record = self._records[number]
+                record.inbox.append(self._waiting_for_its_turn(record, body, position))
                 if body.HasField("block"):
                     self._ledger.take(number, body.block.first, size_of(body.block), len(body.block.ends) // 4)
         for number, record in list(self._records.items()):

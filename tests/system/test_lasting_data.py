@@ -18,6 +18,7 @@ from tests.support.restarted import Cluster
 
 from manyhands import Client, Ref
 from manyhands.errors import DataLost, SessionLost
+from manyhands.wire.host_store import HostStore
 
 COUNT = 2_000_000
 
@@ -135,3 +136,23 @@ def test_what_a_master_that_forgot_everything_has_never_heard_of() -> None:
     finally:
         for daemon in (here, elsewhere, master):
             daemon.stop()
+
+
+def test_a_client_without_a_place_for_data_waits_for_none_of_a_session_that_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_place(*_: object, **__: object) -> HostStore:
+        raise OSError("there is no shared memory")
+
+    monkeypatch.setattr(HostStore, "join", no_place)
+    master, address = start_master("--no-journal")
+    with Daemon("worker", address, "--slots", "1"), Client(address) as client:
+        ref: Ref[np.ndarray] = client.with_options(keep_results=True).submit(np.ones, COUNT).result(timeout=20)
+        assert client.submit(add, ref, 1).result(timeout=20) == COUNT + 1
+        master.kill()
+        master.stop()
+        with Daemon("master", "--port", address.rpartition(":")[2], "--no-journal"):
+            wait_until(lambda: is_served(client))
+            with pytest.raises(DataLost, match="does not have the datum"):
+                client.submit(add, ref, 0).result(timeout=30)
+            assert is_served(client)

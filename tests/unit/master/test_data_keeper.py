@@ -476,6 +476,18 @@ def test_what_waits_to_be_taken_in_keeps_its_data(tell: Callable[[Story], None])
     tell(story)
 
 
+def test_who_leaves_before_telling_of_what_his_tasks_need(tell: Callable[[Story], None]) -> None:
+    async def story(cluster: Cluster) -> None:
+        data, block = cluster.engine.data, pb.Block(data=[pb.DataNeed(id=A), pb.DataNeed(id=B)])
+        told, untold = data.needed_by(block, cluster.client)
+        cluster.say(cluster.client, put_data=pb.PutData(id=A, size=3, content=b"abc"))
+        cluster.leave(cluster.client)
+        assert not told.lost
+        assert "client p1 alone, which is gone" in untold.lost
+
+    tell(story)
+
+
 @pytest.mark.parametrize("has_said_where", [False, True])
 def test_who_leaves_before_the_master_has_it_takes_it_along(
     tell: Callable[[Story], None], *, has_said_where: bool
