@@ -41,6 +41,11 @@ class Datum:
         """Whether a task that needs it can be sent out."""
         return self.is_kept or bool(self.stores)
 
+    @property
+    def is_coming(self) -> bool:
+        """Whether it cannot be had, and may come."""
+        return not (self.is_available or self.lost)
+
     def __del__(self) -> None:
         if self.on_gone is not None:
             self.on_gone(self)

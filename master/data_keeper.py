@@ -168,6 +168,8 @@ class DataKeeper:
             return
         if self._journal is not None and datum.is_noted:
             self._journal.data_released(_TASKS, datum.id)
+        if datum.is_coming:  # whoever else waited for it need not any more
+            self._loop.call_soon(self.tell_waiting, datum.id)
         self.recomputing.gone(datum.id)
         self.sources.gone(datum)
         if self._store is not None:

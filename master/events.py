@@ -173,6 +173,14 @@ class ClientLagging:
 
 
 @dataclass(frozen=True, slots=True)
+class JobLacksData:
+    """Its tasks would wait for data that nobody has yet, in places that others can use; or (`lacks` False) no more."""
+
+    job: int
+    lacks: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ClientLeft:
     client: int
 
@@ -254,6 +262,7 @@ Event = (
     | ResultsConsumed
     | WatchRequested
     | ClientLagging
+    | JobLacksData
     | ClientLeft
     | RunSucceeded
     | TaskFailed

@@ -163,7 +163,7 @@ class Intake:
                 if ask and record.client is not None:
                     record.client.send(pb.Body(want=pb.Want(hashes=missing)))
                 return
-            coming = next((datum for datum in data if not (datum.is_available or datum.lost)), None)
+            coming = next((datum for datum in data if datum.is_coming), None)
             if coming is not None:
                 self._waiting.setdefault(coming.id, set()).add(job)
                 return
@@ -229,10 +229,12 @@ class Intake:
 
     def _data_available(self, id: bytes) -> None:
         """A datum can be had, or never will: jobs that waited for it go on."""
-        for job in self._waiting.pop(id, ()):
-            record = self._records.get(job)
-            if record is not None:
-                self._work_off(job, record, ask=False)
+        waiting = [(job, self._records[job]) for job in self._waiting.pop(id, ()) if job in self._records]
+        for job, record in waiting:
+            if id in record.lacking:
+                record.lacking.discard(id)
+                self._handle(ev.JobLacksData(job, lacks=bool(record.lacking)))
+            self._work_off(job, record, ask=False)
 
     def _write_down(
         self, journal: Journal, job: int, record: JobRecord, body: pb.Body, held: Sequence[Definition]
@@ -367,6 +369,7 @@ class Intake:
                 if not self._begin(job.job, record, opening):
                     return
                 self._handle(recovered(job, owner_of(job.job, record), blocks, self._wall()))
+                self._wait_for_data(job.job, record, blocks)
                 if spared := tuple(job.marks["cancel unless running"]):
                     self._handle(ev.CancelRequested(job.job, spared, spare_running=True))
                 if record.face is not None:
@@ -374,6 +377,14 @@ class Intake:
         for key, body in job.outcomes.items():
             if client is not None and body is not None and key >= WHOLE_JOB:
                 client.send(body, receipt=(job.job, key))
+
+    def _wait_for_data(self, job: int, record: JobRecord, blocks: Sequence[HeldBlock]) -> None:
+        """Its tasks are not sent out before all that the open ones need has been brought back, or is lost."""
+        record.lacking = {datum.id for block in blocks for datum in block.data if datum.is_coming}
+        for id in record.lacking:
+            self._waiting.setdefault(id, set()).add(job)
+        if record.lacking:
+            self._handle(ev.JobLacksData(job, lacks=True))
 
     def _held_block(self, message: pb.Block) -> HeldBlock:
         data = self._data.needed_by(message)

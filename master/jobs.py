@@ -101,6 +101,7 @@ class Job:
         "doubled",
         "failed",
         "failure_counts",
+        "lacks_data",
         "leased",
         "number",
         "options",
@@ -143,6 +144,8 @@ class Job:
         self.leased = 0
         #: Some tasks may be under two leases, or queued as well as leased.
         self.doubled = False
+        #: See events.JobLacksData.
+        self.lacks_data = False
         #: Those of which a second copy was sent out, or may have been; see `speculation`.
         self.copied = SpanSet()
         #: What its tasks took; None while nobody needs to know.

@@ -222,7 +222,7 @@ class Pool:
 
     def startable(self, job: Job) -> int:
         """How many of the job's tasks may be handed out now, by its own limits; it has some queued."""
-        if job.client in self.lagging:
+        if job.lacks_data or job.client in self.lagging:
             return 0
         limit = job.queued.count
         if job.options.max_parallel:

@@ -34,6 +34,8 @@ class JobRecord:
     detached: bool = False
     inbox: deque[Waiting] = field(default_factory=deque)
     held: tuple[Definition, ...] = ()
+    #: After a restart: data that its open tasks need, and that nobody has brought back yet.
+    lacking: set[bytes] = field(default_factory=set)
     #: What its tasks come to is for a driver: the face's own leaves, or its driver's tasks.
     face: Face | None = None
     #: Its only task's result is to be this datum once more; empty: it is a client's job, or a driver's.

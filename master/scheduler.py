@@ -67,6 +67,7 @@ class Scheduler:
             ev.WatchRequested: self._on_watch_requested,
             ev.ClientLeft: self._on_client_left,
             ev.ClientLagging: self._on_client_lagging,
+            ev.JobLacksData: self._on_job_lacks_data,
             ev.RunSucceeded: self._on_run_succeeded,
             ev.TaskFailed: self._on_task_failed,
             ev.TaskCrashed: self._on_task_crashed,
@@ -338,6 +339,13 @@ class Scheduler:
             for lo, hi in [*self._pool.leased(job), *job.attempts.counted()]:
                 job.dispatched.add(lo, hi)
         return [DeliverDispatched(job.number, job.client, tuple(job.dispatched))]
+
+    def _on_job_lacks_data(self, event: ev.JobLacksData, now: float) -> list[Command]:
+        job = self._pool.jobs.get(event.job)
+        if job is not None:
+            job.lacks_data = event.lacks
+            self._pool.refresh(job)
+        return []
 
     def _on_client_lagging(self, event: ev.ClientLagging, now: float) -> list[Command]:
         """What runs goes on, and is bounded; nothing more is handed out, from the workers' deques neither."""

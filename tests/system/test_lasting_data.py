@@ -156,3 +156,39 @@ def test_a_client_without_a_place_for_data_waits_for_none_of_a_session_that_is_o
             with pytest.raises(DataLost, match="does not have the datum"):
                 client.submit(add, ref, 0).result(timeout=30)
             assert is_served(client)
+
+
+LEAVING_CLIENT = """
+import sys, time
+import numpy as np
+from manyhands import Client
+
+def slow(array):
+    time.sleep(3)
+    return float(array.sum())
+
+client = Client(sys.argv[1])
+ref = client.with_options(keep_results=True).submit(np.ones, 1_000_000).result(timeout=20)
+futures = [client.submit(slow, ref) for _ in range(10)]
+time.sleep(1)
+print("they run", flush=True)
+time.sleep(100)
+"""
+
+
+def test_tasks_whose_data_nobody_brings_back_are_in_nobody_s_way(cluster: Cluster) -> None:
+    """Their client, the host with their data, and what the master knew of how to make them are all gone."""
+    on_another_host(cluster)
+    leaving = subprocess.Popen(
+        [*ELSEWHERE, sys.executable, "-c", LEAVING_CLIENT, cluster.address], stdout=subprocess.PIPE, text=True
+    )
+    assert leaving.stdout is not None
+    assert leaving.stdout.readline() == "they run\n"
+    leaving.kill()
+    leaving.wait()
+    leaving.stdout.close()
+    cluster.workers[0].kill()
+    cluster.restart()
+    on_another_host(cluster)
+    with Client(cluster.address) as client:
+        assert client.submit(abs, -1).result(timeout=30) == 1

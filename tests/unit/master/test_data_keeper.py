@@ -637,6 +637,22 @@ def test_what_tasks_need_is_written_down_whoever_holds_it(store: HostStore) -> N
 # ---------------------------------------------------------------- after a restart
 
 
+def test_what_was_missing_and_is_needed_no_more_is_told_of(tell: Callable[[Story], None]) -> None:
+    """Others may wait for it still: a job, of whose tasks only those were cancelled that need it."""
+
+    async def story(cluster: Cluster) -> None:
+        told: list[bytes] = []
+        data = cluster.engine.data
+        data.tell_waiting = told.append
+        needed = data.needed_by(pb.Block(data=[pb.DataNeed(id=A)]))
+        assert needed[0].is_coming
+        del needed
+        await settle()
+        assert told == [A]
+
+    tell(story)
+
+
 def test_what_tasks_of_an_earlier_life_need_is_there(tell: Callable[[Story], None], store: HostStore) -> None:
     async def story(cluster: Cluster) -> None:
         store.put(A, [b"abc"])
