@@ -2,6 +2,7 @@
 
 from random import Random
 
+import pytest
 from tests.support.builders import make_block, make_results
 
 from manyhands.master import events as ev
@@ -83,7 +84,15 @@ def test_no_more_large_results_are_on_order_than_their_connection_carries_in_a_m
     assert 40 < most <= (8 << 20) // 100_000 + 2
 
 
-def test_a_client_that_does_not_read_is_handed_out_no_more():
+@pytest.mark.parametrize(
+    ("stop", "go_on"),
+    [
+        (ev.ClientLagging(8, lags=True), ev.ClientLagging(8, lags=False)),
+        (ev.JobLacksData(1, lacks=True), ev.JobLacksData(1, lacks=False)),
+    ],
+    ids=["a client that does not read", "a job whose data are nowhere"],
+)
+def test_who_is_handed_out_no_more_keeps_nobody_else_from_it(stop, go_on):
     scheduler = Scheduler(Random(0))
     scheduler.handle(ev.WorkerJoined(1, 1), 0.0)
     for job, client in ((1, 8), (2, 9)):
@@ -101,10 +110,10 @@ def test_a_client_that_does_not_read_is_handed_out_no_more():
         return served
 
     assert run_on() == {1, 2}
-    scheduler.handle(ev.ClientLagging(8, True), now)
+    scheduler.handle(stop, now)
     scheduler.check_invariants()
     assert run_on() == {2}
-    scheduler.handle(ev.ClientLagging(8, False), now)
+    scheduler.handle(go_on, now)
     scheduler.check_invariants()
     assert 1 in run_on()
 
