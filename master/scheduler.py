@@ -341,11 +341,13 @@ class Scheduler:
         return [DeliverDispatched(job.number, job.client, tuple(job.dispatched))]
 
     def _on_job_lacks_data(self, event: ev.JobLacksData, now: float) -> list[Command]:
+        """What runs goes on; nothing more is handed out, from the workers' deques neither."""
+        out: list[Command] = []
         job = self._pool.jobs.get(event.job)
         if job is not None:
             job.lacks_data = event.lacks
-            self._pool.refresh(job)
-        return []
+            self._pool.requeue(job, self._pool.unstage(job, [(0, job.count)]), out)
+        return out
 
     def _on_client_lagging(self, event: ev.ClientLagging, now: float) -> list[Command]:
         """What runs goes on, and is bounded; nothing more is handed out, from the workers' deques neither."""
