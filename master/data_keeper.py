@@ -135,9 +135,12 @@ class DataKeeper:
 
     def _add(self, peer: Peer, id: bytes, size: int) -> Datum:
         try:
-            datum = self.registry.add(id, size)
+            return self._told_of(id, size)
         except ValueError as error:
             raise ProtocolError(f"{peer}: {error}") from error
+
+    def _told_of(self, id: bytes, size: int) -> Datum:
+        datum = self.registry.add(id, size)
         self.sources.known(datum)
         return datum
 
@@ -214,9 +217,8 @@ class DataKeeper:
 
     def revive(self, recipe: Recipe) -> Datum:
         """The datum of a recipe: somebody needs it (again)."""
-        datum = self.registry.add(recipe.id, recipe.size)
+        datum = self._told_of(recipe.id, recipe.size)
         datum.recipe = recipe
-        self.sources.known(datum)
         return datum
 
     def forget(self, worker: Peer, stored: Iterable[pb.Stored]) -> None:
@@ -329,8 +331,7 @@ class DataKeeper:
             client = clients.get(session)
             if client is None and session != _TASKS:
                 continue
-            datum = self.registry.add(id, size)
-            self.sources.known(datum)
+            datum = self._told_of(id, size)
             if client is not None:
                 self._holdings.add(client.number, datum)
             else:
@@ -341,8 +342,7 @@ class DataKeeper:
 
     def known(self, id: bytes, size: int) -> Datum:
         """One that a driver kept in an earlier life: whoever has it will say so."""
-        datum = self.registry.add(id, size)
-        self.sources.known(datum)
+        datum = self._told_of(id, size)
         if self._store is not None and id in self._store:
             self.sources.stored(datum, self._store.identity)
         return datum
@@ -359,7 +359,7 @@ class DataKeeper:
         """What nobody has a client may have put, whose master ended before it had all of it; it may come back still."""
         is_missing = False
         for datum in self.registry.all():
-            if datum.is_available or datum.lost:
+            if not datum.is_coming:
                 continue
             if datum.size == UNKNOWN_SIZE:
                 holders = [peer for peer in self._peers.values() if peer.role == pb.ROLE_CLIENT]

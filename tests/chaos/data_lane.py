@@ -45,9 +45,8 @@ class DataLane:
             orders.rng.choice(ways)(orders)
 
     @contextmanager
-    def _noted(self, order: Order) -> Iterator[None]:
+    def _outcome_of(self, order: Order) -> Iterator[None]:
         """What is raised inside is this order's outcome."""
-        self._notes.invoked(order)
         try:
             yield
         except Exception as error:
@@ -57,10 +56,11 @@ class DataLane:
 
     def _put(self, orders: Orders) -> None:
         order = orders.datum("put")
-        with self._noted(order):
+        self._notes.invoked(order)
+        with self._outcome_of(order):
             ref = self._client.put(array_of(order))
             self._use(ref, order, orders)
-            self._notes.value(order.task, (order.task, self._client.get(ref).tobytes()))
+            self._get(order, ref)
 
     def _chain(self, orders: Orders) -> None:
         """Results that stay where they were computed, each made of the one before."""
@@ -75,11 +75,13 @@ class DataLane:
             self._notes.invoked(following, since)
             future = self._submitted(following, self._keeping, remade, order, ref)
             self._use(ref, order, orders, since)
-            self._get(order, ref)
+            with self._outcome_of(order):
+                self._get(order, ref)
             order = following
         ref = self._kept(order, future)
         if ref is not None:
-            self._get(order, ref)
+            with self._outcome_of(order):
+                self._get(order, ref)
 
     def _use(self, ref: Ref[Any], source: Order, orders: Orders, since: float = 0.0) -> None:
         """A few tasks that need it."""
@@ -114,42 +116,33 @@ class DataLane:
             return error
 
     def _see(self, order: Order, future: Future[Any] | Exception) -> None:
-        try:
-            if isinstance(future, Exception):
-                raise future
-            self._notes.value(order.task, future.result())
-        except Exception as error:
-            self._notes.raised(order.task, error)
+        with self._outcome_of(order):
+            self._notes.value(order.task, _result(future))
 
     def _kept(self, order: Order, future: Future[Any] | Exception) -> Ref[Any] | None:
-        try:
-            if isinstance(future, Exception):
-                raise future
-            ref: Ref[Any] = future.result()
-        except Exception as error:
-            self._notes.raised(order.task, error)
-            return None
-        return ref
+        found: list[Ref[Any]] = []
+        with self._outcome_of(order):
+            found.append(_result(future))
+        return found[0] if found else None
 
     def _get(self, order: Order, ref: Ref[Any]) -> None:
-        try:
-            self._notes.value(order.task, (order.task, self._client.get(ref).tobytes()))
-        except Exception as error:
-            self._notes.raised(order.task, error)
+        self._notes.value(order.task, (order.task, self._client.get(ref).tobytes()))
 
     # ------------------------------------------------------------ reductions
 
     def _reduce(self, orders: Orders) -> None:
         count = orders.rng.randrange(1, 2000)
         order = orders.small("reduced")
-        with self._noted(order):
+        self._notes.invoked(order)
+        with self._outcome_of(order):
             found = self._client.map_reduce(single, range(count), operator.add, [-1])
             self._notes.value(order.task, _checked(order, found, [-1, *range(count)]))
 
     def _reduce_by_key(self, orders: Orders) -> None:
         count = orders.rng.randrange(1, 2000)
         order = orders.small("reduced")
-        with self._noted(order):
+        self._notes.invoked(order)
+        with self._outcome_of(order):
             found = self._client.map_reduce_by_key(pair, [(KEYS, number) for number in range(count)], operator.add)
             wanted = {key: sum(range(key, count, KEYS)) for key in range(min(KEYS, count))}
             self._notes.value(order.task, _checked(order, found, wanted))
@@ -159,10 +152,18 @@ class DataLane:
     def _search(self, orders: Orders) -> None:
         """Its history is that of the same search in one process."""
         order, seed = orders.small("searched"), orders.rng.randrange(1 << 30)
-        with self._noted(order):
+        self._notes.invoked(order)
+        with self._outcome_of(order):
             found = self._client.optimize(bowl, SPACE, budget=BUDGET, seed=seed)
             wanted = minimize(bowl, SPACE, budget=BUDGET, seed=seed)
             self._notes.value(order.task, _checked(order, found.history.digest(), wanted.history.digest()))
+
+
+def _result(future: Future[Any] | Exception) -> Any:
+    """Raises what the task did, or what was said against submitting it."""
+    if isinstance(future, Exception):
+        raise future
+    return future.result()
 
 
 def _checked(order: Order, found: Any, wanted: Any) -> tuple[str, bytes]:

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.support.daemons import Daemon, start_master, wait_until
-from tests.support.elsewhere import ELSEWHERE, skip_unless_possible
+from tests.support.daemons import start_master, wait_until
+from tests.support.elsewhere import skip_unless_possible, worker_elsewhere
 from tests.support.restarted import Cluster
 
 from manyhands import Client
@@ -227,8 +227,8 @@ def test_what_is_lost_with_its_host_is_mapped_again(address: str, tmp_path: Path
     functions = functools.partial(map_fn, folder), functools.partial(slow_join, folder)
     with (
         Client(address) as client,
-        Daemon("worker", address, "--slots", "1", through=ELSEWHERE) as first,
-        Daemon("worker", address, "--slots", "1", through=ELSEWHERE),
+        worker_elsewhere(address) as first,
+        worker_elsewhere(address),
         ThreadPoolExecutor() as threads,
     ):
         client.wait_for_workers(2, timeout=30)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tests.support.command_line import status
 from tests.support.daemons import Daemon, start_master, wait_until
-from tests.support.elsewhere import ELSEWHERE, skip_unless_possible
+from tests.support.elsewhere import ELSEWHERE, skip_unless_possible, worker_elsewhere
 from tests.support.restarted import Cluster
 
 from manyhands import Client, Ref
@@ -29,10 +29,6 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     cluster = Cluster(tmp_path)
     yield cluster
     cluster.stop()
-
-
-def on_another_host(cluster: Cluster) -> None:
-    cluster.workers.append(Daemon("worker", cluster.address, "--slots", "1", through=ELSEWHERE))
 
 
 def add(array: np.ndarray, number: int) -> float:
@@ -53,7 +49,7 @@ def test_what_open_tasks_need_outlives_the_master(cluster: Cluster) -> None:
         wait_until(lambda: not client._connection.data._held)
         time.sleep(0.5)  # until the master has heard of that, too
         cluster.restart()
-        on_another_host(cluster)
+        cluster.workers.append(worker_elsewhere(cluster.address))
         assert [future.result(timeout=30) for future in futures] == [COUNT, 2 * COUNT, 101, 102, 103]
 
 
@@ -85,7 +81,7 @@ with Client(sys.argv[1]) as client:
 
 def test_what_a_client_on_another_host_puts_on_the_way(cluster: Cluster) -> None:
     """It has it alone for a while, and must not let go of it before the master has it; then it must."""
-    on_another_host(cluster)
+    cluster.workers.append(worker_elsewhere(cluster.address))
     done = subprocess.run(
         [*ELSEWHERE, sys.executable, "-c", ELSEWHERE_CLIENT, cluster.address],
         capture_output=True, text=True, timeout=90, check=False,
@@ -112,7 +108,7 @@ def test_what_a_master_that_forgot_everything_has_never_heard_of() -> None:
     """Refs of a session that is over: their data are put again by who has them, or lost. Nobody waits for them."""
     skip_unless_possible()
     master, address = start_master("--no-journal")
-    here, elsewhere = (Daemon("worker", address, "--slots", "1", through=through) for through in ((), ELSEWHERE))
+    here, elsewhere = Daemon("worker", address, "--slots", "1"), worker_elsewhere(address)
     try:
         with Client(address) as client:
             client.wait_for_workers(2, timeout=20)
@@ -178,7 +174,7 @@ time.sleep(100)
 
 def test_tasks_whose_data_nobody_brings_back_are_in_nobody_s_way(cluster: Cluster) -> None:
     """Their client, the host with their data, and what the master knew of how to make them are all gone."""
-    on_another_host(cluster)
+    cluster.workers.append(worker_elsewhere(cluster.address))
     leaving = subprocess.Popen(
         [*ELSEWHERE, sys.executable, "-c", LEAVING_CLIENT, cluster.address], stdout=subprocess.PIPE, text=True
     )
@@ -189,6 +185,6 @@ def test_tasks_whose_data_nobody_brings_back_are_in_nobody_s_way(cluster: Cluste
     leaving.stdout.close()
     cluster.workers[0].kill()
     cluster.restart()
-    on_another_host(cluster)
+    cluster.workers.append(worker_elsewhere(cluster.address))
     with Client(cluster.address) as client:
         assert client.submit(abs, -1).result(timeout=30) == 1

@@ -7,15 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.support.daemons import Daemon, start_master
-from tests.support.elsewhere import ELSEWHERE, skip_unless_possible
+from tests.support.daemons import start_master
+from tests.support.elsewhere import skip_unless_possible, worker_elsewhere
 
 from manyhands import Client, Ref
 from manyhands.errors import DataLost
-
-
-def on_another_host(address: str) -> Daemon:
-    return Daemon("worker", address, "--slots", "1", through=ELSEWHERE)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +41,7 @@ def runs(folder: Path) -> list[str]:
 
 
 def test_results_lost_with_their_host_are_computed_again_with_all_that_takes(address: str, tmp_path: Path) -> None:
-    with Client(address) as client, on_another_host(address) as first:
+    with Client(address) as client, worker_elsewhere(address) as first:
         keeping = client.with_options(keep_results=True)
         given = client.put(np.full(100_000, 0.5))
         made: Ref[np.ndarray] = keeping.submit(make, tmp_path, 1.0).result(30)
@@ -55,7 +51,7 @@ def test_results_lost_with_their_host_are_computed_again_with_all_that_takes(add
         assert runs(tmp_path) == ["make 1.0", "add", "make 2.0"]
         first.kill()
         first.wait()
-        with on_another_host(address):
+        with worker_elsewhere(address):
             total = client.submit(lambda a, b: float(a.sum() + b.sum()), added, other)
             assert total.result(30) == 350_000.0
             assert client.get(added)[7] == 1.5
@@ -65,12 +61,12 @@ def test_results_lost_with_their_host_are_computed_again_with_all_that_takes(add
 
 
 def test_what_cannot_be_computed_again_says_why(address: str, tmp_path: Path) -> None:
-    with Client(address) as client, on_another_host(address) as first:
+    with Client(address) as client, worker_elsewhere(address) as first:
         keeping = client.with_options(keep_results=True)
         given = client.put(np.zeros(100_000))
         added: Ref[np.ndarray] = keeping.submit(add, tmp_path, given, given).result(30)
         (tmp_path / "broken").touch()
-        with on_another_host(address):
+        with worker_elsewhere(address):
             client.wait_for_workers(2)
             first.kill()
             first.wait()
